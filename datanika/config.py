@@ -1,0 +1,120 @@
+"""Settings, from the environment, ``.env`` and the running embedded runtime.
+
+``datanika up`` writes what it chose (addresses, ports, secrets) to ``runtime.env`` in the data
+folder, readable by its owner only, so that every other command on the machine finds it.
+
+    from datanika.config import settings
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from datanika.errors import ConfigError
+
+
+def data_home() -> Path:
+    """The data folder: ``DATANIKA_HOME``, or ``datanika`` in the user's data directory."""
+    given = os.environ.get("DATANIKA_HOME")
+    return Path(given).expanduser().resolve() if given else user_data_path("datanika")
+
+
+class Settings(BaseSettings):
+    """Every setting of the platform. Names in the environment: see ``.env.example``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DATANIKA_", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
+
+    env: Literal["development", "production"] = "development"
+    home: Path = Field(default_factory=data_home)
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="PostgreSQL of the control plane, as the application's non-owner role.",
+    )
+    database_admin_url: SecretStr | None = Field(
+        default=None, description="The same database as its owner: migrations only."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("REDIS_URL", "redis_url")
+    )
+    prefect_api_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url")
+    )
+    prefect_ui_url: str | None = None
+    work_pool: str = "datanika"
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_url: str = "http://127.0.0.1:8000"
+    internal_url: str = Field(
+        default="http://127.0.0.1:8000", description="Where workers reach the internal API."
+    )
+
+    secret_key: SecretStr | None = Field(default=None, description="Signs access and run tokens.")
+    encryption_keys: SecretStr | None = Field(
+        default=None, description="kid:fernetkey,… newest first; the first one encrypts."
+    )
+    worker_token: SecretStr | None = Field(
+        default=None, description="What a worker shows to claim a run."
+    )
+
+    access_token_minutes: int = 15
+    refresh_token_days: int = 30
+    max_attempts: int = Field(default=3, description="Attempts of a run whose process died.")
+
+    def require(self, name: str) -> str:
+        """The setting ``name`` in the clear; raises :class:`ConfigError` when it is missing."""
+        value = getattr(self, name)
+        if value is None:
+            variable = name.upper() if name in _UNPREFIXED else f"DATANIKA_{name.upper()}"
+            raise ConfigError(
+                f"{variable} is not set.",
+                code="setting_missing",
+                hint=f"Start `datanika up` (it sets everything), or set {variable} in .env.",
+            )
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    def check_production(self) -> None:
+        """Refuse to serve in production with missing or weak secrets."""
+        if self.env != "production":
+            return
+        for name in ("database_url", "secret_key", "encryption_keys", "worker_token"):
+            value = self.require(name)
+            if name in ("secret_key", "worker_token") and (
+                len(value) < 32 or value.lower().startswith(("change", "secret", "default"))
+            ):
+                raise ConfigError(
+                    f"DATANIKA_{name.upper()} is too short or a default value.",
+                    code="setting_weak",
+                    hint="Generate one with Python's secrets.token_urlsafe(48).",
+                )
+
+    @cached_property
+    def admin_url(self) -> str:
+        """URL for migrations: the owner's where given, else the application's."""
+        return self.require("database_admin_url" if self.database_admin_url else "database_url")
+
+    def org_root(self, org_id: int) -> Path:
+        """The folder an organisation's local files and DuckDB warehouses live in."""
+        return self.home / "orgs" / str(org_id)
+
+
+_UNPREFIXED = frozenset({"database_url", "redis_url", "prefect_api_url"})
+
+
+def load_settings() -> Settings:
+    """Read the settings now: environment over ``.env`` over the runtime's ``runtime.env``."""
+    return Settings(_env_file=(data_home() / "runtime.env", Path(".env")))
+
+
+settings = load_settings()

@@ -1,0 +1,113 @@
+"""The closed vocabularies of the platform."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """A member's role. Compare with :meth:`covers`, never by name."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    EDITOR = "editor"
+    VIEWER = "viewer"
+
+    @property
+    def rank(self) -> int:
+        """Higher means more power."""
+        return {"viewer": 1, "editor": 2, "admin": 3, "owner": 4}[self.value]
+
+    def covers(self, needed: Role) -> bool:
+        """Whether this role may do what ``needed`` may."""
+        return self.rank >= needed.rank
+
+
+class StepKind(StrEnum):
+    LOAD = "load"
+    TRANSFORM = "transform"
+
+
+class WriteDisposition(StrEnum):
+    APPEND = "append"
+    REPLACE = "replace"
+    MERGE = "merge"
+
+
+class DbtCommand(StrEnum):
+    BUILD = "build"
+    RUN = "run"
+    TEST = "test"
+    SEED = "seed"
+    SNAPSHOT = "snapshot"
+
+
+class TransformationKind(StrEnum):
+    MODEL = "model"
+    TEST = "test"
+    MACRO = "macro"
+    SEED = "seed"
+    SNAPSHOT = "snapshot"
+
+
+class Materialization(StrEnum):
+    VIEW = "view"
+    TABLE = "table"
+    INCREMENTAL = "incremental"
+    EPHEMERAL = "ephemeral"
+
+
+class RunState(StrEnum):
+    """States of a run. The transitions between them are in ``contracts/run_states.py``."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    UPSTREAM_STALE = "upstream_stale"
+
+    @property
+    def is_final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        RunState.SUCCEEDED,
+        RunState.FAILED,
+        RunState.CANCELLED,
+        RunState.SKIPPED,
+        RunState.UPSTREAM_STALE,
+    }
+)
+
+
+class StepState(StrEnum):
+    """States of a run step, and of the tables and dbt nodes inside it."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    WARNED = "warned"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class RunTrigger(StrEnum):
+    MANUAL = "manual"
+    API = "api"
+    SCHEDULE = "schedule"
+    DEPENDENCY = "dependency"
+    RETRY = "retry"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"

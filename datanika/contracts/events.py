@@ -1,0 +1,116 @@
+"""What an engine child streams back while it works, and what the control plane stores.
+
+One JSON object a line on the pipe. Everything is redacted before it is written there.
+``node`` is a loaded table (``raw.flights``) or a dbt node's unique id (``model.org1.stg_flights``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from datanika.contracts.base import Contract
+from datanika.contracts.enums import LogLevel, RunState, StepState
+
+
+def utcnow() -> dt.datetime:
+    """Now, with its zone."""
+    return dt.datetime.now(dt.UTC)
+
+
+class _Event(Contract):
+    step_key: str
+    at: dt.datetime = Field(default_factory=utcnow)
+
+
+class Failure(Contract):
+    """Why something failed, in words for the tenant."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    transient: bool = False
+
+
+class ColumnInfo(Contract):
+    name: str
+    data_type: str
+    nullable: bool = True
+
+
+class StepStarted(_Event):
+    type: Literal["step_started"] = "step_started"
+    attempt: int
+
+
+class StepFinished(_Event):
+    type: Literal["step_finished"] = "step_finished"
+    state: StepState
+    rows: int | None = None
+    bytes: int | None = None
+    failure: Failure | None = None
+
+
+class NodeStarted(_Event):
+    type: Literal["node_started"] = "node_started"
+    node: str
+    name: str
+    resource_type: str = Field(description="table, model, test, seed, snapshot")
+    depends_on: tuple[str, ...] = ()
+
+
+class NodeProgress(_Event):
+    type: Literal["node_progress"] = "node_progress"
+    node: str
+    rows: int
+    total: int | None = None
+
+
+class NodeFinished(_Event):
+    type: Literal["node_finished"] = "node_finished"
+    node: str
+    name: str
+    resource_type: str
+    state: StepState
+    duration_seconds: float | None = None
+    rows: int | None = None
+    relation: str | None = Field(default=None, description="schema.table in the destination.")
+    columns: tuple[ColumnInfo, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    failure: Failure | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class LogLine(_Event):
+    type: Literal["log"] = "log"
+    level: LogLevel = LogLevel.INFO
+    message: str
+    node: str | None = None
+
+
+RunEvent = Annotated[
+    StepStarted | StepFinished | NodeStarted | NodeProgress | NodeFinished | LogLine,
+    Field(discriminator="type"),
+]
+run_event: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)
+
+
+class RunClaim(Contract):
+    """A worker's right to run one attempt of one run."""
+
+    run_id: int
+    org_id: int
+    pipeline_id: int
+    attempt: int
+    token: str = Field(repr=False, description="Run-scoped bearer token for the internal API.")
+    proceed: bool = Field(default=True, description="False: the run is over or another has it.")
+    reason: str | None = None
+
+
+class RunFinish(Contract):
+    """How a run ended, as the flow saw it."""
+
+    state: RunState
+    failure: Failure | None = None

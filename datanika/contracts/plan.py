@@ -1,0 +1,63 @@
+"""The plan: what a pipeline compiles to. Plain data, no secrets, a stable hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from datanika.contracts.base import Contract
+from datanika.contracts.enums import StepKind
+from datanika.contracts.spec import ConnectionRef, LoadStep, TransformStep
+
+
+class ModelNode(Contract):
+    """A dbt resource that a transform step will build, with the resources it reads."""
+
+    name: str
+    kind: str
+    destination_id: int
+    checksum: str = Field(description="sha256 of the resource's content.")
+    refs: tuple[str, ...] = ()
+    sources: tuple[tuple[str, str], ...] = Field(default=(), description="(schema, table).")
+
+
+class PlanLoad(Contract):
+    kind: Literal[StepKind.LOAD] = StepKind.LOAD
+    step: LoadStep
+    source: ConnectionRef
+    destination: ConnectionRef
+
+
+class PlanTransform(Contract):
+    kind: Literal[StepKind.TRANSFORM] = StepKind.TRANSFORM
+    step: TransformStep
+    destination: ConnectionRef
+    models: tuple[ModelNode, ...] = ()
+
+
+PlanStep = Annotated[PlanLoad | PlanTransform, Field(discriminator="kind")]
+
+
+class Plan(Contract):
+    """Steps in a topological order that is the same for the same input."""
+
+    steps: tuple[PlanStep, ...]
+    stages: tuple[tuple[str, ...], ...] = Field(
+        description="Step keys by depth: all steps of a stage may run at once."
+    )
+
+    def get(self, key: str) -> PlanLoad | PlanTransform:
+        """The step called ``key``; raises KeyError."""
+        for planned in self.steps:
+            if planned.step.key == key:
+                return planned
+        raise KeyError(key)
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the canonical JSON, hex. Same plan, same hash, on every machine."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

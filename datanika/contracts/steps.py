@@ -1,0 +1,56 @@
+"""A resolved step: what an engine needs to do one step's work, credentials included.
+
+It travels from the internal API to the flow process to the engine child, over a pipe, and is
+never stored, logged or given to Prefect.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from datanika.contracts.base import Contract
+from datanika.contracts.enums import StepKind
+from datanika.contracts.spec import LoadStep, TransformStep
+
+
+class ResolvedConnection(Contract):
+    """A connection with its secrets in the clear."""
+
+    id: int
+    name: str
+    kind: str
+    config: dict[str, Any] = Field(repr=False)
+    secret_fields: tuple[str, ...] = ()
+    root: str | None = Field(
+        default=None,
+        description="Folder of the organisation that relative paths of `config` are under.",
+    )
+
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must never leave the engine child readable."""
+        return tuple(str(self.config[name]) for name in self.secret_fields if self.config.get(name))
+
+
+class ResolvedLoad(Contract):
+    kind: Literal[StepKind.LOAD] = StepKind.LOAD
+    run_id: int
+    attempt: int
+    pipeline_key: str = Field(description="Stable name of the dlt pipeline, e.g. p12_load_nyc.")
+    step: LoadStep
+    source: ResolvedConnection
+    destination: ResolvedConnection
+
+
+class ResolvedTransform(Contract):
+    kind: Literal[StepKind.TRANSFORM] = StepKind.TRANSFORM
+    run_id: int
+    attempt: int
+    step: TransformStep
+    destination: ResolvedConnection
+    project_name: str
+    files: dict[str, str] = Field(description="The dbt project: relative path -> content.")
+
+
+ResolvedStep = Annotated[ResolvedLoad | ResolvedTransform, Field(discriminator="kind")]

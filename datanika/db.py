@@ -1,0 +1,84 @@
+"""Sessions and tenant scope. One ``get_session`` block is one transaction.
+
+Inside it PostgreSQL itself refuses what a query forgot to filter: the session takes a role that
+owns nothing, and row-level security compares ``org_id`` with ``app.org_id``. A session without a
+scope sees no tenant's rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from datanika.config import settings
+
+APP_ROLE = "datanika_app"
+SYSTEM_ROLE = "datanika_system"
+"""Role for the platform's own work across tenants (login, claims, reconciliation). Its policies
+let it see every row; only code that has proven no tenant asks may open such a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantScope:
+    """See and write the rows of one organisation."""
+
+    org_id: int
+
+
+Scope = TenantScope | Literal["system"] | None
+SYSTEM: Literal["system"] = "system"
+
+# asyncpg connections belong to the event loop that opened them.
+_engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+
+
+def async_url(url: str) -> str:
+    """The URL with SQLAlchemy's asyncpg driver, whatever driver it named."""
+    scheme, rest = url.split("://", 1)
+    return f"postgresql+asyncpg://{rest}" if scheme.startswith("postgres") else url
+
+
+def get_engine() -> AsyncEngine:
+    """This event loop's engine."""
+    loop = asyncio.get_running_loop()
+    engine = _engines.get(loop)
+    if engine is None:
+        engine = create_async_engine(
+            async_url(settings.require("database_url")),
+            pool_size=10,
+            max_overflow=20,
+            pool_pre_ping=True,
+            connect_args={"server_settings": {"application_name": "datanika"}},
+        )
+        _engines[loop] = engine
+    return engine
+
+
+async def dispose_engine() -> None:
+    """Close this event loop's connections."""
+    engine = _engines.pop(asyncio.get_running_loop(), None)
+    if engine is not None:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def get_session(scope: Scope = None) -> AsyncIterator[AsyncSession]:
+    """A session in one transaction: committed at the end of the block, rolled back on an error."""
+    async with (
+        AsyncSession(get_engine(), expire_on_commit=False) as session,
+        session.begin(),
+    ):
+        role = SYSTEM_ROLE if scope == SYSTEM else APP_ROLE
+        org_id = str(scope.org_id) if isinstance(scope, TenantScope) else ""
+        await session.execute(
+            text("SELECT set_config('role', :role, true), set_config('app.org_id', :org, true)"),
+            {"role": role, "org": org_id},
+        )
+        yield session

@@ -1,0 +1,140 @@
+"""The error tree. Every error carries a stable ``code``, an HTTP ``status`` and the way out.
+
+    DatanikaError                       500 internal
+    ├── ConfigError                     500 config_invalid
+    ├── AuthenticationError             401 not_authenticated
+    ├── PermissionDenied                403 permission_denied
+    ├── NotFound                        404 not_found          (also for other tenants' rows)
+    ├── Conflict                        409 conflict
+    │   └── IllegalTransition           409 illegal_transition
+    ├── InvalidInput                    422 invalid_input
+    │   ├── SpecError                   422 spec_invalid       (names the step)
+    │   └── GuardRefused                422 guard_refused      (tenant code that may not run)
+    ├── TooManyRequests                 429 too_many_requests
+    ├── Unavailable                     503 unavailable        (a part of the platform is down)
+    └── StepError                       the failure of a run step, in words for the tenant
+        ├── TransientStepError          worth a retry: network, lock, restart, throttling
+        └── TerminalStepError           a retry would fail again: credentials, SQL, schema
+
+``code`` may be narrowed per raise; ``field`` names the offending input as a dotted path.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class DatanikaError(Exception):
+    """Something went wrong inside Datanika."""
+
+    default_code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        field: str | None = None,
+        **context: Any,
+    ) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.code = code or self.default_code
+        self.hint = hint
+        self.field = field
+        self.context = context
+        super().__init__(self.message)
+
+
+class ConfigError(DatanikaError):
+    """A setting is missing or wrong."""
+
+    default_code = "config_invalid"
+
+
+class AuthenticationError(DatanikaError):
+    """Log in first."""
+
+    default_code = "not_authenticated"
+    status = 401
+
+
+class PermissionDenied(DatanikaError):
+    """Your role in this organisation does not allow this."""
+
+    default_code = "permission_denied"
+    status = 403
+
+
+class NotFound(DatanikaError):
+    """There is no such thing in this organisation."""
+
+    default_code = "not_found"
+    status = 404
+
+
+class Conflict(DatanikaError):
+    """This collides with what exists."""
+
+    default_code = "conflict"
+    status = 409
+
+
+class IllegalTransition(Conflict):
+    """A run cannot go from its present state to the one asked for."""
+
+    default_code = "illegal_transition"
+
+
+class InvalidInput(DatanikaError):
+    """The input is not valid."""
+
+    default_code = "invalid_input"
+    status = 422
+
+
+class SpecError(InvalidInput):
+    """The pipeline's specification is not valid."""
+
+    default_code = "spec_invalid"
+
+
+class GuardRefused(InvalidInput):
+    """This code may not run on the platform."""
+
+    default_code = "guard_refused"
+
+
+class TooManyRequests(DatanikaError):
+    """Too many requests; try again later."""
+
+    default_code = "too_many_requests"
+    status = 429
+
+
+class Unavailable(DatanikaError):
+    """A part of the platform is not answering; try again shortly."""
+
+    default_code = "unavailable"
+    status = 503
+
+
+class StepError(DatanikaError):
+    """A run step failed."""
+
+    default_code = "step_failed"
+    transient: ClassVar[bool] = False
+
+
+class TransientStepError(StepError):
+    """A run step failed for a reason that may pass."""
+
+    default_code = "step_failed_transient"
+    transient = True
+
+
+class TerminalStepError(StepError):
+    """A run step failed for a reason that stays until somebody changes something."""
+
+    default_code = "step_failed_terminal"

@@ -1,0 +1,34 @@
+"""Typed sources and destinations with encrypted credentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin
+
+
+class Connection(TimestampMixin, TenantMixin, Base):
+    """``config`` holds what may be read back; ``secrets`` the encrypted rest."""
+
+    __tablename__ = "connections"
+    __table_args__ = (
+        Index(
+            "uq_connections_org_id_name_live",
+            "org_id",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+            sqlite_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[PrimaryKey]
+    name: Mapped[Name]
+    kind: Mapped[str] = mapped_column(String(64))
+    description: Mapped[str] = mapped_column(Text, default="", server_default="")
+    config: Mapped[dict[str, Any]]
+    secrets: Mapped[str | None] = mapped_column(Text)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")

@@ -1,0 +1,56 @@
+"""Pipelines and their immutable versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin
+
+
+class Pipeline(TimestampMixin, TenantMixin, Base):
+    """``deployment_id`` and ``deployed_hash`` say what Prefect knows of it."""
+
+    __tablename__ = "pipelines"
+    __table_args__ = (
+        Index(
+            "uq_pipelines_org_id_name_live",
+            "org_id",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+            sqlite_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[PrimaryKey]
+    name: Mapped[Name]
+    description: Mapped[str] = mapped_column(Text, default="", server_default="")
+    is_paused: Mapped[bool] = mapped_column(default=False, server_default="false")
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    current_version_id: Mapped[int | None] = mapped_column(
+        BigInteger,
+        ForeignKey("pipeline_versions.id", use_alter=True, ondelete="SET NULL"),
+    )
+    deployment_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    deployed_hash: Mapped[str | None] = mapped_column(String(64))
+
+
+class PipelineVersion(TimestampMixin, TenantMixin, Base):
+    """A specification as it was saved. Never updated (a trigger refuses it)."""
+
+    __tablename__ = "pipeline_versions"
+    __table_args__ = (UniqueConstraint("pipeline_id", "number"),)
+
+    id: Mapped[PrimaryKey]
+    pipeline_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("pipelines.id", ondelete="CASCADE")
+    )
+    number: Mapped[int]
+    spec: Mapped[dict[str, Any]]
+    spec_hash: Mapped[str] = mapped_column(String(64))
+    created_by: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("users.id", ondelete="SET NULL")
+    )

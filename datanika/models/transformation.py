@@ -1,0 +1,37 @@
+"""What the tenant wrote for dbt: models, tests, macros, seeds, snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin
+
+
+class Transformation(TimestampMixin, TenantMixin, Base):
+    """``spec`` is a TransformationSpec; the columns beside it are for listing and searching."""
+
+    __tablename__ = "transformations"
+    __table_args__ = (
+        Index(
+            "uq_transformations_destination_name_live",
+            "org_id",
+            "destination_id",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+            sqlite_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[PrimaryKey]
+    name: Mapped[Name]
+    kind: Mapped[str] = mapped_column(String(16))
+    destination_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("connections.id", ondelete="RESTRICT"), index=True
+    )
+    description: Mapped[str] = mapped_column(Text, default="", server_default="")
+    spec: Mapped[dict[str, Any]]
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")

@@ -1,0 +1,83 @@
+"""The proof that somebody may act in an organisation.
+
+Every service that touches a tenant's rows takes an :class:`Actor`. Nothing but
+:func:`prove_membership` can make one, so a handler that forgot to check cannot even call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.contracts.enums import Role
+from datanika.db import TenantScope
+from datanika.errors import AuthenticationError, PermissionDenied
+from datanika.models import Membership, Organization, User
+from datanika.services.permissions import PERMISSIONS
+
+_PROOF: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A user in an organisation, with the role proven at the start of this request."""
+
+    user_id: int
+    org_id: int
+    email: str
+    role: Role
+    scopes: frozenset[str] | None = None
+    """Permissions an API key is limited to; None for a person."""
+    _proof: object = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self._proof is not _PROOF:
+            raise TypeError("An Actor comes from prove_membership(), nowhere else.")
+
+    @property
+    def scope(self) -> TenantScope:
+        """The session scope of this actor's organisation."""
+        return TenantScope(self.org_id)
+
+    def may(self, permission: str) -> bool:
+        """Whether role and scopes allow ``permission``."""
+        if self.scopes is not None and permission not in self.scopes:
+            return False
+        return self.role.covers(PERMISSIONS[permission])
+
+    def require(self, permission: str) -> None:
+        """Raise :class:`PermissionDenied` unless :meth:`may`."""
+        if not self.may(permission):
+            raise PermissionDenied(
+                f"This needs the permission {permission}, which your role or key does not have.",
+                hint=f"Ask somebody with the role {PERMISSIONS[permission]} or higher.",
+            )
+
+
+async def prove_membership(
+    session: AsyncSession, user_id: int, org_id: int, scopes: frozenset[str] | None = None
+) -> Actor:
+    """The actor for a live membership of a live user; raises :class:`AuthenticationError`.
+
+    ``session`` must be able to see the membership: system scope, or the organisation's own.
+    """
+    row = (
+        await session.execute(
+            select(User.email, Membership.role)
+            .join(User, User.id == Membership.user_id)
+            .join(Organization, Organization.id == Membership.org_id)
+            .where(
+                Membership.user_id == user_id,
+                Membership.org_id == org_id,
+                Membership.deleted_at.is_(None),
+                User.deleted_at.is_(None),
+                Organization.deleted_at.is_(None),
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        raise AuthenticationError("You are not a member of this organisation.", code="not_a_member")
+    return Actor(user_id, org_id, row.email, Role(row.role), scopes, _PROOF)
