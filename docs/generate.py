@@ -1,0 +1,222 @@
+"""Write the reference pages that the code knows better than a person: ``poe docs``.
+
+Each page is a function from nothing to Markdown; ``PAGES`` says which file it fills. A test
+compares the files with what the functions say today.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by `uv run poe docs`. Change the code, not this file. -->"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; pipes inside cells are escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
+    )
+
+
+def settings_page() -> str:
+    """Every field of the two settings classes, with its variable and its default."""
+    from datanika.config import Settings
+    from datanika.execution.worker_settings import WorkerSettings
+
+    head = ("Variable", "Type", "Default", "Meaning")
+    return "\n\n".join(
+        [
+            "# Settings",
+            "Read from the environment, then `.env` in the working directory, then `runtime.env`"
+            " in the data folder, which `datanika up` writes. An empty value counts as not set.",
+            "## Control plane",
+            "`datanika.config.Settings`: web, Celery worker, migrations and the CLI.",
+            table(head, map(setting_row, variables(Settings).items())),
+            "## Worker",
+            "`datanika.execution.worker_settings.WorkerSettings`: from the environment only."
+            " A worker never gets the database, the secret key or the encryption keys.",
+            table(head, map(setting_row, variables(WorkerSettings).items())),
+            "## Production",
+            "With `DATANIKA_ENV=production` the platform refuses to start when"
+            " `DATABASE_URL`, `DATANIKA_SECRET_KEY`, `DATANIKA_ENCRYPTION_KEYS` or"
+            " `DATANIKA_WORKER_TOKEN` is missing or looks like a default.",
+        ]
+    )
+
+
+def variables(settings: Any) -> dict[str, Any]:
+    """Environment variable -> field, for a pydantic-settings class."""
+    prefix = settings.model_config["env_prefix"]
+    return {
+        field.validation_alias.choices[0]
+        if field.validation_alias
+        else f"{prefix}{name}".upper(): field
+        for name, field in settings.model_fields.items()
+    }
+
+
+def setting_row(item: tuple[str, Any]) -> tuple[str, str, str, str]:
+    """One line of the settings table."""
+    variable, field = item
+    secret = "Secret" in str(field.annotation)
+    if field.default_factory is not None:
+        default = "user data folder"
+    elif field.default in (None, "") or secret:
+        default = "not set"
+    else:
+        default = f"`{field.default}`"
+    return f"`{variable}`", type_name(field.annotation), default, field.description or ""
+
+
+def type_name(annotation: Any) -> str:
+    """A field's type in words."""
+    arguments = [one for one in get_args(annotation) if one is not type(None)]
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{one}`" for one in arguments)
+    if arguments:
+        return type_name(arguments[0])
+    return {"SecretStr": "secret", "str": "text", "Path": "path", "int": "integer"}.get(
+        annotation.__name__, annotation.__name__
+    )
+
+
+def permissions_page() -> str:
+    """The permission table of ``services/permissions.py``, a column per role."""
+    from datanika.contracts.enums import Role
+    from datanika.services.permissions import PERMISSIONS
+
+    roles = sorted(Role, key=lambda role: role.rank)
+    return "\n\n".join(
+        [
+            "# Roles and permissions",
+            "Each role may do what the ones before it may. An API key carries permissions of this"
+            " list as its scopes; it may do what its scopes **and** its creator's present role"
+            " allow. Another organisation's things answer 404, a missing permission 403.",
+            table(
+                ("Permission", *(role.value for role in roles)),
+                (
+                    (f"`{name}`", *("x" if role.covers(least) else "" for role in roles))
+                    for name, least in PERMISSIONS.items()
+                ),
+            ),
+            "Nobody grants a role at or above their own, nobody acts on an equal or higher member,"
+            " and an organisation always has an owner.",
+        ]
+    )
+
+
+def connections_page() -> str:
+    """Every connection kind with the fields of its configuration."""
+    from datanika.contracts.catalog import connector_kinds
+
+    kinds = connector_kinds().values()
+    return "\n\n".join(
+        [
+            "# Connection kinds",
+            "Fields marked *secret* are encrypted at rest and never returned by any API.",
+            table(
+                ("Kind", "Source", "Destination", "dbt"),
+                (
+                    (
+                        f"[`{kind.kind}`](#{kind.kind})",
+                        "x" if kind.is_source else "",
+                        "x" if kind.is_destination else "",
+                        "x" if kind.supports_transform else "",
+                    )
+                    for kind in kinds
+                ),
+            ),
+            *(
+                section
+                for kind in kinds
+                for section in (
+                    f"## {kind.kind}",
+                    f"{kind.title}. {kind.description}".strip(),
+                    table(
+                        ("Field", "Type", "Required", "Meaning"), config_rows(kind.config_schema)
+                    ),
+                )
+            ),
+        ]
+    )
+
+
+def config_rows(schema: dict[str, Any]) -> Iterable[tuple[str, str, str, str]]:
+    """One line per property of a connection's JSON schema."""
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        meaning = field.get("description", "")
+        if field.get("writeOnly"):
+            meaning = f"*secret.* {meaning}"
+        if field.get("default") not in (None, "", [], {}):
+            meaning = f"{meaning} Default: `{field['default']}`."
+        yield f"`{name}`", json_type(field), "yes" if name in required else "", meaning.strip()
+
+
+def json_type(field: dict[str, Any]) -> str:
+    """The type of a JSON schema property in words."""
+    if "enum" in field:
+        return " or ".join(f"`{one}`" for one in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    options = field.get("anyOf") or field.get("oneOf")
+    if options:
+        names = [json_type(one) for one in options if one.get("type") != "null"]
+        return " or ".join(dict.fromkeys(names))
+    return str(field.get("type", "object"))
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options, from the typer application."""
+    import typer
+    from typer.main import get_command
+
+    from datanika.cli.main import app
+
+    root = get_command(app)
+    context = typer.Context(root, info_name="datanika")
+    sections = ["# Command line", (root.help or "").strip()]
+    for name in root.list_commands(context):  # type: ignore[attr-defined]
+        command = root.get_command(context, name)  # type: ignore[attr-defined]
+        arguments = [p.human_readable_name for p in command.params if p.param_type_name != "option"]
+        sections += [
+            f"## datanika {' '.join([name, *arguments])}",
+            (command.help or "").strip(),
+        ]
+        options = [
+            (", ".join(f"`{opt}`" for opt in [*p.opts, *p.secondary_opts]), getattr(p, "help", ""))
+            for p in command.params
+            if p.param_type_name == "option"
+        ]
+        if options:
+            sections.append(table(("Option", "Meaning"), ((o, h or "") for o, h in options)))
+    return "\n\n".join(sections)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "permissions.md": permissions_page,
+    "connections.md": connections_page,
+    "cli.md": cli_page,
+}
+
+
+def render(name: str) -> str:
+    """The whole text of one page."""
+    return f"{NOTE}\n\n{PAGES[name]()}\n"
+
+
+def main() -> None:
+    for name in PAGES:
+        (REFERENCE / name).write_text(render(name), "utf-8")
+        sys.stdout.write(f"docs/reference/{name}\n")
+
+
+if __name__ == "__main__":
+    main()
