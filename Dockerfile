@@ -26,7 +26,8 @@ ENV VIRTUAL_ENV=/opt/datanika \
     DATANIKA_HOME=/var/lib/datanika
 RUN groupadd --gid 10001 datanika \
     && useradd --uid 10001 --gid datanika --no-create-home --home-dir /var/lib/datanika datanika \
-    && install -d -o datanika -g datanika -m 0700 /var/lib/datanika /var/lib/datanika/orgs
+    && install -d -o datanika -g datanika -m 0700 \
+        /var/lib/datanika /var/lib/datanika/orgs /var/lib/datanika/work
 COPY --from=build /opt/datanika /opt/datanika
 WORKDIR /app
 COPY alembic.ini prefect.yaml ./
