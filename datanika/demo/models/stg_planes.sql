@@ -1,0 +1,8 @@
+select
+    tailnum,
+    year as year_built,
+    manufacturer,
+    model,
+    engines,
+    seats
+from {{ source('raw', 'planes') }}
