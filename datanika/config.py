@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     prefect_api_url: str | None = Field(
         default=None, validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url")
     )
+    prefect_api_auth_string: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_api_auth_string"),
+    )
     prefect_ui_url: str | None = None
     work_pool: str = "datanika"
 
@@ -109,7 +113,9 @@ class Settings(BaseSettings):
         return self.home / "orgs" / str(org_id)
 
 
-_UNPREFIXED = frozenset({"database_url", "redis_url", "prefect_api_url"})
+_UNPREFIXED = frozenset(
+    {"database_url", "redis_url", "prefect_api_url", "prefect_api_auth_string"}
+)
 
 
 def load_settings() -> Settings:

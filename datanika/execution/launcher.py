@@ -1,0 +1,178 @@
+"""From a flow run of Prefect to a process that runs it: claim, fork, hand over, wait, report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from datanika.contracts.base import Contract
+from datanika.contracts.events import RunClaim
+from datanika.errors import DatanikaError, Unavailable
+from datanika.execution.flow_process import FLOWS, TENANT_FLOW, FlowJob
+from datanika.execution.fork_client import FlowProcess, ForkServerClient
+from datanika.execution.internal_api import InternalApi, WorkerApi
+from datanika.execution.worker_settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 10.0
+"""How long a stopped flow process may take to kill its engine and tell Prefect."""
+
+
+class LaunchEnd(StrEnum):
+    CLOSED = "closed"
+    """The control plane knows how the run ended."""
+    REFUSED = "refused"
+    """There was nothing to run: the run is over, or somebody else has it."""
+    CRASHED = "crashed"
+    """The process died, or was stopped, with its run open; the control plane was told."""
+
+
+class LaunchResult(Contract):
+    end: LaunchEnd
+    message: str = ""
+    pid: int = 0
+
+
+class Launcher:
+    """Runs flow runs in forked processes, each as of now and with its own claim."""
+
+    def __init__(self, settings: WorkerSettings, server: ForkServerClient) -> None:
+        self._settings = settings
+        self._server = server
+        self._running: set[FlowProcess] = set()
+        self._count = 0
+        self._stopped = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    @property
+    def running(self) -> int:
+        """Flow runs at this moment, those being started included."""
+        return self._count
+
+    async def run(
+        self,
+        flow_name: str,
+        flow_run: dict[str, Any],
+        started: Callable[[int], None] = lambda pid: None,
+    ) -> LaunchResult:
+        """Run one flow run to its end. ``flow_run`` is Prefect's, as JSON.
+
+        :raises DatanikaError: it could not be claimed or started.
+        """
+        if flow_name not in FLOWS:
+            return LaunchResult(end=LaunchEnd.REFUSED, message=f"No such flow: {flow_name}.")
+        if self._stopped:
+            raise Unavailable("The worker is stopping.")
+        self._count += 1
+        self.idle.clear()
+        try:
+            return await self._launch(flow_name, flow_run, started)
+        finally:
+            self._count -= 1
+            if self._count == 0:
+                self.idle.set()
+
+    async def stop_all(self) -> None:
+        """End every run now; each goes back to the control plane as crashed."""
+        self._stopped = True
+        for process in self._running:
+            process.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.idle.wait()
+        for process in self._running:
+            process.kill()
+
+    async def kill(self, pid: int) -> bool:
+        """End the flow process ``pid``; False when there is none."""
+        for process in self._running:
+            if process.pid == pid:
+                process.stop()
+                return True
+        return False
+
+    async def _launch(
+        self, flow_name: str, flow_run: dict[str, Any], started: Callable[[int], None]
+    ) -> LaunchResult:
+        async with self._api(self._settings.worker_token.get_secret_value()) as api:
+            worker_api = WorkerApi(api)
+            engine = flow_name == TENANT_FLOW
+            forking = asyncio.create_task(self._server.fork(engine=engine))
+            try:
+                claim = await self._claim(worker_api, flow_run) if engine else None
+                process = await forking
+            except BaseException:
+                await _abandon(forking)
+                raise
+            if claim is not None and not claim.proceed:
+                process.close()
+                reason = claim.reason or "The run is over."
+                return LaunchResult(end=LaunchEnd.REFUSED, message=reason)
+            job = self._job(flow_name, flow_run, claim)
+            return await self._run_in(process, worker_api, job, started)
+
+    async def _run_in(
+        self,
+        process: FlowProcess,
+        worker_api: WorkerApi,
+        job: FlowJob,
+        started: Callable[[int], None],
+    ) -> LaunchResult:
+        self._running.add(process)
+        try:
+            with contextlib.suppress(ConnectionError):
+                await process.start(job)
+            started(process.pid)
+            end = await process.wait()
+        finally:
+            self._running.discard(process)
+            process.close()
+        if end.report is not None and end.report.closed:
+            return LaunchResult(end=LaunchEnd.CLOSED, message=end.report.state, pid=process.pid)
+        message = end.describe()
+        if job.claim is not None:
+            try:
+                await worker_api.crashed(job.flow_run["id"], message)
+            except DatanikaError as error:
+                # The lease tells the reconciler the same a little later.
+                logger.error("Could not report a crash: %s", error.code)
+        return LaunchResult(end=LaunchEnd.CRASHED, message=message, pid=process.pid)
+
+    async def _claim(self, worker_api: WorkerApi, flow_run: dict[str, Any]) -> RunClaim:
+        parameters = flow_run["parameters"]
+        run_id = parameters.get("run_id")
+        return await worker_api.claim(
+            flow_run["id"],
+            org_id=int(parameters["org_id"]),
+            pipeline_id=int(parameters["pipeline_id"]),
+            run_id=None if run_id is None else int(run_id),
+        )
+
+    def _job(self, flow_name: str, flow_run: dict[str, Any], claim: RunClaim | None) -> FlowJob:
+        settings = self._settings
+        auth = settings.prefect_auth_string
+        return FlowJob(
+            flow_name=flow_name,
+            flow_run=flow_run,
+            prefect_api_url=settings.prefect_api_url,
+            prefect_auth_string=auth.get_secret_value() if auth else None,
+            internal_url=settings.internal_url,
+            claim=claim,
+            worker_token=None if claim else settings.worker_token.get_secret_value(),
+        )
+
+    def _api(self, token: str) -> InternalApi:
+        return InternalApi(self._settings.internal_url, token, patience=60.0)
+
+
+async def _abandon(forking: asyncio.Task[FlowProcess]) -> None:
+    """A process that has no job ends as soon as its channel closes."""
+    forking.cancel()
+    with contextlib.suppress(asyncio.CancelledError, DatanikaError):
+        (await forking).close()

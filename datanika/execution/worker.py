@@ -1,0 +1,190 @@
+"""The Datanika worker: a Prefect worker type that runs flows in forked, preloaded processes.
+
+    python -m datanika.execution.worker                               drains on SIGTERM
+    prefect worker start --type datanika --pool datanika              the same worker
+
+Prefect finds it through the entry point group ``prefect.collections``, so every command of
+Prefect imports this module: what is heavy is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anyio.abc
+from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
+
+from datanika.execution.worker_settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+    from datanika.execution.launcher import Launcher
+
+if __name__ == "__main__":
+    # Run the imported module, not this copy of it: the worker type registers once.
+    import datanika.execution.worker as registered
+
+    raise SystemExit(registered.main())
+
+logger = logging.getLogger(__name__)
+
+WORKER_TYPE = "datanika"
+
+
+class DatanikaJobConfiguration(BaseJobConfiguration):
+    """Nothing to configure: command, environment and entry point are not the deployment's."""
+
+    @property
+    def flow_name(self) -> str:
+        """The flow that the flow run is of; decides which of the platform's flows runs."""
+        flow = self._related_objects.get("flow")
+        return flow.name if flow is not None else ""
+
+
+class DatanikaWorkerResult(BaseWorkerResult):
+    """``identifier`` is the id of the process; ``status_code`` 1 means it left its run open."""
+
+
+class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerResult]):
+    """Claims, forks, waits. See ``launcher.py`` for the way of one run."""
+
+    type = WORKER_TYPE
+    job_configuration = DatanikaJobConfiguration
+    _description = "Runs tenant pipelines in warm processes, about a second after the trigger."
+    _display_name = "Datanika"
+
+    settings: ClassVar[WorkerSettings | None] = None
+    host_module: ClassVar[str | None] = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._settings = self.settings or WorkerSettings()
+        if kwargs.get("limit") is None:
+            kwargs["limit"] = self._settings.worker_limit
+        if kwargs.get("prefetch_seconds") is None:
+            # A fork is fast enough: a scheduled run starts at its time, not before.
+            kwargs["prefetch_seconds"] = 0
+        super().__init__(*args, **kwargs)
+        self._launcher: Launcher | None = None
+
+    async def setup(self) -> None:
+        """Start the fork server, then connect to Prefect while it preloads."""
+        from datanika.execution.fork_client import HOST_MODULE, ForkServerClient
+        from datanika.execution.launcher import Launcher
+
+        server = ForkServerClient(self.host_module or HOST_MODULE)
+        await self._exit_stack.enter_async_context(server)
+        self._launcher = Launcher(self._settings, server)
+        await super().setup()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: DatanikaJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> DatanikaWorkerResult:
+        """Run one flow run to its end in a process of its own."""
+        from prefect.states import Cancelled
+
+        from datanika.execution.launcher import LaunchEnd
+
+        if self._launcher is None:
+            raise RuntimeError("The worker has not been set up.")
+
+        def started(pid: int) -> None:
+            if task_status is not None:
+                task_status.started(pid)
+
+        result = await self._launcher.run(
+            configuration.flow_name, flow_run.model_dump(mode="json"), started
+        )
+        if result.end is LaunchEnd.REFUSED:
+            await self.client.set_flow_run_state(
+                flow_run.id, Cancelled(message=result.message), force=True
+            )
+            started(0)
+        elif result.end is LaunchEnd.CRASHED:
+            await self._propose_crashed_state(flow_run, result.message)
+        crashed = result.end is LaunchEnd.CRASHED
+        return DatanikaWorkerResult(identifier=str(result.pid), status_code=int(crashed))
+
+    async def kill_infrastructure(
+        self,
+        infrastructure_pid: str,
+        configuration: DatanikaJobConfiguration,
+        grace_seconds: int = 30,
+    ) -> None:
+        """Stop a flow process; Prefect asks for it when a pending run is cancelled."""
+        from prefect.exceptions import InfrastructureNotFound
+
+        if self._launcher is None or not await self._launcher.kill(int(infrastructure_pid)):
+            raise InfrastructureNotFound(f"No flow process {infrastructure_pid} on this worker.")
+
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Poll until ``stopping``, then let running flows finish within the grace period.
+
+        A poll that fails is repeated: this worker outlives restarts of Prefect, because ending
+        would end its runs.
+        """
+        async with self:
+            loops = [
+                asyncio.create_task(
+                    _forever(self.get_and_submit_flow_runs, self._settings.worker_poll_seconds)
+                ),
+                asyncio.create_task(
+                    _forever(self.sync_with_backend, self.heartbeat_interval_seconds)
+                ),
+            ]
+            await stopping.wait()
+            for loop in loops:
+                loop.cancel()
+            await asyncio.wait(loops)
+            await self._drain()
+
+    async def _drain(self) -> None:
+        if self._launcher is None:
+            return
+        logger.info("Stopping: %s runs may finish.", self._launcher.running)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.worker_grace_seconds):
+                await self._launcher.idle.wait()
+        await self._launcher.stop_all()
+
+
+async def _forever(work: Any, seconds: float) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            logger.warning("Prefect does not answer %s: %s", work.__name__, error)
+        await asyncio.sleep(seconds)
+
+
+async def _serve() -> None:
+    from prefect import settings as prefect_settings
+
+    own = WorkerSettings()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    updates: dict[Any, Any] = {
+        # Waits of 2, 4, 8 and 16 s: the next poll comes soon after Prefect is back.
+        prefect_settings.PREFECT_CLIENT_MAX_RETRIES: 4,
+        prefect_settings.PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
+        prefect_settings.PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
+    }
+    with prefect_settings.temporary_settings(updates):
+        await DatanikaWorker(work_pool_name=own.work_pool).serve(stopping)
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve())
+    return 0

@@ -1,0 +1,35 @@
+"""Settings of the data plane: from the environment only.
+
+Not ``datanika.config``: that one also reads ``.env`` and ``runtime.env``, where the platform's
+keys are, and nothing in the data plane may hold those even in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """What a worker knows: where Prefect and the control plane are, and its own token."""
+
+    model_config = SettingsConfigDict(env_prefix="DATANIKA_", extra="ignore", env_ignore_empty=True)
+
+    internal_url: str = Field(default="http://127.0.0.1:8000")
+    worker_token: SecretStr = SecretStr("")
+    prefect_api_url: str = Field(
+        default="", validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url")
+    )
+    prefect_auth_string: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_auth_string"),
+    )
+    home: Path | None = Field(default=None, description="DATANIKA_HOME of the fork server.")
+    work_pool: str = "datanika"
+    worker_limit: int = Field(default=8, ge=1, description="Runs at the same time.")
+    worker_poll_seconds: float = Field(default=0.5, gt=0)
+    worker_grace_seconds: float = Field(
+        default=20.0, ge=0, description="How long running flows may finish after SIGTERM."
+    )

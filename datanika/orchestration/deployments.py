@@ -1,0 +1,102 @@
+"""What the platform deploys to Prefect: one deployment a pipeline, and its own maintenance.
+
+prefect.yaml says the same of the maintenance deployments; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from datanika.contracts.base import Contract
+from datanika.contracts.schedule import ScheduleSpec
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+
+TENANT_FLOW = "tenant-pipeline"
+ANCHOR = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+"""Intervals count from here, so that the same interval gives the same times after a redeploy."""
+
+
+class FlowDeployment(Contract):
+    """A deployment as Prefect should have it. Ids only: never a name, SQL or a credential."""
+
+    flow_name: str
+    name: str
+    entrypoint: str
+    parameters: dict[str, int] = {}
+    tags: tuple[str, ...] = ()
+    schedules: tuple[ScheduleSpec, ...] = ()
+    paused: bool = False
+    content_hash: str = ""
+
+    @property
+    def version(self) -> str:
+        """A hash of all of it: an unchanged deployment is recognised by its version."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def prefect_schedules(self) -> list[DeploymentScheduleCreate]:
+        """Its schedules in Prefect's types."""
+        from prefect.client.schemas.actions import DeploymentScheduleCreate
+
+        return [
+            DeploymentScheduleCreate(schedule=_prefect_schedule(spec), active=spec.active)
+            for spec in self.schedules
+        ]
+
+
+class DeploymentRequest(Contract):
+    """A pipeline that Prefect should be able to run. ``name`` is for logs only."""
+
+    org_id: int
+    pipeline_id: int
+    name: str
+    plan_hash: str
+    schedules: tuple[ScheduleSpec, ...] = ()
+    paused: bool = False
+
+    def as_deployment(self) -> FlowDeployment:
+        return FlowDeployment(
+            flow_name=TENANT_FLOW,
+            name=f"pipeline-{self.pipeline_id}",
+            entrypoint="flows.tenant_pipeline.tenant_pipeline",
+            parameters={"org_id": self.org_id, "pipeline_id": self.pipeline_id},
+            tags=(f"org:{self.org_id}", f"pipeline:{self.pipeline_id}"),
+            schedules=self.schedules,
+            paused=self.paused,
+            content_hash=self.plan_hash,
+        )
+
+
+def _prefect_schedule(spec: ScheduleSpec) -> Any:
+    from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+
+    if spec.interval_seconds is not None:
+        return IntervalSchedule(
+            interval=dt.timedelta(seconds=spec.interval_seconds),
+            anchor_date=ANCHOR,
+            timezone=spec.timezone,
+        )
+    return CronSchedule(cron=spec.cron or "", timezone=spec.timezone)
+
+
+MAINTENANCE = (
+    FlowDeployment(
+        flow_name="datanika-reconcile",
+        name="reconcile",
+        entrypoint="flows.maintenance.reconcile",
+        tags=("maintenance",),
+        schedules=(ScheduleSpec(interval_seconds=60),),
+    ),
+    FlowDeployment(
+        flow_name="datanika-retention",
+        name="retention",
+        entrypoint="flows.maintenance.retention",
+        tags=("maintenance",),
+        schedules=(ScheduleSpec(cron="17 3 * * *", timezone="UTC"),),
+    ),
+)
