@@ -1,0 +1,1 @@
+"""The data plane: the worker, the processes of a run, the engine sandbox."""
