@@ -23,7 +23,6 @@ OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("
 CONTROL_PLANE = ("web", "celery")
 EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
-PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))
 
 
 def load(path: Path) -> ModuleType:
