@@ -123,6 +123,7 @@ def check_template(
             field=field,
         )
     try:
+        _refuse_raw_blocks(text, field)
         tree = _environment.parse(text)
         _Guard(field, frozenset(macros), defines_macros).check(tree)
     except TemplateSyntaxError as error:
@@ -137,6 +138,14 @@ def check_template(
             "This is nested too deeply.", code="template_too_deep", field=field
         ) from None
     return tree
+
+
+def _refuse_raw_blocks(text: str, field: str) -> None:
+    """dbt cuts macro and snapshot files into blocks with a lexer of its own: leave no text in
+    which the two lexers could see different blocks."""
+    for line, kind, _ in _environment.lex(text):
+        if kind == "raw_begin":
+            raise GuardRefused(f"Line {line}: raw blocks are not allowed.", field=field, line=line)
 
 
 def check_plain(text: str, *, field: str) -> None:
