@@ -11,12 +11,17 @@ from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampM
 
 
 class User(TimestampMixin, Base):
+    """A person. ``password_hash`` is loaded only where it is asked for (``undefer``), and the
+    application's role has no right to read it."""
+
     __tablename__ = "users"
 
     id: Mapped[PrimaryKey]
     email: Mapped[str] = mapped_column(String(320), unique=True)
     name: Mapped[Name]
-    password_hash: Mapped[str | None] = mapped_column(String(100))
+    password_hash: Mapped[str | None] = mapped_column(
+        String(100), deferred=True, deferred_raiseload=True
+    )
     locale: Mapped[str] = mapped_column(String(8), default="en", server_default="en")
     is_instance_admin: Mapped[bool] = mapped_column(default=False, server_default="false")
 
@@ -33,7 +38,8 @@ class Membership(TimestampMixin, TenantMixin, Base):
 
 
 class RefreshToken(TimestampMixin, Base):
-    """One link of a rotation family. ``token_hash`` is the sha256 of the token, hex."""
+    """One link of a rotation family (``kind`` refresh), or a browser's session (``kind`` session,
+    a family of its own that is not rotated). ``token_hash`` is the sha256 of the token, hex."""
 
     __tablename__ = "refresh_tokens"
 
@@ -41,7 +47,10 @@ class RefreshToken(TimestampMixin, Base):
     user_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True
     )
-    org_id: Mapped[int | None] = mapped_column(BigInteger)
+    org_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("organizations.id", ondelete="CASCADE")
+    )
+    kind: Mapped[str] = mapped_column(String(16), default="refresh", server_default="refresh")
     family: Mapped[str] = mapped_column(String(64), index=True)
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     expires_at: Mapped[dt.datetime]
