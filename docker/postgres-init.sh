@@ -12,7 +12,7 @@ SET password_encryption = 'scram-sha-256';
 CREATE ROLE datanika_owner LOGIN PASSWORD :'owner_password';
 CREATE ROLE datanika_app LOGIN PASSWORD :'app_password';
 CREATE ROLE datanika_system NOLOGIN;
-GRANT datanika_system TO datanika_app;
+GRANT datanika_system TO datanika_app WITH INHERIT FALSE, SET TRUE;
 CREATE ROLE prefect LOGIN PASSWORD :'prefect_password';
 
 CREATE DATABASE datanika OWNER datanika_owner;
