@@ -18,17 +18,23 @@ RUN --mount=type=cache,target=/var/cache/uv \
 COPY . ./
 RUN --mount=type=cache,target=/var/cache/uv \
     uv pip install --no-deps .
+# The front end, with Node from a wheel; serving it needs none.
+WORKDIR /build
+ENV DATANIKA_HOME=/build DATANIKA_UI_DIR=/opt/datanika-ui
+RUN python -m datanika.ui.serve build
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
 ENV VIRTUAL_ENV=/opt/datanika \
     PATH=/opt/datanika/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    DATANIKA_HOME=/var/lib/datanika
+    DATANIKA_HOME=/var/lib/datanika \
+    DATANIKA_UI_DIR=/opt/datanika-ui
 RUN groupadd --gid 10001 datanika \
     && useradd --uid 10001 --gid datanika --no-create-home --home-dir /var/lib/datanika datanika \
     && install -d -o datanika -g datanika -m 0700 \
         /var/lib/datanika /var/lib/datanika/orgs /var/lib/datanika/work
 COPY --from=build /opt/datanika /opt/datanika
+COPY --from=build /opt/datanika-ui /opt/datanika-ui
 WORKDIR /app
 COPY alembic.ini prefect.yaml ./
 COPY migrations migrations
