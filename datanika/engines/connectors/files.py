@@ -1,0 +1,53 @@
+"""Files in the organisation's upload folder: CSV, Parquet or JSON lines, by glob."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.connectors.base import Connector, ConnectorConfig
+from datanika.engines.connectors.paths import inside
+from datanika.errors import TerminalStepError
+
+FOLDER = "files"
+
+
+class FilesConfig(ConnectorConfig):
+    format: Literal["csv", "parquet", "jsonl"] = Field(title="Format")
+    delimiter: str = Field(
+        default=",", title="Delimiter", description="CSV only.", min_length=1, max_length=1
+    )
+
+
+FILES = Connector(
+    kind="files",
+    title="Files",
+    description="CSV, Parquet or JSON-lines files that were uploaded to the platform.",
+    config=FilesConfig,
+    is_source=True,
+)
+
+
+def find_files(connection: ResolvedConnection, pattern: str) -> list[Path]:
+    """The files that ``pattern`` names below the upload folder, sorted by path.
+
+    Raises :class:`TerminalStepError` ``file_missing`` when there is none and ``path_outside``
+    when one lies elsewhere (a link).
+    """
+    top = inside(connection, FOLDER)
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts or "\x00" in pattern:
+        inside(connection, FOLDER, "..", pattern.lstrip("/"))
+        raise TerminalStepError(
+            f"{pattern!r} is not a path below the upload folder.", code="path_outside"
+        )
+    found = sorted(path for path in top.glob(pattern) if path.is_file())
+    if not found:
+        raise TerminalStepError(
+            f"No file matches {pattern!r}.",
+            code="file_missing",
+            hint="Upload it, or correct the table's name: a path or glob below the upload folder.",
+        )
+    return [inside(connection, FOLDER, str(path.relative_to(top))) for path in found]

@@ -1,0 +1,1 @@
+"""dbt-core: builds and tests the project of a transform step."""

@@ -1,0 +1,1 @@
+"""dlt: from a source connection to staged, verified tables of a destination."""
