@@ -40,6 +40,8 @@ DRAIN_SECONDS = 10.0
 PREFECT_RETRIES = 6
 """Prefect's client waits 2, 4, 8 … seconds between tries: together about two minutes."""
 
+BROKEN = "broken"
+"""In place of a state: the flow did not come far enough for Prefect to know how it ended."""
 TENANT_FLOW = "tenant-pipeline"
 FLOWS = {
     TENANT_FLOW: "flows.tenant_pipeline:tenant_pipeline",
@@ -155,7 +157,7 @@ async def _run_flow(job: FlowJob) -> str:
     except Exception as error:
         # Prefect already has the failure. The text may quote anything: only the type is logged.
         logger.error("Flow run %s ended with %s", job.flow_run["id"], type(error).__name__)
-        return "failed"
+        return BROKEN
     return str(state.type.value).lower()
 
 

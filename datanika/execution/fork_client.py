@@ -53,7 +53,7 @@ class FlowProcess:
         pid: int,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        exited: asyncio.Future[int],
+        exited: asyncio.Future[int | None],
     ) -> None:
         self.pid = pid
         self._reader = reader
@@ -86,7 +86,7 @@ class FlowProcess:
         status: int | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EXIT_SECONDS):
-                status = await asyncio.shield(self._exited)
+                status = await self._exited
         self.close()
         return FlowEnd(report, status)
 
@@ -102,8 +102,8 @@ class ForkServerClient:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready: asyncio.Future[None] | None = None
-        self._forks: dict[int, asyncio.Future[tuple[int, asyncio.Future[int]]]] = {}
-        self._exits: dict[int, asyncio.Future[int]] = {}
+        self._forks: dict[int, asyncio.Future[tuple[int, asyncio.Future[int | None]]]] = {}
+        self._exits: dict[int, asyncio.Future[int | None]] = {}
         self._count = 0
         self._starting = asyncio.Lock()
 
@@ -231,4 +231,6 @@ class ForkServerClient:
                 waiting.set_exception(_DIED)
                 # Marked as seen: nobody may be waiting for it.
                 waiting.exception()
+        for exited in self._exits.values():
+            exited.set_result(None)
         self._exits.clear()

@@ -28,6 +28,8 @@ class LaunchEnd(StrEnum):
     """The control plane knows how the run ended."""
     REFUSED = "refused"
     """There was nothing to run: the run is over, or somebody else has it."""
+    POSTPONED = "postponed"
+    """It could not be started now: worker stopping, or control plane or fork server away."""
     CRASHED = "crashed"
     """The process died, or was stopped, with its run open; the control plane was told."""
 
@@ -63,16 +65,18 @@ class Launcher:
     ) -> LaunchResult:
         """Run one flow run to its end. ``flow_run`` is Prefect's, as JSON.
 
-        :raises DatanikaError: it could not be claimed or started.
+        :raises DatanikaError: the control plane refused the claim.
         """
         if flow_name not in FLOWS:
             return LaunchResult(end=LaunchEnd.REFUSED, message=f"No such flow: {flow_name}.")
         if self._stopped:
-            raise Unavailable("The worker is stopping.")
+            return LaunchResult(end=LaunchEnd.POSTPONED, message="The worker is stopping.")
         self._count += 1
         self.idle.clear()
         try:
             return await self._launch(flow_name, flow_run, started)
+        except Unavailable as error:
+            return LaunchResult(end=LaunchEnd.POSTPONED, message=error.message)
         finally:
             self._count -= 1
             if self._count == 0:

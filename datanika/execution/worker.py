@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import signal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import anyio.abc
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
@@ -34,6 +35,7 @@ if __name__ == "__main__":
 logger = logging.getLogger(__name__)
 
 WORKER_TYPE = "datanika"
+POSTPONE_SECONDS = 5.0
 
 
 class DatanikaJobConfiguration(BaseJobConfiguration):
@@ -58,11 +60,16 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
     _description = "Runs tenant pipelines in warm processes, about a second after the trigger."
     _display_name = "Datanika"
 
-    settings: ClassVar[WorkerSettings | None] = None
-    host_module: ClassVar[str | None] = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._settings = self.settings or WorkerSettings()
+    def __init__(
+        self,
+        *args: Any,
+        settings: WorkerSettings | None = None,
+        host_module: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """``host_module``: where the fork server finds the engine host."""
+        self._settings = settings or WorkerSettings()
+        self._host_module = host_module
         if kwargs.get("limit") is None:
             kwargs["limit"] = self._settings.worker_limit
         if kwargs.get("prefetch_seconds") is None:
@@ -76,7 +83,7 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         from datanika.execution.fork_client import HOST_MODULE, ForkServerClient
         from datanika.execution.launcher import Launcher
 
-        server = ForkServerClient(self.host_module or HOST_MODULE)
+        server = ForkServerClient(self._host_module or HOST_MODULE)
         await self._exit_stack.enter_async_context(server)
         self._launcher = Launcher(self._settings, server)
         await super().setup()
@@ -88,8 +95,9 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> DatanikaWorkerResult:
         """Run one flow run to its end in a process of its own."""
-        from prefect.states import Cancelled
+        from prefect.states import Cancelled, Scheduled
 
+        from datanika.execution.flow_process import BROKEN
         from datanika.execution.launcher import LaunchEnd
 
         if self._launcher is None:
@@ -107,8 +115,14 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
                 flow_run.id, Cancelled(message=result.message), force=True
             )
             started(0)
-        elif result.end is LaunchEnd.CRASHED:
-            await self._propose_crashed_state(flow_run, result.message)
+        elif result.end is LaunchEnd.POSTPONED:
+            later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=POSTPONE_SECONDS)
+            await self.client.set_flow_run_state(
+                flow_run.id, Scheduled(scheduled_time=later, message=result.message), force=True
+            )
+            started(0)
+        elif result.end is LaunchEnd.CRASHED or result.message == BROKEN:
+            await self._propose_crashed_state(flow_run, "The flow process did not finish the run.")
         crashed = result.end is LaunchEnd.CRASHED
         return DatanikaWorkerResult(identifier=str(result.pid), status_code=int(crashed))
 
