@@ -132,30 +132,32 @@ def connections_page() -> str:
                     for kind in kinds
                 ),
             ),
-            *(
-                section
-                for kind in kinds
-                for section in (
-                    f"## {kind.kind}",
-                    f"{kind.title}. {kind.description}".strip(),
-                    table(
-                        ("Field", "Type", "Required", "Meaning"), config_rows(kind.config_schema)
-                    ),
-                )
-            ),
+            *(section for kind in kinds for section in kind_sections(kind)),
         ]
     )
+
+
+def kind_sections(kind: Any) -> Iterable[str]:
+    """A kind's fields, and those of the objects inside its configuration."""
+    head = ("Field", "Type", "Required", "Meaning")
+    yield f"## {kind.kind}"
+    yield f"{kind.title}. {kind.description}".strip()
+    yield table(head, config_rows(kind.config_schema))
+    for name, schema in kind.config_schema.get("$defs", {}).items():
+        if "properties" in schema:
+            yield f"### {kind.kind}: {name}"
+            yield table(head, config_rows(schema))
 
 
 def config_rows(schema: dict[str, Any]) -> Iterable[tuple[str, str, str, str]]:
     """One line per property of a connection's JSON schema."""
     required = schema.get("required", [])
     for name, field in schema.get("properties", {}).items():
-        meaning = field.get("description", "")
+        meaning = field.get("description") or f"{field.get('title', name)}."
         if field.get("writeOnly"):
             meaning = f"*secret.* {meaning}"
         if field.get("default") not in (None, "", [], {}):
-            meaning = f"{meaning} Default: `{field['default']}`."
+            meaning = f"{meaning} Default `{field['default']}`."
         yield f"`{name}`", json_type(field), "yes" if name in required else "", meaning.strip()
 
 
@@ -169,6 +171,10 @@ def json_type(field: dict[str, Any]) -> str:
     if options:
         names = [json_type(one) for one in options if one.get("type") != "null"]
         return " or ".join(dict.fromkeys(names))
+    if "$ref" in field:
+        return str(field["$ref"]).rpartition("/")[2]
+    if field.get("type") == "array":
+        return f"list of {json_type(field.get('items', {}))}"
     return str(field.get("type", "object"))
 
 
