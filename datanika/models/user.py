@@ -47,7 +47,7 @@ class RefreshToken(TimestampMixin, Base):
     user_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True
     )
-    org_id: Mapped[int | None] = mapped_column(
+    org_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("organizations.id", ondelete="CASCADE")
     )
     kind: Mapped[str] = mapped_column(String(16), default="refresh", server_default="refresh")

@@ -31,6 +31,7 @@ class Actor:
     role: Role
     scopes: frozenset[str] | None = None
     """Permissions an API key is limited to; None for a person."""
+    api_key_id: int | None = None
     _proof: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +59,11 @@ class Actor:
 
 
 async def prove_membership(
-    session: AsyncSession, user_id: int, org_id: int, scopes: frozenset[str] | None = None
+    session: AsyncSession,
+    user_id: int,
+    org_id: int,
+    scopes: frozenset[str] | None = None,
+    api_key_id: int | None = None,
 ) -> Actor:
     """The actor for a live membership of a live user; raises :class:`AuthenticationError`.
 
@@ -80,4 +85,4 @@ async def prove_membership(
     ).one_or_none()
     if row is None:
         raise AuthenticationError("You are not a member of this organisation.", code="not_a_member")
-    return Actor(user_id, org_id, row.email, Role(row.role), scopes, _PROOF)
+    return Actor(user_id, org_id, row.email, Role(row.role), scopes, api_key_id, _PROOF)

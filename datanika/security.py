@@ -1,0 +1,260 @@
+"""The platform's cryptography, all of it: nothing else imports bcrypt, jose or cryptography.
+
+Passwords are bcrypt. Access and run tokens are JWTs with one fixed algorithm, one fixed audience
+and a signing key of their own per audience. Refresh tokens, browser sessions and API keys are
+random and stored as sha256. Credentials are Fernet under a ring of keys with ids.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import json
+import secrets
+import string
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import bcrypt
+from cryptography.fernet import Fernet, InvalidToken
+from jose import JWTError, jwt
+
+from datanika.config import settings
+from datanika.errors import AuthenticationError, ConfigError, DatanikaError, InvalidInput
+
+# --- passwords ---------------------------------------------------------------------------------
+
+PASSWORD_MIN_CHARACTERS: Final = 8
+PASSWORD_MAX_BYTES: Final = 72
+"""bcrypt reads no further (and silently would not, before version 5)."""
+_BCRYPT_ROUNDS: Final = 12
+
+# A hash nobody knows a password of: what an unknown user's password is compared with, so that
+# the answer takes as long as for a known one.
+_NOBODY: Final = "$2b$12$u9hejNVPxDmFl01cVncVnu/nQAhfJa0mf.scR8ccBXE1CuvTLqk8."
+
+
+def check_password_shape(password: str) -> None:
+    """Raise :class:`InvalidInput` for a password that is too short or that bcrypt would cut."""
+    if len(password) < PASSWORD_MIN_CHARACTERS:
+        raise InvalidInput(
+            f"The password needs at least {PASSWORD_MIN_CHARACTERS} characters.",
+            code="password_too_short",
+            field="password",
+        )
+    if len(password.encode()) > PASSWORD_MAX_BYTES:
+        raise InvalidInput(
+            f"The password is longer than {PASSWORD_MAX_BYTES} bytes.",
+            code="password_too_long",
+            field="password",
+            hint="Letters with accents and emoji take more than one byte each.",
+        )
+
+
+def hash_password(password: str) -> str:
+    """bcrypt, about 0.2 s of one core: call it in a thread."""
+    check_password_shape(password)
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(_BCRYPT_ROUNDS)).decode()
+
+
+def check_password(password: str, password_hash: str | None) -> bool:
+    """Whether the password is right. Takes as long when there is no hash (an unknown user)."""
+    given = password.encode()
+    known = password_hash is not None and len(given) <= PASSWORD_MAX_BYTES
+    right = bcrypt.checkpw(given[:PASSWORD_MAX_BYTES], (password_hash or _NOBODY).encode())
+    return right and known
+
+
+# --- signed tokens -----------------------------------------------------------------------------
+
+ACCESS_AUDIENCE: Final = "datanika"
+RUN_AUDIENCE: Final = "datanika-run"
+RUN_TOKEN_LIFETIME: Final = dt.timedelta(days=2)
+_ALGORITHM: Final = "HS256"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    user_id: int
+    org_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunToken:
+    """The right to read and report one attempt of one run."""
+
+    run_id: int
+    org_id: int
+    attempt: int
+
+
+def create_access_token(user_id: int, org_id: int) -> str:
+    lifetime = dt.timedelta(minutes=settings.access_token_minutes)
+    return _sign(ACCESS_AUDIENCE, {"sub": str(user_id), "org": org_id}, lifetime)
+
+
+def read_access_token(token: str) -> AccessToken:
+    """Raises :class:`AuthenticationError` for anything but a live token of this platform."""
+    claims = _verify(ACCESS_AUDIENCE, token, code="access_token_invalid")
+    return AccessToken(int(claims["sub"]), int(claims["org"]))
+
+
+def create_run_token(
+    run_id: int, org_id: int, attempt: int, expires_in: dt.timedelta = RUN_TOKEN_LIFETIME
+) -> str:
+    return _sign(RUN_AUDIENCE, {"sub": str(run_id), "org": org_id, "attempt": attempt}, expires_in)
+
+
+def read_run_token(token: str) -> RunToken:
+    """Raises :class:`AuthenticationError` for anything but a live run token of this platform."""
+    claims = _verify(RUN_AUDIENCE, token, code="run_token_invalid")
+    return RunToken(int(claims["sub"]), int(claims["org"]), int(claims["attempt"]))
+
+
+def check_worker_token(given: str) -> None:
+    """Raise :class:`AuthenticationError` unless ``given`` is the workers' shared token."""
+    if not hmac.compare_digest(given.encode(), settings.require("worker_token").encode()):
+        raise AuthenticationError("This is not the worker token.", code="worker_token_invalid")
+
+
+def _signing_key(audience: str) -> str:
+    return hmac.new(
+        settings.require("secret_key").encode(), audience.encode(), "sha256"
+    ).hexdigest()
+
+
+def _sign(audience: str, claims: Mapping[str, Any], lifetime: dt.timedelta) -> str:
+    now = dt.datetime.now(dt.UTC)
+    claims = {**claims, "aud": audience, "iat": now, "exp": now + lifetime}
+    return str(jwt.encode(claims, _signing_key(audience), algorithm=_ALGORITHM))
+
+
+def _verify(audience: str, token: str, *, code: str) -> dict[str, Any]:
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            _signing_key(audience),
+            algorithms=[_ALGORITHM],
+            audience=audience,
+            options={"require_exp": True, "require_aud": True, "require_sub": True, "leeway": 5},
+        )
+    except JWTError as error:
+        raise AuthenticationError(
+            "The token is not valid or has expired.", code=code, hint="Log in again."
+        ) from error
+    return claims
+
+
+# --- random tokens and API keys ----------------------------------------------------------------
+
+API_KEY_PREFIX: Final = "dnk_"
+_BASE62: Final = string.digits + string.ascii_letters
+_KEY_CHARACTERS: Final = 40
+_CHECKSUM_CHARACTERS: Final = 6
+
+
+def new_token() -> str:
+    """256 random bits for a refresh token or a browser's session."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """sha256, hex. Random tokens need no salt and no slow hash."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def new_api_key() -> str:
+    """``dnk_``, 40 random characters, and a checksum that tells a mistyped key from a wrong one
+    without a query (and a leaked key from noise in a scanner)."""
+    body = "".join(secrets.choice(_BASE62) for _ in range(_KEY_CHARACTERS))
+    return f"{API_KEY_PREFIX}{body}{_checksum(body)}"
+
+
+def is_api_key(token: str) -> bool:
+    """Whether ``token`` has an API key's shape and its checksum is right."""
+    if not token.startswith(API_KEY_PREFIX):
+        return False
+    body = token[len(API_KEY_PREFIX) : -_CHECKSUM_CHARACTERS]
+    return len(body) == _KEY_CHARACTERS and token[-_CHECKSUM_CHARACTERS:] == _checksum(body)
+
+
+def _checksum(body: str) -> str:
+    number, text = zlib.crc32(body.encode()), ""
+    for _ in range(_CHECKSUM_CHARACTERS):
+        number, digit = divmod(number, len(_BASE62))
+        text = _BASE62[digit] + text
+    return text
+
+
+# --- encryption --------------------------------------------------------------------------------
+
+
+def new_encryption_key() -> str:
+    """A Fernet key: AES-128-CBC with HMAC-SHA256."""
+    return Fernet.generate_key().decode()
+
+
+class Keyring:
+    """Fernet keys by id, newest first. A ciphertext is ``kid:token``."""
+
+    def __init__(self, keys: str) -> None:
+        """``keys`` is ``kid:fernetkey,…``; raises :class:`ConfigError`."""
+        self._keys: dict[str, Fernet] = {}
+        for item in filter(None, (part.strip() for part in keys.split(","))):
+            kid, _, key = item.partition(":")
+            if not kid or kid in self._keys:
+                raise _bad_keys(f"The key id {kid!r} is empty or there twice.")
+            try:
+                self._keys[kid] = Fernet(key)
+            except ValueError as error:
+                raise _bad_keys(f"The key {kid!r} is not a Fernet key.") from error
+        if not self._keys:
+            raise _bad_keys("There is no encryption key.")
+        self.newest = next(iter(self._keys))
+
+    def encrypt(self, payload: Mapping[str, Any]) -> str:
+        """Under the newest key. ``payload`` must be JSON."""
+        token = self._keys[self.newest].encrypt(json.dumps(payload).encode())
+        return f"{self.newest}:{token.decode()}"
+
+    def decrypt(self, text: str) -> dict[str, Any]:
+        """Raises :class:`ConfigError` for an unknown key id, :class:`DatanikaError` for damage."""
+        kid, _, token = text.partition(":")
+        key = self._keys.get(kid)
+        if key is None:
+            raise ConfigError(
+                f"A credential was encrypted with the key {kid!r}, which is not configured.",
+                code="encryption_key_unknown",
+                hint="Add the key to DATANIKA_ENCRYPTION_KEYS again, behind the newest one.",
+            )
+        try:
+            payload: dict[str, Any] = json.loads(key.decrypt(token))
+        except InvalidToken as error:
+            raise DatanikaError(
+                "A stored credential is damaged.",
+                code="ciphertext_invalid",
+                hint="Enter the credential again.",
+            ) from error
+        return payload
+
+
+def keyring() -> Keyring:
+    """The ring of the settings' keys."""
+    return _keyring(settings.require("encryption_keys"))
+
+
+@lru_cache(maxsize=4)
+def _keyring(keys: str) -> Keyring:
+    return Keyring(keys)
+
+
+def _bad_keys(message: str) -> ConfigError:
+    return ConfigError(
+        message,
+        code="encryption_keys_invalid",
+        hint="DATANIKA_ENCRYPTION_KEYS is kid:fernetkey,… with the newest first.",
+    )

@@ -1,0 +1,192 @@
+"""Who did what, in the same transaction as the change itself.
+
+The entries of an organisation form a chain: each carries the hash of the one before. The
+application may only insert; what somebody changes as a superuser, :func:`verify` finds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import bindparam, cast, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.models import AuditLog, Organization
+from datanika.services.actor import Actor
+
+GENESIS: Final = "0" * 64
+MASK: Final = "***"
+_SECRET_NAMES: Final = re.compile(
+    r"passw|secret|token|api_?key|access_?key|private_?key|credential|passphrase", re.IGNORECASE
+)
+_VERIFY_BATCH: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SystemActor:
+    """The platform itself, acting in one organisation."""
+
+    org_id: int
+    name: str = "system"
+
+
+async def record(
+    session: AsyncSession,
+    actor: Actor | SystemActor,
+    action: str,
+    resource_type: str,
+    resource_id: int | None,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+) -> AuditLog:
+    """Append an entry to the organisation's chain; values under secret names are masked.
+
+    The chain is locked until the transaction ends, so record after the change, not before it.
+    """
+    seq = await session.scalar(
+        update(Organization)
+        .where(Organization.id == actor.org_id)
+        .values(audit_seq=Organization.audit_seq + 1, updated_at=Organization.updated_at)
+        .returning(Organization.audit_seq)
+        .execution_options(synchronize_session=False)
+    )
+    if seq is None:
+        raise LookupError(f"no organisation {actor.org_id} in this session's scope")
+    previous = await session.scalar(
+        select(AuditLog.row_hash).where(AuditLog.org_id == actor.org_id, AuditLog.seq == seq - 1)
+    )
+    old, new = await _as_stored(session, masked(old), masked(new))
+    entry = AuditLog(
+        org_id=actor.org_id,
+        seq=seq,
+        at=dt.datetime.now(dt.UTC),
+        user_id=actor.user_id if isinstance(actor, Actor) else None,
+        actor=_name(actor),
+        action=action,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        old=old,
+        new=new,
+        prev_hash=previous or GENESIS,
+    )
+    entry.row_hash = row_hash(entry)
+    session.add(entry)
+    await session.flush()
+    return entry
+
+
+async def verify(session: AsyncSession, org_id: int) -> int | None:
+    """The id of the first entry that was changed, moved or follows a deleted one; None if the
+    chain is whole.
+
+    Where entries were cut off the end it is the last one left, and 0 when none is left.
+    """
+    expected_hash, seq, last_id = GENESIS, 0, 0
+    while True:
+        batch = await session.scalars(
+            select(AuditLog)
+            .where(AuditLog.org_id == org_id, AuditLog.seq > seq)
+            .order_by(AuditLog.seq)
+            .limit(_VERIFY_BATCH)
+            .execution_options(populate_existing=True)
+        )
+        entries: Sequence[AuditLog] = batch.all()
+        for entry in entries:
+            if (
+                entry.seq != seq + 1
+                or entry.prev_hash != expected_hash
+                or entry.row_hash != row_hash(entry)
+            ):
+                return entry.id
+            expected_hash, seq, last_id = entry.row_hash, entry.seq, entry.id
+        if len(entries) < _VERIFY_BATCH:
+            break
+    head = await session.scalar(select(Organization.audit_seq).where(Organization.id == org_id))
+    return None if head == seq else last_id
+
+
+def row_hash(entry: AuditLog) -> str:
+    """sha256 of the previous entry's hash and this entry's canonical JSON, hex."""
+    content = {
+        "org_id": entry.org_id,
+        "seq": entry.seq,
+        "at": entry.at.astimezone(dt.UTC).isoformat(),
+        "user_id": entry.user_id,
+        "actor": entry.actor,
+        "action": entry.action,
+        "resource_type": entry.resource_type,
+        "resource_id": entry.resource_id,
+        "old": entry.old,
+        "new": entry.new,
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256((entry.prev_hash + text).encode()).hexdigest()
+
+
+def masked(value: Any) -> Any:
+    """``value`` as JSON can hold it, with everything under a secret's name masked."""
+    if isinstance(value, dict):
+        return {
+            str(key): MASK if item and _SECRET_NAMES.search(str(key)) else masked(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [masked(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    # PostgreSQL's jsonb holds neither NUL nor half a surrogate pair.
+    return str(value).replace("\0", "").encode("utf-8", "replace").decode()
+
+
+async def _as_stored(session: AsyncSession, *values: Any) -> tuple[Any, ...]:
+    """The values as jsonb gives them back (1e16 becomes an integer), for a hash that will hold."""
+    if not any(values):
+        return values
+    query = select(
+        *(cast(bindparam(f"v{i}", value, type_=JSONB), JSONB) for i, value in enumerate(values))
+    )
+    return tuple((await session.execute(query)).one())
+
+
+def _name(actor: Actor | SystemActor) -> str:
+    if isinstance(actor, SystemActor):
+        return actor.name
+    return f"{actor.email} (API key {actor.api_key_id})" if actor.api_key_id else actor.email
+
+
+class AuditService:
+    """Reading the log."""
+
+    def __init__(self, session: AsyncSession, actor: Actor) -> None:
+        self.session = session
+        self.actor = actor
+
+    async def list(
+        self,
+        limit: int = 50,
+        before_id: int | None = None,
+        resource_type: str | None = None,
+        resource_id: int | None = None,
+    ) -> list[AuditLog]:
+        """Newest first; the next page is before the last entry's id."""
+        self.actor.require("audit:read")
+        query = (
+            select(AuditLog)
+            .where(AuditLog.org_id == self.actor.org_id)
+            .order_by(AuditLog.id.desc())
+            .limit(limit)
+        )
+        if before_id is not None:
+            query = query.where(AuditLog.id < before_id)
+        if resource_type is not None:
+            query = query.where(AuditLog.resource_type == resource_type)
+        if resource_id is not None:
+            query = query.where(AuditLog.resource_id == resource_id)
+        return [*(await self.session.scalars(query)).all()]

@@ -1,0 +1,97 @@
+"""What exists in the destinations, as the runs reported it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.contracts.events import NodeFinished
+from datanika.errors import NotFound
+from datanika.models import CatalogEntry
+from datanika.services.actor import Actor
+
+
+class CatalogService:
+    """An organisation's tables and views."""
+
+    def __init__(self, session: AsyncSession, actor: Actor) -> None:
+        self.session = session
+        self.actor = actor
+
+    async def list(
+        self, limit: int = 200, after_id: int = 0, connection_id: int | None = None
+    ) -> list[CatalogEntry]:
+        """Oldest first; the next page is after the last one's id."""
+        self.actor.require("catalog:read")
+        query = (
+            select(CatalogEntry)
+            .where(
+                CatalogEntry.org_id == self.actor.org_id,
+                CatalogEntry.deleted_at.is_(None),
+                CatalogEntry.id > after_id,
+            )
+            .order_by(CatalogEntry.id)
+            .limit(limit)
+        )
+        if connection_id is not None:
+            query = query.where(CatalogEntry.connection_id == connection_id)
+        return [*(await self.session.scalars(query)).all()]
+
+    async def get(self, entry_id: int) -> CatalogEntry:
+        """Raises :class:`NotFound`, also for another organisation's entry."""
+        self.actor.require("catalog:read")
+        entry = await self.session.scalar(
+            select(CatalogEntry).where(
+                CatalogEntry.id == entry_id,
+                CatalogEntry.org_id == self.actor.org_id,
+                CatalogEntry.deleted_at.is_(None),
+            )
+        )
+        if entry is None:
+            raise NotFound("There is no such catalog entry.", code="catalog_entry_not_found")
+        return entry
+
+
+async def record_catalog_entry(
+    session: AsyncSession, org_id: int, connection_id: int, event: NodeFinished, run_id: int
+) -> CatalogEntry | None:
+    """Make or refresh the entry of the relation that a node left in the destination.
+
+    None for a node without one (a test, an ephemeral model). ``org_id`` was proven by the run's
+    token. A report without columns or rows keeps those that are known.
+    """
+    if event.relation is None:
+        return None
+    schema_name, _, name = event.relation.partition(".")
+    columns = [column.model_dump(mode="json") for column in event.columns]
+    values = {
+        "kind": str(event.details.get("materialized") or event.resource_type)[:16],
+        "upstream": list(event.depends_on),
+        "run_id": run_id,
+        "refreshed_at": event.at,
+        "deleted_at": None,
+        "updated_at": dt.datetime.now(dt.UTC),
+    }
+    known = {"columns": columns} if columns else {}
+    if event.rows is not None:
+        known["rows"] = event.rows  # type: ignore[assignment]
+    statement = insert(CatalogEntry).values(
+        org_id=org_id,
+        connection_id=connection_id,
+        schema_name=schema_name,
+        name=name,
+        **values,
+        **({"columns": columns} | known),
+    )
+    entry = await session.scalar(
+        statement.on_conflict_do_update(
+            index_elements=["org_id", "connection_id", "schema_name", "name"],
+            set_=values | known,
+        )
+        .returning(CatalogEntry)
+        .execution_options(populate_existing=True)
+    )
+    return entry

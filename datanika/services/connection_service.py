@@ -1,0 +1,284 @@
+"""Typed sources and destinations. What may be read back is in ``config``; secrets are encrypted
+beside it, and only :meth:`ConnectionService.resolve` puts the two together."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.config import settings
+from datanika.contracts.catalog import connector_kind, validate_config
+from datanika.contracts.spec import ConnectionRef
+from datanika.contracts.steps import ResolvedConnection
+from datanika.errors import Conflict, InvalidInput, NotFound
+from datanika.models import Connection, Pipeline, PipelineVersion, Transformation
+from datanika.services.actor import Actor
+from datanika.services.audit_service import record
+from datanika.services.encryption import EncryptionService
+
+TABLE = Connection.__tablename__
+
+
+class ConnectionService:
+    """An organisation's connections."""
+
+    def __init__(self, session: AsyncSession, actor: Actor) -> None:
+        self.session = session
+        self.actor = actor
+
+    async def create(
+        self, name: str, kind: str, config: dict[str, Any], description: str = ""
+    ) -> Connection:
+        """``config`` holds the secrets too. Raises :class:`InvalidInput`, :class:`Conflict`."""
+        self.actor.require("connection:write")
+        public, secrets = split_secrets(kind, config)
+        validate_config(kind, public | secrets)
+        connection = Connection(
+            org_id=self.actor.org_id,
+            name=valid_name(name),
+            kind=kind,
+            description=description,
+            config=public,
+        )
+        await self._save(connection)
+        if secrets:
+            connection.secrets = _encrypt(connection, secrets)
+            await self.session.flush()
+        await record(
+            self.session, self.actor, "connection.created", "connection", connection.id,
+            new=_snapshot(connection, secrets),
+        )  # fmt: skip
+        return connection
+
+    async def get(self, connection_id: int, *, lock: bool = False) -> Connection:
+        """Raises :class:`NotFound`, also for another organisation's connection."""
+        self.actor.require("connection:read")
+        return await load_connection(self.session, self.actor.org_id, connection_id, lock=lock)
+
+    async def list(self, limit: int = 100, after_id: int = 0) -> list[Connection]:
+        """Oldest first; the next page is after the last one's id."""
+        self.actor.require("connection:read")
+        rows = await self.session.scalars(
+            select(Connection)
+            .where(
+                Connection.org_id == self.actor.org_id,
+                Connection.deleted_at.is_(None),
+                Connection.id > after_id,
+            )
+            .order_by(Connection.id)
+            .limit(limit)
+        )
+        return [*rows.all()]
+
+    async def update(
+        self,
+        connection_id: int,
+        *,
+        name: str | None = None,
+        config: dict[str, Any] | None = None,
+        description: str | None = None,
+        revision: int | None = None,
+    ) -> Connection:
+        """Change what is given. ``config`` replaces the old one, except that secrets left out of
+        it are kept and secrets given empty are forgotten.
+
+        Raises :class:`Conflict` ``stale_revision`` when somebody changed it since ``revision``.
+        """
+        self.actor.require("connection:write")
+        connection = await self.get(connection_id, lock=True)
+        check_revision(connection.revision, revision)
+        kept = _decrypt(connection)
+        old = _snapshot(connection, kept)
+        if name is not None:
+            connection.name = valid_name(name)
+        if description is not None:
+            connection.description = description
+        if config is not None:
+            public, given = split_secrets(connection.kind, config)
+            emptied = set(connector_kind(connection.kind).secret_fields) & config.keys()
+            kept = {key: value for key, value in kept.items() if key not in emptied} | given
+            validate_config(connection.kind, public | kept)
+            connection.config = public
+            connection.secrets = _encrypt(connection, kept) if kept else None
+        connection.revision += 1
+        await self._save(connection)
+        await record(
+            self.session, self.actor, "connection.updated", "connection", connection.id,
+            old=old, new=_snapshot(connection, kept),
+        )  # fmt: skip
+        return connection
+
+    async def delete(self, connection_id: int) -> None:
+        """Raises :class:`Conflict` ``connection_in_use`` with the names of what uses it."""
+        self.actor.require("connection:delete")
+        connection = await self.get(connection_id, lock=True)
+        users = await self._users_of(connection_id)
+        if users:
+            raise Conflict(
+                f"This connection is used by {', '.join(users)}.",
+                code="connection_in_use",
+                hint="Delete those first, or point them to another connection.",
+                used_by=users,
+            )
+        connection.deleted_at = dt.datetime.now(dt.UTC)
+        # A deleted connection has no use for its credentials.
+        connection.secrets = None
+        await self.session.flush()
+        await record(
+            self.session, self.actor, "connection.deleted", "connection", connection_id,
+            old={"name": connection.name, "kind": connection.kind},
+        )  # fmt: skip
+
+    async def refs(self, ids: Iterable[int], *, lock: bool = False) -> dict[int, ConnectionRef]:
+        """What the compiler may know, by id; ids that are not there are left out.
+
+        ``lock`` keeps them from being deleted until this transaction ends: for whoever is about
+        to save something that uses them.
+        """
+        self.actor.require("connection:read")
+        query = (
+            select(Connection)
+            .where(
+                Connection.org_id == self.actor.org_id,
+                Connection.deleted_at.is_(None),
+                Connection.id.in_(set(ids)),
+            )
+            .order_by(Connection.id)
+        )
+        rows = await self.session.scalars(query.with_for_update(read=True) if lock else query)
+        return {row.id: ConnectionRef(id=row.id, name=row.name, kind=row.kind) for row in rows}
+
+    async def resolve(self, connection_id: int) -> ResolvedConnection:
+        """The connection with its credentials in the clear, to test it with. Never an answer."""
+        self.actor.require("connection:test")
+        return await resolve_connection(self.session, self.actor.org_id, connection_id)
+
+    async def _save(self, connection: Connection) -> None:
+        try:
+            async with self.session.begin_nested():
+                self.session.add(connection)
+        except IntegrityError:
+            raise Conflict(
+                "There is already a connection with this name.", code="name_taken", field="name"
+            ) from None
+
+    async def _users_of(self, connection_id: int) -> tuple[str, ...]:
+        steps = func.jsonb_path_exists(
+            PipelineVersion.spec,
+            "$.steps[*] ? (@.source_id == $id || @.destination_id == $id)",
+            func.jsonb_build_object("id", literal(connection_id)),
+            type_=JSONB,
+        )
+        pipelines = await self.session.scalars(
+            select(Pipeline.name)
+            .join(PipelineVersion, PipelineVersion.id == Pipeline.current_version_id)
+            .where(Pipeline.org_id == self.actor.org_id, Pipeline.deleted_at.is_(None), steps)
+            .order_by(Pipeline.name)
+        )
+        transformations = await self.session.scalars(
+            select(Transformation.name)
+            .where(
+                Transformation.org_id == self.actor.org_id,
+                Transformation.deleted_at.is_(None),
+                Transformation.destination_id == connection_id,
+            )
+            .order_by(Transformation.name)
+        )
+        return (
+            *(f"pipeline {name}" for name in pipelines),
+            *(f"transformation {name}" for name in transformations),
+        )
+
+
+async def load_connection(
+    session: AsyncSession, org_id: int, connection_id: int, *, lock: bool = False
+) -> Connection:
+    """A live connection of ``org_id``; raises :class:`NotFound`."""
+    query = select(Connection).where(
+        Connection.id == connection_id,
+        Connection.org_id == org_id,
+        Connection.deleted_at.is_(None),
+    )
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    connection = await session.scalar(query)
+    if connection is None:
+        raise NotFound("There is no such connection.", code="connection_not_found")
+    return connection
+
+
+async def resolve_connection(
+    session: AsyncSession, org_id: int, connection_id: int
+) -> ResolvedConnection:
+    """A connection with its credentials, for a run whose token has proven ``org_id``."""
+    connection = await load_connection(session, org_id, connection_id)
+    return ResolvedConnection(
+        id=connection.id,
+        name=connection.name,
+        kind=connection.kind,
+        config=connection.config | _decrypt(connection),
+        secret_fields=connector_kind(connection.kind).secret_fields,
+        root=str(settings.org_root(org_id)),
+    )
+
+
+def secret_names(connection: Connection) -> tuple[str, ...]:
+    """Which secrets are set. Their values stay where they are."""
+    return tuple(sorted(_decrypt(connection)))
+
+
+def split_secrets(kind: str, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``config`` without its secrets, and the secrets that are not empty."""
+    names = connector_kind(kind).secret_fields
+    public = {key: value for key, value in config.items() if key not in names}
+    secrets = {key: config[key] for key in names if config.get(key) not in (None, "")}
+    return public, secrets
+
+
+def valid_name(name: str) -> str:
+    """``name`` without surrounding space, 1 to 200 characters; raises :class:`InvalidInput`."""
+    name = name.strip()
+    if not 1 <= len(name) <= 200:
+        raise InvalidInput("A name has 1 to 200 characters.", code="name_invalid", field="name")
+    return name
+
+
+def check_revision(current: int, expected: int | None) -> None:
+    """Raise :class:`Conflict` ``stale_revision`` unless ``expected`` is ``current`` or None."""
+    if expected is not None and expected != current:
+        raise Conflict(
+            "Somebody else changed this since you opened it.",
+            code="stale_revision",
+            hint="Reload, and make your change again.",
+        )
+
+
+def _encrypt(connection: Connection, secrets: dict[str, Any]) -> str:
+    return EncryptionService().encrypt(
+        secrets, org_id=connection.org_id, table=TABLE, row_id=connection.id
+    )
+
+
+def _decrypt(connection: Connection) -> dict[str, Any]:
+    if connection.secrets is None:
+        return {}
+    return EncryptionService().decrypt(
+        connection.secrets, org_id=connection.org_id, table=TABLE, row_id=connection.id
+    )
+
+
+def _snapshot(connection: Connection, secrets: dict[str, Any]) -> dict[str, Any]:
+    """What the audit log keeps: which credentials were set, not what they are."""
+    return {
+        "name": connection.name,
+        "kind": connection.kind,
+        "description": connection.description,
+        "config": connection.config,
+        "set": sorted(secrets),
+    }

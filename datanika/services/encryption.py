@@ -1,0 +1,73 @@
+"""Credentials at rest. A ciphertext knows which row it belongs to and opens nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.errors import DatanikaError
+from datanika.models import Connection
+from datanika.security import Keyring, keyring
+
+
+class EncryptionService:
+    """Fernet under the newest of the configured keys; the others still decrypt."""
+
+    def __init__(self, keys: Keyring | None = None) -> None:
+        self._keys = keys or keyring()
+
+    def encrypt(self, payload: dict[str, Any], *, org_id: int, table: str, row_id: int) -> str:
+        """``kid:token``. Where it belongs is inside, under the same signature as the payload."""
+        return self._keys.encrypt(
+            {"org_id": org_id, "table": table, "row_id": row_id, "payload": payload}
+        )
+
+    def decrypt(self, text: str, *, org_id: int, table: str, row_id: int) -> dict[str, Any]:
+        """The payload. Raises :class:`DatanikaError` ``ciphertext_misplaced`` for a ciphertext
+        copied from another row, ``ciphertext_invalid`` for a damaged one, and
+        :class:`ConfigError` ``encryption_key_unknown`` where its key is gone."""
+        opened = self._keys.decrypt(text)
+        if (opened["org_id"], opened["table"], opened["row_id"]) != (org_id, table, row_id):
+            raise DatanikaError(
+                "A stored credential belongs to another row.",
+                code="ciphertext_misplaced",
+                hint="Somebody changed the database by hand: enter the credential again.",
+            )
+        payload: dict[str, Any] = opened["payload"]
+        return payload
+
+    def is_current(self, text: str) -> bool:
+        """Whether ``text`` is under the newest key."""
+        return text.startswith(f"{self._keys.newest}:")
+
+    def reencrypt(self, text: str, *, org_id: int, table: str, row_id: int) -> str:
+        """The same payload under the newest key."""
+        payload = self.decrypt(text, org_id=org_id, table=table, row_id=row_id)
+        return self.encrypt(payload, org_id=org_id, table=table, row_id=row_id)
+
+
+async def rotate_secrets(session: AsyncSession) -> int:
+    """Re-encrypt every connection under the newest key; the number changed. System scope.
+
+    Deleted connections too: afterwards no row needs an old key. Rows are locked one by one, so a
+    credential somebody saves meanwhile is never overwritten with the older one.
+    """
+    service, changed = EncryptionService(), 0
+    ids = await session.scalars(select(Connection.id).where(Connection.secrets.is_not(None)))
+    for connection_id in ids.all():
+        connection = await session.get(
+            Connection, connection_id, with_for_update=True, populate_existing=True
+        )
+        if connection is None or not connection.secrets or service.is_current(connection.secrets):
+            continue
+        connection.secrets = service.reencrypt(
+            connection.secrets,
+            org_id=connection.org_id,
+            table=Connection.__tablename__,
+            row_id=connection.id,
+        )
+        changed += 1
+    await session.flush()
+    return changed

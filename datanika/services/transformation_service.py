@@ -1,0 +1,179 @@
+"""What a tenant writes for dbt. Its code passes the compiler's guard before it is stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.compiler.project import resolve_references
+from datanika.contracts.catalog import connector_kind
+from datanika.contracts.spec import TransformationSpec
+from datanika.errors import Conflict, InvalidInput, NotFound
+from datanika.models import Transformation
+from datanika.services.actor import Actor
+from datanika.services.audit_service import record
+from datanika.services.connection_service import ConnectionService, check_revision
+
+
+class TransformationService:
+    """An organisation's transformations: one dbt project for each destination."""
+
+    def __init__(self, session: AsyncSession, actor: Actor) -> None:
+        self.session = session
+        self.actor = actor
+
+    async def create(self, spec: TransformationSpec) -> Transformation:
+        """Raises :class:`GuardRefused` for code that may not run, :class:`Conflict` for a name
+        that is taken at this destination."""
+        self.actor.require("transformation:write")
+        await self._check(spec)
+        row = Transformation(org_id=self.actor.org_id)
+        await self._save(row, spec)
+        await record(
+            self.session, self.actor, "transformation.created", "transformation", row.id,
+            new=row.spec,
+        )  # fmt: skip
+        return row
+
+    async def get(self, transformation_id: int, *, lock: bool = False) -> Transformation:
+        """Raises :class:`NotFound`, also for another organisation's transformation."""
+        self.actor.require("transformation:read")
+        query = select(Transformation).where(
+            Transformation.id == transformation_id,
+            Transformation.org_id == self.actor.org_id,
+            Transformation.deleted_at.is_(None),
+        )
+        if lock:
+            query = query.with_for_update().execution_options(populate_existing=True)
+        row = await self.session.scalar(query)
+        if row is None:
+            raise NotFound("There is no such transformation.", code="transformation_not_found")
+        return row
+
+    async def list(
+        self, limit: int = 500, after_id: int = 0, destination_id: int | None = None
+    ) -> list[Transformation]:
+        """Oldest first; the next page is after the last one's id."""
+        self.actor.require("transformation:read")
+        query = (
+            select(Transformation)
+            .where(
+                Transformation.org_id == self.actor.org_id,
+                Transformation.deleted_at.is_(None),
+                Transformation.id > after_id,
+            )
+            .order_by(Transformation.id)
+            .limit(limit)
+        )
+        if destination_id is not None:
+            query = query.where(Transformation.destination_id == destination_id)
+        return [*(await self.session.scalars(query)).all()]
+
+    async def update(
+        self, transformation_id: int, spec: TransformationSpec, revision: int | None = None
+    ) -> Transformation:
+        """Raises :class:`Conflict` ``stale_revision`` when it changed since ``revision``."""
+        self.actor.require("transformation:write")
+        row = await self.get(transformation_id, lock=True)
+        check_revision(row.revision, revision)
+        await self._check(spec, replaces=row.name)
+        old = row.spec
+        row.revision += 1
+        await self._save(row, spec)
+        await record(
+            self.session, self.actor, "transformation.updated", "transformation", row.id,
+            old=old, new=row.spec,
+        )  # fmt: skip
+        return row
+
+    async def delete(self, transformation_id: int) -> None:
+        """Raises :class:`Conflict` ``transformation_in_use`` naming those that read it."""
+        self.actor.require("transformation:delete")
+        row = await self.get(transformation_id, lock=True)
+        readers = await self._readers_of(row)
+        if readers:
+            raise Conflict(
+                f"{row.name} is read by {', '.join(readers)}.",
+                code="transformation_in_use",
+                hint="Change or delete those first.",
+                used_by=readers,
+            )
+        row.deleted_at = dt.datetime.now(dt.UTC)
+        await self.session.flush()
+        await record(
+            self.session, self.actor, "transformation.deleted", "transformation", row.id,
+            old=row.spec,
+        )  # fmt: skip
+
+    async def specs(
+        self, destination_ids: Iterable[int] | None = None
+    ) -> tuple[TransformationSpec, ...]:
+        """What the compiler wants, by name; None means of every destination."""
+        self.actor.require("transformation:read")
+        return await load_transformation_specs(self.session, self.actor.org_id, destination_ids)
+
+    async def _check(self, spec: TransformationSpec, replaces: str | None = None) -> None:
+        """Guard the code. What it reads may still be missing: the plan checks that."""
+        refs = await ConnectionService(self.session, self.actor).refs(
+            [spec.destination_id], lock=True
+        )
+        destination = refs.get(spec.destination_id)
+        if destination is None:
+            raise InvalidInput(
+                "There is no such connection.",
+                code="connection_not_found",
+                field="destination_id",
+            )
+        if not connector_kind(destination.kind).supports_transform:
+            raise InvalidInput(
+                f"dbt cannot work in a connection of the kind {destination.kind}.",
+                code="transform_not_supported",
+                field="destination_id",
+            )
+        siblings = await self.specs([spec.destination_id])
+        by_name = {item.name: item for item in siblings if item.name != replaces}
+        resolve_references(by_name | {spec.name: spec})
+
+    async def _readers_of(self, row: Transformation) -> tuple[str, ...]:
+        by_name = {item.name: item for item in await self.specs([row.destination_id])}
+        return tuple(
+            sorted(
+                name
+                for name, found in resolve_references(by_name).items()
+                if name != row.name and row.name in (*found.refs, *found.macros)
+            )
+        )
+
+    async def _save(self, row: Transformation, spec: TransformationSpec) -> None:
+        row.name = spec.name
+        row.kind = spec.kind
+        row.destination_id = spec.destination_id
+        row.description = spec.description
+        row.spec = spec.model_dump(mode="json")
+        try:
+            async with self.session.begin_nested():
+                self.session.add(row)
+        except IntegrityError:
+            raise Conflict(
+                "There is already a transformation with this name at this destination.",
+                code="name_taken",
+                field="name",
+            ) from None
+
+
+async def load_transformation_specs(
+    session: AsyncSession, org_id: int, destination_ids: Iterable[int] | None = None
+) -> tuple[TransformationSpec, ...]:
+    """An organisation's live transformations, by destination and name."""
+    query = (
+        select(Transformation.spec)
+        .where(Transformation.org_id == org_id, Transformation.deleted_at.is_(None))
+        .order_by(Transformation.destination_id, Transformation.name)
+    )
+    if destination_ids is not None:
+        query = query.where(Transformation.destination_id.in_(set(destination_ids)))
+    return tuple(TransformationSpec.model_validate(spec) for spec in await session.scalars(query))
