@@ -150,8 +150,10 @@ class PrefectGateway:
 
         :raises NotFound: the deployment is gone; deploy the pipeline first.
         """
+        from httpx import HTTPStatusError
         from prefect.exceptions import ObjectNotFound
 
+        # Unique in Prefect for the whole flow, as run ids are in the platform.
         key = f"run-{run_id}" if attempt == 0 else f"run-{run_id}-{attempt}"
         async with self._call() as client:
             try:
@@ -161,7 +163,9 @@ class PrefectGateway:
                     idempotency_key=key,
                     name=key,
                 )
-            except ObjectNotFound:
+            except (ObjectNotFound, HTTPStatusError) as error:
+                if isinstance(error, HTTPStatusError) and error.response.status_code != 404:
+                    raise
                 raise NotFound(
                     "Prefect does not know this deployment.", code="deployment_not_found"
                 ) from None
