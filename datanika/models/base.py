@@ -37,6 +37,9 @@ Name = Annotated[str, mapped_column(String(200))]
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
+    # What the database fills in comes back with the statement: an async session cannot load it
+    # later, when an attribute is read.
+    __mapper_args__ = {"eager_defaults": True}
     type_annotation_map = {
         dt.datetime: DateTime(timezone=True),
         dict[str, Any]: Json,

@@ -1,0 +1,184 @@
+"""Run events become run steps, log lines and catalog entries. The caller holds the run's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.contracts.enums import StepKind, StepState
+from datanika.contracts.events import (
+    Failure,
+    LogLine,
+    NodeFinished,
+    NodeProgress,
+    NodeStarted,
+    RunEvent,
+    StepFinished,
+    StepStarted,
+)
+from datanika.contracts.plan import Plan
+from datanika.errors import InvalidInput
+from datanika.models import Run, RunLog, RunStep
+from datanika.services.catalog_service import record_catalog_entry
+
+MAX_MESSAGE = 16_000
+"""Characters of a log line or an error that are kept."""
+
+_BUILT = (StepState.SUCCEEDED, StepState.WARNED)
+_RELATIONS = ("table", "model", "seed", "snapshot")
+
+
+async def store_events(session: AsyncSession, run: Run, events: Sequence[RunEvent]) -> None:
+    """Apply a batch in its order. A batch that is sent again changes nothing."""
+    plan = Plan.model_validate(run.plan)
+    known = {planned.step.key: planned for planned in plan.steps}
+    steps = await _load_steps(session, run, {event.step_key for event in events})
+    for event in events:
+        if isinstance(event, LogLine):
+            continue
+        if event.step_key not in known:
+            raise InvalidInput(
+                f"The plan has no step {event.step_key!r}.", code="unknown_step", field="step_key"
+            )
+        node = "" if isinstance(event, StepStarted | StepFinished) else _text(event.node, 400)
+        step = steps.get((event.step_key, node))
+        if step is None:
+            step = steps[event.step_key, node] = _new_step(run, event.step_key, node)
+            session.add(step)
+        _apply(step, event)
+        if isinstance(event, NodeFinished) and _is_relation(event):
+            destination_id = known[event.step_key].destination.id
+            await record_catalog_entry(session, run.org_id, destination_id, event, run.id)
+    await _store_logs(session, run, [event for event in events if isinstance(event, LogLine)])
+    await session.flush()
+    if any(isinstance(event, StepFinished | NodeProgress | NodeFinished) for event in events):
+        run.rows = await _loaded_rows(session, run)
+
+
+async def _load_steps(
+    session: AsyncSession, run: Run, keys: set[str]
+) -> dict[tuple[str, str], RunStep]:
+    query = select(RunStep).where(RunStep.run_id == run.id, RunStep.step_key.in_(keys))
+    found = (await session.execute(query.execution_options(populate_existing=True))).scalars()
+    return {(step.step_key, step.node): step for step in found}
+
+
+def _new_step(run: Run, key: str, node: str) -> RunStep:
+    return RunStep(
+        org_id=run.org_id,
+        run_id=run.id,
+        step_key=key,
+        node=node,
+        name=node or key,
+        kind="",
+        state=StepState.PENDING.value,
+        attempt=0,
+        depends_on=[],
+        details={},
+    )
+
+
+def _apply(step: RunStep, event: RunEvent) -> None:
+    if isinstance(event, StepStarted):
+        _start(step, event)
+        step.attempt = event.attempt
+    elif isinstance(event, NodeStarted):
+        _start(step, event)
+        _name_node(step, event)
+    elif isinstance(event, NodeProgress):
+        step.rows, step.rows_total = event.rows, event.total
+    elif isinstance(event, NodeFinished):
+        _name_node(step, event)
+        _finish(step, event)
+        step.duration_seconds = event.duration_seconds
+        step.relation = _text(event.relation, 400) if event.relation else None
+        step.details = event.details
+    elif isinstance(event, StepFinished):
+        _finish(step, event)
+        step.bytes = event.bytes
+        if step.started_at is not None:
+            step.duration_seconds = (event.at - step.started_at).total_seconds()
+
+
+def _start(step: RunStep, event: StepStarted | NodeStarted) -> None:
+    step.state = StepState.RUNNING.value
+    step.started_at, step.finished_at = event.at, None
+    step.rows = step.rows_total = step.duration_seconds = None
+    _explain(step, None)
+
+
+def _finish(step: RunStep, event: StepFinished | NodeFinished) -> None:
+    step.state = event.state.value
+    step.finished_at = event.at
+    if event.rows is not None:
+        step.rows = event.rows
+    _explain(step, event.failure)
+
+
+def _name_node(step: RunStep, event: NodeStarted | NodeFinished) -> None:
+    step.name = _text(event.name, 400)
+    step.kind = _text(event.resource_type, 32)
+    if event.depends_on:
+        step.depends_on = list(event.depends_on)
+
+
+def _explain(step: RunStep, failure: Failure | None) -> None:
+    step.error_code = _text(failure.code, 100) if failure else None
+    step.error_message = _text(failure.message, MAX_MESSAGE) if failure else None
+    step.error_hint = _text(failure.hint, MAX_MESSAGE) if failure and failure.hint else None
+
+
+def _is_relation(event: NodeFinished) -> bool:
+    return (
+        event.relation is not None
+        and event.state in _BUILT
+        and event.resource_type in _RELATIONS
+        and event.details.get("materialized") != "ephemeral"
+    )
+
+
+async def _store_logs(session: AsyncSession, run: Run, lines: Sequence[LogLine]) -> None:
+    if not lines:
+        return
+    rows = [
+        RunLog(
+            org_id=run.org_id,
+            run_id=run.id,
+            step_key=_text(line.step_key, 63),
+            node=_text(line.node, 400) if line.node else None,
+            at=line.at,
+            level=line.level.value,
+            message=_text(line.message, MAX_MESSAGE),
+        )
+        for line in lines
+    ]
+    # One sender with one batch in flight: a batch sent again is exactly what was stored last.
+    last = await session.execute(
+        select(RunLog.at, RunLog.message)
+        .where(RunLog.run_id == run.id)
+        .order_by(RunLog.id.desc())
+        .limit(len(rows))
+    )
+    if [(row.at, row.message) for row in rows] != [tuple(row) for row in last][::-1]:
+        session.add_all(rows)
+
+
+async def _loaded_rows(session: AsyncSession, run: Run) -> int | None:
+    """Rows loaded so far: what a load step says in the end, until then what its tables say."""
+    query = select(RunStep).where(RunStep.run_id == run.id)
+    steps = list((await session.execute(query)).scalars())
+    loads = {step.step_key for step in steps if not step.node and step.kind == StepKind.LOAD}
+    total: int | None = None
+    for key in loads:
+        own = [step for step in steps if step.step_key == key]
+        whole = next((step.rows for step in own if not step.node), None)
+        parts = [step.rows for step in own if step.node and step.rows is not None]
+        if whole is not None or parts:
+            total = (total or 0) + (whole if whole is not None else sum(parts))
+    return total
+
+
+def _text(value: str, limit: int) -> str:
+    return value[:limit]

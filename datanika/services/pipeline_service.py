@@ -1,0 +1,237 @@
+"""Pipelines and their immutable versions.
+
+Every change clears ``deployed_hash``: that is how the deployer knows what Prefect lacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.compiler import compile_plan
+from datanika.contracts.enums import StepKind
+from datanika.contracts.events import utcnow
+from datanika.contracts.plan import Plan
+from datanika.contracts.spec import ConnectionRef, PipelineSpec
+from datanika.errors import Conflict, NotFound
+from datanika.models import Connection, Pipeline, PipelineVersion
+from datanika.services.actor import Actor
+from datanika.services.audit_service import record
+from datanika.services.connection_service import check_revision, valid_name
+from datanika.services.transformation_service import load_transformation_specs
+
+
+async def compile_spec(
+    session: AsyncSession, org_id: int, spec: PipelineSpec, *, lock: bool = False
+) -> Plan:
+    """The plan of a specification with the organisation's connections and transformations now.
+
+    ``lock`` keeps the connections from being deleted until the transaction ends.
+    Raises :class:`~datanika.errors.SpecError` that names the step.
+    """
+    ids = {step.destination_id for step in spec.steps}
+    ids |= {step.source_id for step in spec.steps if step.kind is StepKind.LOAD}
+    query = (
+        select(Connection.id, Connection.name, Connection.kind)
+        .where(Connection.org_id == org_id, Connection.id.in_(ids), Connection.deleted_at.is_(None))
+        .order_by(Connection.id)
+    )
+    rows = await session.execute(query.with_for_update(read=True) if lock else query)
+    refs = {row.id: ConnectionRef(id=row.id, name=row.name, kind=row.kind) for row in rows}
+    destinations = {step.destination_id for step in spec.steps if step.kind is StepKind.TRANSFORM}
+    specs = await load_transformation_specs(session, org_id, destinations) if destinations else []
+    return compile_plan(spec, refs, specs)
+
+
+async def compile_version(session: AsyncSession, org_id: int, version: PipelineVersion) -> Plan:
+    """The plan of a stored version; see :func:`compile_spec`."""
+    return await compile_spec(session, org_id, PipelineSpec.model_validate(version.spec))
+
+
+def spec_hash(spec: PipelineSpec) -> str:
+    """sha256 of the specification's canonical JSON, hex."""
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class PipelineService:
+    """Pipelines of the actor's organisation."""
+
+    def __init__(self, session: AsyncSession, actor: Actor) -> None:
+        self.session = session
+        self.actor = actor
+
+    async def create(self, name: str, description: str, spec: PipelineSpec) -> Pipeline:
+        """A pipeline with its first version; the specification must compile."""
+        self.actor.require("pipeline:write")
+        await self._compile(spec)
+        pipeline = Pipeline(
+            org_id=self.actor.org_id, name=valid_name(name), description=description
+        )
+        await self._save(pipeline)
+        await self._add_version(pipeline, spec)
+        await self._audit("pipeline.created", pipeline, new=_summary(pipeline))
+        return pipeline
+
+    async def get(self, pipeline_id: int) -> Pipeline:
+        """The pipeline; raises :class:`NotFound`, also for another organisation's."""
+        self.actor.require("pipeline:read")
+        return await self._find(pipeline_id)
+
+    async def find_by_name(self, name: str) -> Pipeline:
+        """The pipeline called ``name``; raises :class:`NotFound`."""
+        self.actor.require("pipeline:read")
+        query = select(Pipeline).where(
+            Pipeline.org_id == self.actor.org_id,
+            Pipeline.name == name,
+            Pipeline.deleted_at.is_(None),
+        )
+        pipeline = (await self.session.execute(query)).scalar_one_or_none()
+        if pipeline is None:
+            raise NotFound(f"There is no pipeline {name!r}.", code="pipeline_not_found")
+        return pipeline
+
+    async def list(self, limit: int = 100, after_id: int = 0) -> list[Pipeline]:
+        """Pipelines in the order they were made."""
+        self.actor.require("pipeline:read")
+        query = (
+            select(Pipeline)
+            .where(
+                Pipeline.org_id == self.actor.org_id,
+                Pipeline.id > after_id,
+                Pipeline.deleted_at.is_(None),
+            )
+            .order_by(Pipeline.id)
+            .limit(limit)
+        )
+        return list((await self.session.execute(query)).scalars())
+
+    async def current_version(self, pipeline: Pipeline) -> PipelineVersion:
+        """The version that the next run will use."""
+        return (await self.current_versions([pipeline]))[pipeline.id]
+
+    async def current_versions(self, pipelines: Sequence[Pipeline]) -> dict[int, PipelineVersion]:
+        """The present version of each pipeline, by the pipeline's id."""
+        self.actor.require("pipeline:read")
+        ids = [pipeline.current_version_id for pipeline in pipelines]
+        query = select(PipelineVersion).where(
+            PipelineVersion.org_id == self.actor.org_id, PipelineVersion.id.in_(ids)
+        )
+        found = (await self.session.execute(query)).scalars()
+        return {version.pipeline_id: version for version in found}
+
+    async def update(
+        self,
+        pipeline_id: int,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        spec: PipelineSpec | None = None,
+        is_paused: bool | None = None,
+        revision: int | None = None,
+    ) -> Pipeline:
+        """Change what is given. A changed specification becomes a new version."""
+        self.actor.require("pipeline:write")
+        pipeline = await self._find(pipeline_id, lock=True)
+        check_revision(pipeline.revision, revision)
+        old = _summary(pipeline)
+        if name is not None:
+            pipeline.name = valid_name(name)
+        if description is not None:
+            pipeline.description = description
+        if is_paused is not None:
+            pipeline.is_paused = is_paused
+        if spec is not None:
+            await self._compile(spec)
+            version = await self.session.get(PipelineVersion, pipeline.current_version_id)
+            if version is None or version.spec_hash != spec_hash(spec):
+                await self._add_version(pipeline, spec)
+        pipeline.revision += 1
+        pipeline.deployed_hash = None
+        await self._save(pipeline)
+        await self._audit("pipeline.updated", pipeline, old=old, new=_summary(pipeline))
+        return pipeline
+
+    async def delete(self, pipeline_id: int) -> None:
+        """Take the pipeline away; its runs stay readable."""
+        self.actor.require("pipeline:delete")
+        pipeline = await self._find(pipeline_id, lock=True)
+        pipeline.deleted_at = utcnow()
+        pipeline.deployed_hash = None
+        await self.session.flush()
+        await self._audit("pipeline.deleted", pipeline, old=_summary(pipeline))
+
+    async def plan(self, pipeline_id: int) -> Plan:
+        """What a run triggered now would do."""
+        pipeline = await self.get(pipeline_id)
+        version = await self.current_version(pipeline)
+        return await compile_version(self.session, self.actor.org_id, version)
+
+    async def _compile(self, spec: PipelineSpec) -> Plan:
+        return await compile_spec(self.session, self.actor.org_id, spec, lock=True)
+
+    async def _find(self, pipeline_id: int, *, lock: bool = False) -> Pipeline:
+        query = select(Pipeline).where(
+            Pipeline.org_id == self.actor.org_id,
+            Pipeline.id == pipeline_id,
+            Pipeline.deleted_at.is_(None),
+        )
+        pipeline = (
+            await self.session.execute(query.with_for_update(key_share=True) if lock else query)
+        ).scalar_one_or_none()
+        if pipeline is None:
+            raise NotFound("There is no such pipeline.", code="pipeline_not_found")
+        return pipeline
+
+    async def _add_version(self, pipeline: Pipeline, spec: PipelineSpec) -> None:
+        last = await self.session.scalar(
+            select(func.max(PipelineVersion.number)).where(
+                PipelineVersion.pipeline_id == pipeline.id
+            )
+        )
+        version = PipelineVersion(
+            org_id=pipeline.org_id,
+            pipeline_id=pipeline.id,
+            number=(last or 0) + 1,
+            spec=spec.model_dump(mode="json"),
+            spec_hash=spec_hash(spec),
+            created_by=self.actor.user_id,
+        )
+        self.session.add(version)
+        await self.session.flush()
+        pipeline.current_version_id = version.id
+        await self.session.flush()
+
+    async def _save(self, pipeline: Pipeline) -> None:
+        """Write now, so that a taken name is an error of this call."""
+        try:
+            async with self.session.begin_nested():
+                self.session.add(pipeline)
+        except IntegrityError:
+            raise Conflict(
+                "There is already a pipeline with this name.", code="name_taken", field="name"
+            ) from None
+
+    async def _audit(
+        self,
+        action: str,
+        pipeline: Pipeline,
+        old: dict[str, object] | None = None,
+        new: dict[str, object] | None = None,
+    ) -> None:
+        await record(self.session, self.actor, action, "pipeline", pipeline.id, old=old, new=new)
+
+
+def _summary(pipeline: Pipeline) -> dict[str, object]:
+    return {
+        "name": pipeline.name,
+        "description": pipeline.description,
+        "is_paused": pipeline.is_paused,
+        "version_id": pipeline.current_version_id,
+        "revision": pipeline.revision,
+    }

@@ -1,0 +1,174 @@
+"""Runs: trigger, look, follow, cancel. The edge submits after its commit (``deployer.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.contracts.enums import RunState, RunTrigger
+from datanika.errors import InvalidInput, NotFound
+from datanika.models import Run, RunLog, RunStep
+from datanika.services.actor import Actor
+from datanika.services.audit_service import record
+from datanika.services.pipeline_service import PipelineService, compile_version
+from datanika.services.run_lifecycle import add_steps, close_run, lock_run, move, state_of
+
+MAX_KEY = 255
+
+
+class RunService:
+    """Runs of the actor's organisation."""
+
+    def __init__(self, session: AsyncSession, actor: Actor) -> None:
+        self.session = session
+        self.actor = actor
+
+    async def trigger(
+        self, pipeline_id: int, idempotency_key: str, trigger: RunTrigger = RunTrigger.API
+    ) -> Run:
+        """Accept a run of the pipeline as it is now. The same key gives the same run.
+
+        The row is the outbox: submit it after the commit, or the reconciler does.
+        """
+        self.actor.require("run:trigger")
+        if not 1 <= len(idempotency_key) <= MAX_KEY:
+            raise InvalidInput(
+                f"An idempotency key has 1 to {MAX_KEY} characters.",
+                code="idempotency_key_invalid",
+                field="Idempotency-Key",
+            )
+        pipelines = PipelineService(self.session, self.actor)
+        pipeline = await pipelines.get(pipeline_id)
+        known = await self._by_key(pipeline_id, idempotency_key)
+        if known is not None:
+            return known
+        version = await pipelines.current_version(pipeline)
+        plan = await compile_version(self.session, self.actor.org_id, version)
+        values: dict[str, Any] = {
+            "org_id": self.actor.org_id,
+            "pipeline_id": pipeline_id,
+            "pipeline_version_id": version.id,
+            "state": RunState.QUEUED.value,
+            "trigger": trigger.value,
+            "triggered_by": self.actor.user_id,
+            "idempotency_key": idempotency_key,
+            "plan": plan.model_dump(mode="json"),
+            "plan_hash": plan.hash,
+        }
+        # A twin of this request is waited for, and then found.
+        run_id = await self.session.scalar(
+            insert(Run)
+            .values(values)
+            .on_conflict_do_nothing(index_elements=["org_id", "pipeline_id", "idempotency_key"])
+            .returning(Run.id)
+        )
+        run = await self._by_key(pipeline_id, idempotency_key)
+        if run is None:
+            raise NotFound("There is no such run.", code="run_not_found")
+        if run_id is not None:
+            add_steps(self.session, run, plan)
+            await self.session.flush()
+            await record(
+                self.session,
+                self.actor,
+                "run.triggered",
+                "run",
+                run.id,
+                new={"pipeline_id": pipeline_id, "trigger": trigger.value},
+            )
+        return run
+
+    async def get(self, run_id: int) -> Run:
+        """The run; raises :class:`NotFound`, also for another organisation's."""
+        self.actor.require("run:read")
+        query = select(Run).where(
+            Run.org_id == self.actor.org_id, Run.id == run_id, Run.deleted_at.is_(None)
+        )
+        run = await self.session.scalar(query.execution_options(populate_existing=True))
+        if run is None:
+            raise NotFound("There is no such run.", code="run_not_found")
+        return run
+
+    async def list(
+        self,
+        limit: int = 50,
+        before_id: int | None = None,
+        pipeline_id: int | None = None,
+        state: RunState | None = None,
+    ) -> list[Run]:
+        """Runs, the newest first."""
+        self.actor.require("run:read")
+        query = (
+            select(Run)
+            .where(Run.org_id == self.actor.org_id, Run.deleted_at.is_(None))
+            .order_by(Run.id.desc())
+            .limit(limit)
+        )
+        if before_id is not None:
+            query = query.where(Run.id < before_id)
+        if pipeline_id is not None:
+            query = query.where(Run.pipeline_id == pipeline_id)
+        if state is not None:
+            query = query.where(Run.state == state.value)
+        return list(await self.session.scalars(query))
+
+    async def steps(self, run_id: int) -> Sequence[RunStep]:
+        """The run's steps, and the tables and dbt nodes in them, in the order they appeared."""
+        await self.get(run_id)
+        query = select(RunStep).where(RunStep.run_id == run_id).order_by(RunStep.id)
+        return (await self.session.scalars(query)).all()
+
+    async def logs(self, run_id: int, after_id: int = 0, limit: int = 1000) -> Sequence[RunLog]:
+        """Log lines after ``after_id``, in their order."""
+        await self.get(run_id)
+        query = (
+            select(RunLog)
+            .where(RunLog.run_id == run_id, RunLog.id > after_id)
+            .order_by(RunLog.id)
+            .limit(limit)
+        )
+        return (await self.session.scalars(query)).all()
+
+    async def cancel(self, run_id: int) -> Run:
+        """Stop the run: at once if no worker has it yet, else as soon as its worker hears of it.
+
+        The edge then tells Prefect. Cancelling twice is fine; a run that ended otherwise raises
+        :class:`~datanika.errors.IllegalTransition`.
+        """
+        self.actor.require("run:cancel")
+        await self.get(run_id)
+        run = await lock_run(self.session, run_id)
+        if run is None:
+            raise NotFound("There is no such run.", code="run_not_found")
+        before = state_of(run)
+        if before in (RunState.CANCELLING, RunState.CANCELLED):
+            return run
+        if before is RunState.QUEUED:
+            await close_run(self.session, run, RunState.CANCELLED)
+        else:
+            move(run, RunState.CANCELLING)
+        await self.session.flush()
+        await record(
+            self.session,
+            self.actor,
+            "run.cancelled",
+            "run",
+            run.id,
+            old={"state": before.value},
+            new={"state": run.state},
+        )
+        return run
+
+    async def _by_key(self, pipeline_id: int, key: str) -> Run | None:
+        found: Run | None = await self.session.scalar(
+            select(Run).where(
+                Run.org_id == self.actor.org_id,
+                Run.pipeline_id == pipeline_id,
+                Run.idempotency_key == key,
+            )
+        )
+        return found

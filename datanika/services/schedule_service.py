@@ -1,0 +1,154 @@
+"""Schedules: what the tenant asked for. Prefect fires them; see ``deployer.py``."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.compiler import check_schedule
+from datanika.contracts.events import utcnow
+from datanika.contracts.schedule import ScheduleSpec
+from datanika.errors import NotFound
+from datanika.models import Pipeline, Schedule
+from datanika.services.actor import Actor
+from datanika.services.audit_service import record
+from datanika.services.connection_service import check_revision
+from datanika.services.pipeline_service import PipelineService
+
+
+class ScheduleService:
+    """Schedules of the actor's organisation."""
+
+    def __init__(self, session: AsyncSession, actor: Actor) -> None:
+        self.session = session
+        self.actor = actor
+
+    async def create(self, pipeline_id: int, spec: ScheduleSpec) -> Schedule:
+        """``spec`` comes from :func:`~datanika.compiler.check_schedule`."""
+        self.actor.require("schedule:write")
+        await PipelineService(self.session, self.actor).get(pipeline_id)
+        schedule = Schedule(org_id=self.actor.org_id, pipeline_id=pipeline_id, **_columns(spec))
+        self.session.add(schedule)
+        await self._saved("schedule.created", schedule, None)
+        return schedule
+
+    async def get(self, schedule_id: int) -> Schedule:
+        """The schedule; raises :class:`NotFound`, also for another organisation's."""
+        self.actor.require("schedule:read")
+        return await self._find(schedule_id)
+
+    async def list(
+        self, limit: int = 100, after_id: int = 0, pipeline_id: int | None = None
+    ) -> list[Schedule]:
+        """Schedules in the order they were made."""
+        self.actor.require("schedule:read")
+        query = (
+            select(Schedule)
+            .join(Pipeline, Pipeline.id == Schedule.pipeline_id)
+            .where(
+                Schedule.org_id == self.actor.org_id,
+                Schedule.id > after_id,
+                Schedule.deleted_at.is_(None),
+                Pipeline.deleted_at.is_(None),
+            )
+            .order_by(Schedule.id)
+            .limit(limit)
+        )
+        if pipeline_id is not None:
+            query = query.where(Schedule.pipeline_id == pipeline_id)
+        return list(await self.session.scalars(query))
+
+    async def update(
+        self, schedule_id: int, spec: ScheduleSpec, revision: int | None = None
+    ) -> Schedule:
+        """Replace when the pipeline runs."""
+        self.actor.require("schedule:write")
+        schedule = await self._find(schedule_id, lock=True)
+        check_revision(schedule.revision, revision)
+        old = schedule_spec(schedule)
+        for name, value in _columns(spec).items():
+            setattr(schedule, name, value)
+        schedule.revision += 1
+        await self._saved("schedule.updated", schedule, old)
+        return schedule
+
+    async def delete(self, schedule_id: int) -> None:
+        """Take the schedule away."""
+        self.actor.require("schedule:delete")
+        schedule = await self._find(schedule_id, lock=True)
+        old = schedule_spec(schedule)
+        schedule.deleted_at = utcnow()
+        await self._saved("schedule.deleted", schedule, old)
+
+    async def _find(self, schedule_id: int, *, lock: bool = False) -> Schedule:
+        query = select(Schedule).where(
+            Schedule.org_id == self.actor.org_id,
+            Schedule.id == schedule_id,
+            Schedule.deleted_at.is_(None),
+        )
+        schedule = await self.session.scalar(
+            query.with_for_update(key_share=True) if lock else query
+        )
+        if schedule is None:
+            raise NotFound("There is no such schedule.", code="schedule_not_found")
+        return schedule
+
+    async def _saved(self, action: str, schedule: Schedule, old: ScheduleSpec | None) -> None:
+        """Write the change, have the pipeline deployed again, and say who did it."""
+        await self.session.flush()
+        await self.session.execute(
+            update(Pipeline)
+            .where(Pipeline.id == schedule.pipeline_id)
+            .values(deployed_hash=None)
+            .execution_options(synchronize_session="fetch")
+        )
+        await record(
+            self.session,
+            self.actor,
+            action,
+            "schedule",
+            schedule.id,
+            old=old.model_dump(mode="json") if old else None,
+            new={
+                "pipeline_id": schedule.pipeline_id,
+                **schedule_spec(schedule).model_dump(mode="json"),
+            },
+        )
+
+
+def schedule_spec(schedule: Schedule) -> ScheduleSpec:
+    """The row as the contract that orchestration takes."""
+    return ScheduleSpec(
+        cron=schedule.cron,
+        interval_seconds=schedule.interval_seconds,
+        timezone=schedule.timezone,
+        active=schedule.is_active,
+    )
+
+
+def changed_schedule(
+    schedule: Schedule,
+    *,
+    cron: str | None = None,
+    interval_seconds: int | None = None,
+    timezone: str | None = None,
+    is_active: bool | None = None,
+) -> ScheduleSpec:
+    """``schedule`` with what is given: a cron replaces an interval and the other way round."""
+    if cron is None and interval_seconds is None:
+        cron, interval_seconds = schedule.cron, schedule.interval_seconds
+    return check_schedule(
+        cron=cron,
+        interval_seconds=interval_seconds,
+        timezone=timezone or schedule.timezone,
+        active=schedule.is_active if is_active is None else is_active,
+    )
+
+
+def _columns(spec: ScheduleSpec) -> dict[str, object]:
+    return {
+        "cron": spec.cron,
+        "interval_seconds": spec.interval_seconds,
+        "timezone": spec.timezone,
+        "is_active": spec.active,
+    }
