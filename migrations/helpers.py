@@ -41,11 +41,6 @@ one PostgreSQL leaves an empty string behind."""
 
 EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 
-_CREATE_ROLES = (
-    f"CREATE ROLE {APP_ROLE} LOGIN PASSWORD '…'; CREATE ROLE {SYSTEM_ROLE} NOLOGIN; "
-    f"GRANT {SYSTEM_ROLE} TO {APP_ROLE} WITH INHERIT FALSE, SET TRUE;"
-)
-
 
 def ensure_roles() -> None:
     """The two roles of the application, made where this login may make roles.
@@ -68,7 +63,9 @@ def ensure_roles() -> None:
             f"The database has no role {' and no role '.join(missing)}, and this login may not "
             "create roles.",
             code="database_roles_missing",
-            hint=f"As a superuser run: {_CREATE_ROLES}",
+            hint=f"As a superuser run: CREATE ROLE {APP_ROLE} LOGIN PASSWORD '...'; "
+            f"CREATE ROLE {SYSTEM_ROLE} NOLOGIN; "
+            f"GRANT {SYSTEM_ROLE} TO {APP_ROLE} WITH INHERIT FALSE, SET TRUE;",
         )
     for role in missing:
         op.execute(f"CREATE ROLE {role} NOLOGIN")
