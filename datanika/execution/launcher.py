@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from datanika.contracts.base import Contract
 from datanika.contracts.events import RunClaim
 from datanika.errors import DatanikaError, Unavailable
-from datanika.execution.flow_process import FLOWS, TENANT_FLOW, FlowJob
+from datanika.execution.flow_process import BROKEN, FLOWS, TENANT_FLOW, FlowJob
 from datanika.execution.fork_client import FlowProcess, ForkServerClient
 from datanika.execution.internal_api import InternalApi, WorkerApi
 from datanika.execution.worker_settings import WorkerSettings
 
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import State
+
 logger = logging.getLogger(__name__)
 
+POSTPONE_SECONDS = 5.0
 STOP_SECONDS = 10.0
 """How long a stopped flow process may take to kill its engine and tell Prefect."""
 
@@ -173,6 +180,29 @@ class Launcher:
 
     def _api(self, token: str) -> InternalApi:
         return InternalApi(self._settings.internal_url, token, patience=60.0)
+
+
+async def settle(prefect: PrefectClient, flow_run_id: UUID, result: LaunchResult) -> None:
+    """Give Prefect the state that the flow process could not, or was not there to, propose."""
+    from prefect.exceptions import Abort, ObjectNotFound
+    from prefect.states import Cancelled, Crashed, Scheduled
+    from prefect.utilities.engine import propose_state
+
+    state: State[Any]
+    try:
+        if result.end is LaunchEnd.REFUSED:
+            state = Cancelled(message=result.message)
+            await prefect.set_flow_run_state(flow_run_id, state, force=True)
+        elif result.end is LaunchEnd.POSTPONED:
+            later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=POSTPONE_SECONDS)
+            state = Scheduled(scheduled_time=later, message=result.message)
+            await prefect.set_flow_run_state(flow_run_id, state, force=True)
+        elif result.end is LaunchEnd.CRASHED or result.message == BROKEN:
+            state = Crashed(message="The flow process did not finish the run.")
+            await propose_state(prefect, state, flow_run_id=flow_run_id)
+    except (Abort, ObjectNotFound):
+        # Prefect has moved it on, or forgotten it: nothing left to say.
+        return
 
 
 async def _abandon(forking: asyncio.Task[FlowProcess]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import logging
 import signal
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,6 @@ if __name__ == "__main__":
 logger = logging.getLogger(__name__)
 
 WORKER_TYPE = "datanika"
-POSTPONE_SECONDS = 5.0
 
 
 class DatanikaJobConfiguration(BaseJobConfiguration):
@@ -95,10 +93,7 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> DatanikaWorkerResult:
         """Run one flow run to its end in a process of its own."""
-        from prefect.states import Cancelled, Scheduled
-
-        from datanika.execution.flow_process import BROKEN
-        from datanika.execution.launcher import LaunchEnd
+        from datanika.execution.launcher import LaunchEnd, settle
 
         if self._launcher is None:
             raise RuntimeError("The worker has not been set up.")
@@ -110,19 +105,9 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         result = await self._launcher.run(
             configuration.flow_name, flow_run.model_dump(mode="json"), started
         )
-        if result.end is LaunchEnd.REFUSED:
-            await self.client.set_flow_run_state(
-                flow_run.id, Cancelled(message=result.message), force=True
-            )
+        await settle(self.client, flow_run.id, result)
+        if result.pid == 0:
             started(0)
-        elif result.end is LaunchEnd.POSTPONED:
-            later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=POSTPONE_SECONDS)
-            await self.client.set_flow_run_state(
-                flow_run.id, Scheduled(scheduled_time=later, message=result.message), force=True
-            )
-            started(0)
-        elif result.end is LaunchEnd.CRASHED or result.message == BROKEN:
-            await self._propose_crashed_state(flow_run, "The flow process did not finish the run.")
         crashed = result.end is LaunchEnd.CRASHED
         return DatanikaWorkerResult(identifier=str(result.pid), status_code=int(crashed))
 
