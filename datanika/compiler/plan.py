@@ -180,6 +180,18 @@ def _plan_table(table: TableSpec, key: str, field: str) -> TableSpec:
             field=f"{field}.write_disposition",
             hint="Use append or merge with a cursor.",
         )
+    if (
+        table.write_disposition is WriteDisposition.APPEND
+        and table.cursor is not None
+        and table.cursor.lag_seconds
+    ):
+        raise SpecError(
+            f"Step {key!r}: {target!r} is appended, and its cursor's lag reads rows again: they "
+            "would be doubled.",
+            code="lag_needs_merge",
+            field=f"{field}.cursor.lag_seconds",
+            hint="Merge on a primary key, or use a lag of 0.",
+        )
     return table.model_copy(update={"target": target})
 
 

@@ -226,6 +226,15 @@ def test_a_connection_that_cannot_play_its_role_is_refused(step, role):
             "cursor_with_replace",
             "write_disposition",
         ),
+        (
+            TableSpec(
+                name="a",
+                write_disposition="append",
+                cursor=IncrementalCursor(column="id", lag_seconds=60),
+            ),
+            "lag_needs_merge",
+            "cursor.lag_seconds",
+        ),
     ],
 )
 def test_a_table_that_could_not_land_is_refused(table, code, field):
