@@ -1,0 +1,56 @@
+"""The application: the Reflex UI and the FastAPI API, one process, one port.
+
+``reflex run`` imports it for development; ``datanika.ui.serve`` serves it with a built front end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import reflex as rx
+
+from datanika.api.app import create_app
+from datanika.api.background import background_tasks
+from datanika.ui.guard import LOGIN_PAGE, DenyByDefault
+from datanika.ui.pages.login import login_page
+from datanika.ui.pages.pipelines import pipelines_page
+from datanika.ui.pages.run import run_page
+from datanika.ui.pages.runs import runs_page
+from datanika.ui.sockets import allow_same_origin_only
+from datanika.ui.state.i18n import I18nState
+from datanika.ui.state.pipeline_list_state import PipelineListState
+from datanika.ui.state.run_list_state import RunListState
+from datanika.ui.state.run_state import RunPageState
+from datanika.ui.state.session import SessionState
+from datanika.ui.theme import app_wraps, head_components, stylesheets
+
+app = rx.App(
+    api_transformer=create_app(),
+    stylesheets=stylesheets(),
+    head_components=head_components(),
+    app_wraps=app_wraps(),
+    toaster=None,
+    reset_style=False,
+    html_lang="en",
+)
+app.add_middleware(DenyByDefault())
+allow_same_origin_only(app)
+for task in background_tasks():
+    app.register_lifespan_task(task)
+
+
+def _add_page(page: Callable[[], rx.Component], route: str, title: str, load: Any) -> None:
+    first = [I18nState.load_locale, SessionState.load_session]
+    app.add_page(page, route=route, title=f"{title} · Datanika", on_load=[*first, load])
+
+
+_add_page(runs_page, "/", "Runs", RunListState.load_runs)
+_add_page(pipelines_page, "/pipelines", "Pipelines", PipelineListState.load_pipelines)
+_add_page(run_page, "/runs/[run_id]", "Run", RunPageState.load_run)
+app.add_page(
+    login_page,
+    route=LOGIN_PAGE,
+    title="Datanika",
+    on_load=[I18nState.load_locale, SessionState.load_login],
+)

@@ -1,0 +1,1 @@
+"""The Reflex application: pages over states over services."""

@@ -1,0 +1,140 @@
+"""What surrounds every page: navigation, organisation, language, colours, logout."""
+
+from __future__ import annotations
+
+import reflex as rx
+from reflex_components_core.core.banner import has_connection_errors
+
+from datanika.i18n import LOCALES
+from datanika.ui.components.link import link
+from datanika.ui.components.logo import mark
+from datanika.ui.reflex_config import is_development
+from datanika.ui.state.i18n import I18nState
+from datanika.ui.state.session import SessionState
+from datanika.ui.wrappers.browser import LogoutButton, PageLanguage
+
+_t = I18nState.translations
+
+
+def api_path(path: str) -> str:
+    """Where the browser finds an API path. In development it is another port than the page's."""
+    return f"http://localhost:8000{path}" if is_development() else path
+
+
+def language_select() -> rx.Component:
+    return rx.el.select(
+        *(rx.el.option(name, value=locale, lang=locale) for locale, name in LOCALES.items()),
+        value=I18nState.locale,
+        on_change=I18nState.set_locale,
+        aria_label=_t["frame.language"],
+        class_name="select",
+        id="language",
+    )
+
+
+def theme_button() -> rx.Component:
+    return rx.el.button(
+        rx.el.span(rx.icon("moon", aria_hidden="true"), class_name="only-light"),
+        rx.el.span(rx.icon("sun", aria_hidden="true"), class_name="only-dark"),
+        on_click=rx.toggle_color_mode,
+        aria_label=_t["frame.theme"],
+        title=_t["frame.theme"],
+        class_name="icon-button",
+        type="button",
+    )
+
+
+def page_language() -> rx.Component:
+    """Keeps the document's language and direction those of the page."""
+    return PageLanguage.create(
+        locale=I18nState.locale, direction=I18nState.direction, chosen=I18nState.chosen
+    )
+
+
+def _sidebar(active: str) -> rx.Component:
+    return rx.el.header(
+        link(mark(), "Datanika", to="/", class_name="brand"),
+        rx.el.nav(
+            rx.el.ul(
+                *(
+                    rx.el.li(
+                        link(
+                            rx.icon(icon, aria_hidden="true"),
+                            text,
+                            to=href,
+                            **({"aria_current": "page"} if active == href else {}),
+                        )
+                    )
+                    for text, icon, href in (
+                        (_t["nav.runs"], "activity", "/"),
+                        (_t["nav.pipelines"], "workflow", "/pipelines"),
+                    )
+                ),
+                class_name="nav",
+            ),
+            aria_label=_t["nav.label"],
+        ),
+        rx.el.div(
+            rx.el.div(
+                rx.el.strong(SessionState.organization, id="organization"),
+                rx.el.span(SessionState.email),
+                class_name="who",
+            ),
+            rx.el.div(
+                language_select(),
+                theme_button(),
+                LogoutButton.create(
+                    rx.icon("log-out", aria_hidden="true"),
+                    action=api_path("/api/v1/auth/session"),
+                    to="/login",
+                    aria_label=_t["frame.logout"],
+                    title=_t["frame.logout"],
+                    class_name="icon-button",
+                    id="logout",
+                ),
+                class_name="tools",
+            ),
+            class_name="sidebar-foot",
+        ),
+        class_name="sidebar",
+    )
+
+
+def _offline() -> rx.Component:
+    return rx.cond(
+        has_connection_errors,
+        rx.el.div(_t["frame.offline"], role="alert", class_name="notice bad"),
+    )
+
+
+def frame(*content: rx.Component, active: str, error: rx.Var[str]) -> rx.Component:
+    """A page for people who are logged in. ``error`` is a translation key or empty."""
+    return rx.fragment(
+        page_language(),
+        rx.cond(
+            SessionState.is_ready,
+            rx.el.div(
+                rx.el.a(_t["frame.skip"], href="#content", class_name="skip"),
+                _sidebar(active),
+                rx.el.main(
+                    rx.el.div(
+                        _offline(),
+                        rx.cond(
+                            error != "",
+                            rx.el.div(_t[error], role="alert", class_name="notice bad"),
+                        ),
+                        *content,
+                        class_name="page",
+                    ),
+                    id="content",
+                    class_name="content",
+                ),
+                class_name="frame",
+            ),
+            rx.el.main(
+                rx.el.h1("Datanika", class_name="visually-hidden"),
+                rx.el.div(class_name="spinner", role="status", aria_label=_t["frame.loading"]),
+                class_name="loading",
+            ),
+        ),
+    )

@@ -1,0 +1,76 @@
+"""Deny by default: an event of somebody who is not logged in never reaches its handler.
+
+Any websocket client may name any event handler, and Reflex sends every state it holds for a tab
+to whoever presents that tab's token. So before each event the sender is proven, and a tab whose
+sender changed (logout, another account) first forgets everything it knew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import reflex as rx
+from reflex.event import Event
+from reflex.middleware import Middleware
+from reflex.state import BaseState, StateUpdate
+from reflex_base.event.context import EventContext
+
+from datanika.ui.session import actor_of, set_actor
+from datanika.ui.state.i18n import I18nState
+from datanika.ui.state.session import SessionState
+from datanika.ui.state.tenant import TenantState, tenant_states
+
+LOGIN_PAGE = "/login"
+
+PUBLIC_EVENTS = frozenset(
+    {
+        # Reflex's own life cycle of a tab: what it sends is what the reset below left there.
+        "reflex___state____state.hydrate",
+        "reflex___state____state.hydrate_and_load",
+        "reflex___state____state.set_is_hydrated",
+        "reflex___state____state.reflex___state____on_load_internal_state.on_load_internal",
+        "reflex___state____state.reflex___state____on_load_internal_state.set_is_hydrated",
+        *(
+            f"{I18nState.get_full_name()}.{handler}"
+            for handler in ("load_locale", "set_locale")
+        ),
+        f"{SessionState.get_full_name()}.load_login",
+    }
+)
+
+
+class DenyByDefault(Middleware):
+    """Runs before every event handler."""
+
+    async def preprocess(
+        self, app: rx.App, state: BaseState, event: Event
+    ) -> StateUpdate | None:
+        """None lets the event pass; an update is sent instead of handling it."""
+        router_data = EventContext.get().router_data or state.router_data
+        actor = await actor_of(router_data.get("headers", {}))
+        set_actor(actor)
+        root = state._get_root_state()
+        identity = (actor.user_id, actor.org_id) if actor else None
+        session: SessionState = await root.get_state(SessionState)
+        if session._identity != identity:
+            await _forget(root)
+            session._identity = identity
+        if actor is not None or event.name in PUBLIC_EVENTS:
+            return None
+        delta = await root._get_resolved_delta()
+        root._clean()
+        return StateUpdate(delta=delta, events=_send_to_login(router_data))
+
+
+async def _forget(root: BaseState) -> None:
+    for cls in tenant_states():
+        tenant_state: TenantState = await root.get_state(cls)
+        tenant_state.reset()
+
+
+def _send_to_login(router_data: dict[str, Any]) -> list[Event]:
+    path = str(router_data.get("asPath") or router_data.get("pathname") or "/")
+    if path.startswith(LOGIN_PAGE):
+        return []
+    return Event.from_event_type([rx.redirect(f"{LOGIN_PAGE}?next={quote(path)}")])

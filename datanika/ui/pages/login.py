@@ -1,0 +1,78 @@
+"""Login: a plain form that the API answers with a cookie and a full page load."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from datanika.ui.components.frame import api_path, language_select, page_language, theme_button
+from datanika.ui.components.logo import login_picture, mark
+from datanika.ui.state.i18n import I18nState
+from datanika.ui.state.session import SessionState
+
+_t = I18nState.translations
+
+
+def login_page() -> rx.Component:
+    return rx.fragment(
+        page_language(),
+        rx.el.div(
+            rx.el.main(_top(), _form(), rx.el.span(), class_name="login-pane"),
+            rx.el.aside(
+                login_picture(),
+                rx.el.p(_t["login.promise"]),
+                class_name="login-art",
+                aria_label="Datanika",
+            ),
+            class_name="login",
+        ),
+    )
+
+
+def _top() -> rx.Component:
+    return rx.el.div(
+        rx.el.span(mark(), "Datanika", class_name="brand"),
+        rx.el.div(language_select(), theme_button(), class_name="tools"),
+        class_name="login-top",
+    )
+
+
+def _form() -> rx.Component:
+    return rx.el.div(
+        rx.el.div(
+            rx.el.h1(_t["login.title"]),
+            rx.el.p(_t["login.text"], class_name="muted"),
+        ),
+        rx.cond(
+            SessionState.login_error != "",
+            rx.el.div(_t[SessionState.login_error], role="alert", class_name="notice bad"),
+        ),
+        # Not rx.form: the browser itself posts it, and no script ever holds the password.
+        rx.el.form(
+            rx.el.label(
+                _t["login.email"],
+                rx.el.input(
+                    type="email",
+                    name="email",
+                    auto_complete="username",
+                    required=True,
+                    auto_focus=True,
+                    placeholder="ada@example.com",
+                ),
+            ),
+            rx.el.label(
+                _t["login.password"],
+                rx.el.input(
+                    type="password",
+                    name="password",
+                    auto_complete="current-password",
+                    required=True,
+                ),
+            ),
+            rx.el.input(type="hidden", name="next", value=SessionState.next_page, read_only=True),
+            rx.el.button(_t["login.submit"], type="submit", class_name="button primary"),
+            action=api_path("/api/v1/auth/session"),
+            method="post",
+        ),
+        rx.el.p(_t["login.first_time"], " ", rx.el.code("datanika demo"), class_name="hint"),
+        class_name="login-form",
+    )

@@ -1,0 +1,47 @@
+"""Who is logged in, for the frame around every page."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from datanika.services.organization_service import OrganizationService
+from datanika.ui.errors import LOGIN_ERROR_KEYS
+from datanika.ui.state.tenant import TenantState, tenant_session
+
+
+class SessionState(TenantState):
+    """``_identity`` is (user id, organisation id); see ``ui/guard.py``."""
+
+    email: str = ""
+    organization: str = ""
+    can_run: bool = False
+    can_cancel: bool = False
+    is_ready: bool = False
+    login_error: str = ""
+    next_page: str = "/"
+    _identity: tuple[int, int] | None = None
+
+    @rx.event
+    async def load_session(self) -> None:
+        """Fill the frame. Runs when a page loads, after the sender was proven."""
+        async with tenant_session() as (session, actor):
+            organization = await OrganizationService(session, actor).get()
+            self.organization = organization.name
+        self.email = actor.email
+        self.can_run = actor.may("run:trigger")
+        self.can_cancel = actor.may("run:cancel")
+        self.is_ready = True
+
+    @rx.event
+    def load_login(self) -> None:
+        """Read what the login page was opened with: where to go next, and why login failed."""
+        query = self.router.url.query_parameters
+        code = query.get("error", "")
+        self.login_error = LOGIN_ERROR_KEYS.get(code, "error.unknown") if code else ""
+        self.next_page = local_path(query.get("next", "/"))
+
+
+def local_path(path: str) -> str:
+    """``path`` if it stays on this site, else the first page."""
+    safe = path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path
+    return path if safe and not path.startswith("/login") else "/"
