@@ -14,7 +14,7 @@ import json
 import secrets
 import string
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -46,7 +46,7 @@ def check_password_shape(password: str) -> None:
             code="password_too_short",
             field="password",
         )
-    if len(password.encode()) > PASSWORD_MAX_BYTES:
+    if len(_bytes(password)) > PASSWORD_MAX_BYTES:
         raise InvalidInput(
             f"The password is longer than {PASSWORD_MAX_BYTES} bytes.",
             code="password_too_long",
@@ -58,15 +58,20 @@ def check_password_shape(password: str) -> None:
 def hash_password(password: str) -> str:
     """bcrypt, about 0.2 s of one core: call it in a thread."""
     check_password_shape(password)
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(_BCRYPT_ROUNDS)).decode()
+    return bcrypt.hashpw(_bytes(password), bcrypt.gensalt(_BCRYPT_ROUNDS)).decode()
 
 
 def check_password(password: str, password_hash: str | None) -> bool:
     """Whether the password is right. Takes as long when there is no hash (an unknown user)."""
-    given = password.encode()
+    given = _bytes(password)
     known = password_hash is not None and len(given) <= PASSWORD_MAX_BYTES
     right = bcrypt.checkpw(given[:PASSWORD_MAX_BYTES], (password_hash or _NOBODY).encode())
     return right and known
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8 of anything that JSON can carry, halves of surrogate pairs too."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 # --- signed tokens -----------------------------------------------------------------------------
@@ -99,8 +104,7 @@ def create_access_token(user_id: int, org_id: int) -> str:
 
 def read_access_token(token: str) -> AccessToken:
     """Raises :class:`AuthenticationError` for anything but a live token of this platform."""
-    claims = _verify(ACCESS_AUDIENCE, token, code="access_token_invalid")
-    return AccessToken(int(claims["sub"]), int(claims["org"]))
+    return AccessToken(*_verify(ACCESS_AUDIENCE, token, ("sub", "org"), "access_token_invalid"))
 
 
 def create_run_token(
@@ -111,13 +115,12 @@ def create_run_token(
 
 def read_run_token(token: str) -> RunToken:
     """Raises :class:`AuthenticationError` for anything but a live run token of this platform."""
-    claims = _verify(RUN_AUDIENCE, token, code="run_token_invalid")
-    return RunToken(int(claims["sub"]), int(claims["org"]), int(claims["attempt"]))
+    return RunToken(*_verify(RUN_AUDIENCE, token, ("sub", "org", "attempt"), "run_token_invalid"))
 
 
 def check_worker_token(given: str) -> None:
     """Raise :class:`AuthenticationError` unless ``given`` is the workers' shared token."""
-    if not hmac.compare_digest(given.encode(), settings.require("worker_token").encode()):
+    if not hmac.compare_digest(_bytes(given), settings.require("worker_token").encode()):
         raise AuthenticationError("This is not the worker token.", code="worker_token_invalid")
 
 
@@ -133,20 +136,22 @@ def _sign(audience: str, claims: Mapping[str, Any], lifetime: dt.timedelta) -> s
     return str(jwt.encode(claims, _signing_key(audience), algorithm=_ALGORITHM))
 
 
-def _verify(audience: str, token: str, *, code: str) -> dict[str, Any]:
+def _verify(audience: str, token: str, claims: tuple[str, ...], code: str) -> Iterator[int]:
+    """The values of ``claims``, all of them integers, in their order."""
     try:
-        claims: dict[str, Any] = jwt.decode(
+        payload = jwt.decode(
             token,
             _signing_key(audience),
             algorithms=[_ALGORITHM],
             audience=audience,
             options={"require_exp": True, "require_aud": True, "require_sub": True, "leeway": 5},
         )
-    except JWTError as error:
+        values = [int(payload[name]) for name in claims]
+    except (JWTError, KeyError, TypeError, ValueError) as error:
         raise AuthenticationError(
             "The token is not valid or has expired.", code=code, hint="Log in again."
         ) from error
-    return claims
+    return iter(values)
 
 
 # --- random tokens and API keys ----------------------------------------------------------------
@@ -164,7 +169,7 @@ def new_token() -> str:
 
 def hash_token(token: str) -> str:
     """sha256, hex. Random tokens need no salt and no slow hash."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(_bytes(token)).hexdigest()
 
 
 def new_api_key() -> str:
@@ -183,7 +188,7 @@ def is_api_key(token: str) -> bool:
 
 
 def _checksum(body: str) -> str:
-    number, text = zlib.crc32(body.encode()), ""
+    number, text = zlib.crc32(_bytes(body)), ""
     for _ in range(_CHECKSUM_CHARACTERS):
         number, digit = divmod(number, len(_BASE62))
         text = _BASE62[digit] + text

@@ -13,8 +13,8 @@ from datanika.models import ApiKey
 from datanika.security import API_KEY_PREFIX, hash_token, new_api_key
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.connection_service import valid_name
 from datanika.services.permissions import PERMISSIONS
+from datanika.services.validation import valid_name
 
 _SHOWN = len(API_KEY_PREFIX) + 6
 """Characters of a key that lists show, to tell one from another."""

@@ -35,6 +35,7 @@ from datanika.security import (
 )
 from datanika.services.actor import Actor, prove_membership
 from datanika.services.audit_service import record
+from datanika.services.validation import valid_name
 
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]{2,}")
 _LAST_USED_EVERY: Final = dt.timedelta(minutes=1)
@@ -67,12 +68,8 @@ class AuthService:
     ) -> tuple[User, Organization]:
         """A new user who owns a new organisation."""
         email = normal_email(email)
-        name, organization_name = name.strip(), organization_name.strip()
-        for field, value in (("name", name), ("organization_name", organization_name)):
-            if not 1 <= len(value) <= 200:
-                raise InvalidInput(
-                    "This needs 1 to 200 characters.", code="name_invalid", field=field
-                )
+        name = valid_name(name)
+        organization_name = valid_name(organization_name, "organization_name")
         check_password_shape(password)
         user = User(
             email=email, name=name, password_hash=await asyncio.to_thread(hash_password, password)
@@ -178,7 +175,7 @@ class AuthService:
     async def _authenticate(self, email: str, password: str, org_id: int | None) -> Actor:
         user = await self.session.scalar(
             select(User)
-            .where(User.email == email.strip().lower(), User.deleted_at.is_(None))
+            .where(User.email == known_email(email), User.deleted_at.is_(None))
             .options(undefer(User.password_hash))
         )
         # An unknown user costs the same time: the answer must not tell who has an account.
@@ -318,10 +315,18 @@ async def _actor_for_api_key(session: AsyncSession, plaintext: str) -> Actor:
     )
 
 
+def known_email(email: str) -> str:
+    """The address to look up; an empty one, which nobody has, for what is no address."""
+    try:
+        return normal_email(email)
+    except InvalidInput:
+        return ""
+
+
 def normal_email(email: str) -> str:
     """The address as it is stored; raises :class:`InvalidInput`."""
     email = email.strip().lower()
-    if len(email) > 320 or not _EMAIL.fullmatch(email):
+    if len(email) > 320 or not email.isprintable() or not _EMAIL.fullmatch(email):
         raise InvalidInput("This is not an e-mail address.", code="email_invalid", field="email")
     return email
 

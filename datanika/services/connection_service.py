@@ -16,11 +16,12 @@ from datanika.config import settings
 from datanika.contracts.catalog import connector_kind, validate_config
 from datanika.contracts.spec import ConnectionRef
 from datanika.contracts.steps import ResolvedConnection
-from datanika.errors import Conflict, InvalidInput, NotFound
+from datanika.errors import Conflict, NotFound
 from datanika.models import Connection, Pipeline, PipelineVersion, Transformation
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.encryption import EncryptionService
+from datanika.services.validation import check_revision, valid_name
 
 TABLE = Connection.__tablename__
 
@@ -239,24 +240,6 @@ def split_secrets(kind: str, config: dict[str, Any]) -> tuple[dict[str, Any], di
     public = {key: value for key, value in config.items() if key not in names}
     secrets = {key: config[key] for key in names if config.get(key) not in (None, "")}
     return public, secrets
-
-
-def valid_name(name: str) -> str:
-    """``name`` without surrounding space, 1 to 200 characters; raises :class:`InvalidInput`."""
-    name = name.strip()
-    if not 1 <= len(name) <= 200:
-        raise InvalidInput("A name has 1 to 200 characters.", code="name_invalid", field="name")
-    return name
-
-
-def check_revision(current: int, expected: int | None) -> None:
-    """Raise :class:`Conflict` ``stale_revision`` unless ``expected`` is ``current`` or None."""
-    if expected is not None and expected != current:
-        raise Conflict(
-            "Somebody else changed this since you opened it.",
-            code="stale_revision",
-            hint="Reload, and make your change again.",
-        )
 
 
 def _encrypt(connection: Connection, secrets: dict[str, Any]) -> str:

@@ -18,7 +18,8 @@ from datanika.errors import Conflict, NotFound, PermissionDenied
 from datanika.models import Membership, Organization, User
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.connection_service import valid_name
+from datanika.services.auth import known_email
+from datanika.services.validation import valid_name
 
 
 class Member(Contract):
@@ -182,7 +183,7 @@ async def _user_id(email: str) -> int:
     """A registered user by e-mail. In system scope: row-level security hides who is no member."""
     async with get_session(SYSTEM) as session:
         user_id = await session.scalar(
-            select(User.id).where(User.email == email.strip().lower(), User.deleted_at.is_(None))
+            select(User.id).where(User.email == known_email(email), User.deleted_at.is_(None))
         )
     if user_id is None:
         raise NotFound(

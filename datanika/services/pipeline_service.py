@@ -22,8 +22,8 @@ from datanika.errors import Conflict, NotFound
 from datanika.models import Connection, Pipeline, PipelineVersion
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.connection_service import check_revision, valid_name
 from datanika.services.transformation_service import load_transformation_specs
+from datanika.services.validation import check_revision, valid_name
 
 
 async def compile_spec(

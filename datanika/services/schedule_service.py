@@ -12,8 +12,8 @@ from datanika.errors import NotFound
 from datanika.models import Pipeline, Schedule
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.connection_service import check_revision
 from datanika.services.pipeline_service import PipelineService
+from datanika.services.validation import check_revision
 
 
 class ScheduleService:

@@ -16,7 +16,8 @@ from datanika.errors import Conflict, InvalidInput, NotFound
 from datanika.models import Transformation
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.connection_service import ConnectionService, check_revision
+from datanika.services.connection_service import ConnectionService
+from datanika.services.validation import check_revision
 
 
 class TransformationService:
