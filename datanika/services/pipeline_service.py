@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -83,21 +83,10 @@ class PipelineService:
         self.actor.require("pipeline:read")
         return await self._find(pipeline_id)
 
-    async def find_by_name(self, name: str) -> Pipeline:
-        """The pipeline called ``name``; raises :class:`NotFound`."""
-        self.actor.require("pipeline:read")
-        query = select(Pipeline).where(
-            Pipeline.org_id == self.actor.org_id,
-            Pipeline.name == name,
-            Pipeline.deleted_at.is_(None),
-        )
-        pipeline = (await self.session.execute(query)).scalar_one_or_none()
-        if pipeline is None:
-            raise NotFound(f"There is no pipeline {name!r}.", code="pipeline_not_found")
-        return pipeline
-
-    async def list(self, limit: int = 100, after_id: int = 0) -> list[Pipeline]:
-        """Pipelines in the order they were made."""
+    async def list(
+        self, limit: int = 100, after_id: int = 0, name: str | None = None
+    ) -> list[Pipeline]:
+        """Pipelines in the order they were made; with ``name`` only the one called so."""
         self.actor.require("pipeline:read")
         query = (
             select(Pipeline)
@@ -109,7 +98,17 @@ class PipelineService:
             .order_by(Pipeline.id)
             .limit(limit)
         )
+        if name is not None:
+            query = query.where(Pipeline.name == name)
         return list((await self.session.execute(query)).scalars())
+
+    async def names(self, pipeline_ids: Collection[int]) -> dict[int, str]:
+        """Names by id, of deleted pipelines as well: their runs are still shown."""
+        self.actor.require("pipeline:read")
+        query = select(Pipeline.id, Pipeline.name).where(
+            Pipeline.org_id == self.actor.org_id, Pipeline.id.in_(pipeline_ids)
+        )
+        return {row.id: row.name for row in await self.session.execute(query)}
 
     async def current_version(self, pipeline: Pipeline) -> PipelineVersion:
         """The version that the next run will use."""

@@ -225,19 +225,21 @@ class RunRecorder:
         run.lease_expires_at = utcnow() + LEASE
         return state_of(run) is RunState.CANCELLING
 
-    async def finish(self, result: RunFinish) -> None:
-        """Close the run as the flow saw it end. Saying the same twice is fine."""
+    async def finish(self, result: RunFinish) -> int:
+        """Close the run as the flow saw it end; the pipeline's id. Saying it twice is fine."""
         if not result.state.is_final:
             raise InvalidInput(f"{result.state} is not an end.", field="state")
         run = await lock_run(self._session, self._run_id)
-        if (
+        repeated = (
             run is not None
             and run.attempt == self._attempt
             and run.state == result.state.value
             and run.error_code != "run_lost"
-        ):
-            return
-        await close_run(self._session, await self._live_run(), result.state, result.failure)
+        )
+        if run is None or not repeated:
+            run = await self._live_run()
+            await close_run(self._session, run, result.state, result.failure)
+        return run.pipeline_id
 
     async def _live_run(self) -> Run:
         run = await lock_run(self._session, self._run_id)

@@ -1,0 +1,73 @@
+"""The FastAPI application, which the Reflex application is joined to."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI, Request
+
+from datanika import __version__
+from datanika.api import (
+    api_keys,
+    audit,
+    auth,
+    catalog,
+    connections,
+    health,
+    internal,
+    pipelines,
+    problems,
+    runs,
+    schedules,
+    transformations,
+)
+from datanika.api.background import background_tasks
+
+PREFIX = "/api/v1"
+_ROUTERS = (
+    auth.router,
+    api_keys.router,
+    connections.router,
+    transformations.router,
+    pipelines.router,
+    schedules.router,
+    runs.router,
+    catalog.router,
+    audit.router,
+)
+_EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def create_app() -> FastAPI:
+    """REST API, internal API and health checks.
+
+    Whoever serves it enters :func:`~datanika.api.background.background_tasks`: Reflex does not
+    run this application's lifespan.
+    """
+    app = FastAPI(
+        title="Datanika",
+        version=__version__,
+        summary="Data pipelines: connect, load, transform, schedule, watch.",
+        openapi_url=f"{PREFIX}/openapi.json",
+        # Swagger's page would load its scripts from somebody else's server.
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    api = APIRouter(prefix=PREFIX)
+    for router in _ROUTERS:
+        api.include_router(router)
+    app.include_router(api)
+    app.include_router(internal.router)
+    app.include_router(health.router)
+    # The UI is mounted behind all this and would answer anything with a page.
+    for prefix in ("/api", "/internal"):
+        app.add_api_route(
+            prefix + "/{path:path}", _nothing_here, methods=_EVERY_METHOD, include_in_schema=False
+        )
+    return app
+
+
+async def _nothing_here(request: Request) -> None:
+    raise problems.not_a_route(request.url.path)
+
+
+__all__ = ["background_tasks", "create_app"]

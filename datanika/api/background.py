@@ -1,0 +1,60 @@
+"""What the web process does beside answering: reconcile, every few seconds.
+
+FastAPI's lifespan does not run under Reflex: whoever serves the application enters
+:func:`background_tasks`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from datanika.services.reconciler import reconcile, renew_leases
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 10.0
+DEAF_SECONDS = 25.0
+"""After so long without a pass this process, or its database, was away: running attempts could
+not be heard, and must not be taken for dead."""
+
+_last_pass: float | None = None
+
+
+async def run_reconciler() -> dict[str, int]:
+    """One pass of the reconciler; see :func:`~datanika.services.reconciler.reconcile`."""
+    global _last_pass
+    if _last_pass is None or time.monotonic() - _last_pass > DEAF_SECONDS:
+        await renew_leases()
+    counts = await reconcile()
+    _last_pass = time.monotonic()
+    return counts
+
+
+@asynccontextmanager
+async def background_tasks() -> AsyncIterator[None]:
+    """Reconcile while the block is open."""
+    task = asyncio.create_task(_reconcile_forever(), name="reconciler")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _reconcile_forever() -> None:
+    while True:
+        try:
+            counts = await run_reconciler()
+        except Exception as error:
+            # Whatever it was, the next pass may well work: the database may be restarting.
+            logger.warning("The reconciler did not finish its pass: %r", error)
+        else:
+            if any(counts.values()):
+                logger.info("Reconciled: %s", counts)
+        await asyncio.sleep(INTERVAL_SECONDS)

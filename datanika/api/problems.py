@@ -1,0 +1,155 @@
+"""Errors as ``application/problem+json`` (RFC 9457), and what every answer carries.
+
+A driver's or a bug's own words never reach a client: they go to the log, under the request id.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from datanika.contracts.api import Problem
+from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound, Unavailable
+
+logger = logging.getLogger(__name__)
+
+OURS = ("/api/", "/internal/", "/healthz", "/readyz")
+"""Paths of this package; everything else on the port belongs to the UI."""
+
+RETRY_AFTER_SECONDS = 2
+_REQUEST_ID = "datanika.request_id"
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+def problem_response(scope: Scope, error: DatanikaError) -> JSONResponse:
+    """The error as the answer to the request of ``scope``."""
+    problem = Problem(
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        code=error.code,
+        detail=error.message,
+        hint=error.hint,
+        field=error.field,
+        request_id=scope.get(_REQUEST_ID),
+    )
+    headers = {}
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="datanika"'
+    return JSONResponse(
+        problem.model_dump(exclude_none=True),
+        status_code=error.status,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+class RequestContext:
+    """ASGI middleware: a request id and security headers on every answer, and no bare 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(OURS):
+            await self.app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        request_id = given.decode() if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+        scope[_REQUEST_ID] = request_id
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                present = {name for name, _ in message.get("headers", [])}
+                message["headers"] = [
+                    *message.get("headers", []),
+                    *(header for header in _HEADERS if header[0] not in present),
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception as error:
+            if started:
+                raise
+            # The path and the type, not the message: a driver's message may quote a value.
+            logger.exception("request %s: %s", request_id, type(error).__name__)
+            answer = problem_response(scope, DatanikaError())
+            await answer(scope, receive, send_with_headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make ``app`` answer every error as a problem."""
+    app.add_middleware(RequestContext)
+
+    @app.exception_handler(DatanikaError)
+    async def _ours(request: Request, error: DatanikaError) -> JSONResponse:
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            request_id = request.scope.get(_REQUEST_ID)
+            logger.error("request %s: %s: %s", request_id, error.code, error.message)
+        return problem_response(request.scope, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem_response(request.scope, invalid_request(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return problem_response(request.scope, not_a_route(request.url.path))
+        ours = DatanikaError(HTTPStatus(error.status_code).phrase, code="http_error")
+        ours.status = error.status_code  # type: ignore[misc]
+        answer = problem_response(request.scope, ours)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(IntegrityError)
+    async def _collision(request: Request, error: IntegrityError) -> JSONResponse:
+        logger.warning("request %s: %s", request.scope.get(_REQUEST_ID), type(error.orig).__name__)
+        return problem_response(request.scope, Conflict())
+
+    @app.exception_handler(DBAPIError)
+    @app.exception_handler(PoolTimeout)
+    @app.exception_handler(OSError)
+    async def _database(request: Request, error: Exception) -> JSONResponse:
+        logger.error(
+            "request %s: %s", request.scope.get(_REQUEST_ID), type(error).__name__, exc_info=error
+        )
+        away = Unavailable("The database does not answer.", code="database_unavailable")
+        return problem_response(request.scope, away)
+
+
+def not_a_route(path: str) -> NotFound:
+    """For a path that nothing serves."""
+    return NotFound(f"There is nothing at {path}.", code="route_not_found")
+
+
+def invalid_request(errors: Any) -> InvalidInput:
+    """The first of pydantic's errors, without the input, which may be a secret."""
+    first = errors[0]
+    path = [str(part) for part in first["loc"]]
+    field = ".".join(path[1:] if path[0] in ("body", "query", "path", "header") else path)
+    return InvalidInput(f"{field or 'body'}: {first['msg']}", field=field or None)
