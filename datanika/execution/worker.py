@@ -13,11 +13,14 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.abc
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
+from datanika.contracts.nudge import nudge_socket
 from datanika.execution.worker_settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -129,14 +132,18 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         A poll that fails is repeated: this worker outlives restarts of Prefect, because ending
         would end its runs.
         """
+        own = self._settings
+        nudged, never = asyncio.Event(), asyncio.Event()
+        path = nudge_socket(own.data_home(), self._work_pool_name)
         async with self:
             loops = [
                 asyncio.create_task(
-                    _forever(self.get_and_submit_flow_runs, self._settings.worker_poll_seconds)
+                    _forever(self.get_and_submit_flow_runs, own.worker_poll_seconds, nudged)
                 ),
                 asyncio.create_task(
-                    _forever(self.sync_with_backend, self.heartbeat_interval_seconds)
+                    _forever(self.sync_with_backend, self.heartbeat_interval_seconds, never)
                 ),
+                asyncio.create_task(_listen(path, nudged)),
             ]
             await stopping.wait()
             for loop in loops:
@@ -154,13 +161,38 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         await self._launcher.stop_all()
 
 
-async def _forever(work: Any, seconds: float) -> None:
+async def _forever(work: Any, seconds: float, sooner: asyncio.Event) -> None:
     while True:
+        sooner.clear()
         try:
             await work()
         except Exception as error:
             logger.warning("Prefect does not answer %s: %s", work.__name__, error)
-        await asyncio.sleep(seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await sooner.wait()
+
+
+async def _listen(path: Path, nudged: asyncio.Event) -> None:
+    """Set ``nudged`` for every datagram on the socket ``path``."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.setblocking(False)
+        try:
+            _bind(listener, path)
+        except OSError as error:
+            logger.info("Submitted runs wait for the next poll: %s", error)
+            return
+        while True:
+            await loop.sock_recv(listener, 16)
+            nudged.set()
+
+
+def _bind(listener: socket.socket, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Of a worker before this one: a socket file outlives its process.
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
 
 
 async def _serve() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -29,7 +30,13 @@ class WorkerSettings(BaseSettings):
     home: Path | None = Field(default=None, description="DATANIKA_HOME of the fork server.")
     work_pool: str = "datanika"
     worker_limit: int = Field(default=8, ge=1, description="Runs at the same time.")
-    worker_poll_seconds: float = Field(default=0.5, gt=0)
+    worker_poll_seconds: float = Field(
+        default=1.0, gt=0, description="A nudge makes a run on the same machine start sooner."
+    )
     worker_grace_seconds: float = Field(
         default=20.0, ge=0, description="How long running flows may finish after SIGTERM."
     )
+
+    def data_home(self) -> Path:
+        """The data folder, as ``datanika.config`` finds it."""
+        return self.home or user_data_path("datanika")

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from datanika.config import settings
 from datanika.contracts.base import Contract
+from datanika.contracts.nudge import nudge
 from datanika.errors import ConfigError, InvalidInput, NotFound, Unavailable
 from datanika.orchestration.deployments import (
     MAINTENANCE,
@@ -169,6 +170,7 @@ class PrefectGateway:
                 raise NotFound(
                     "Prefect does not know this deployment.", code="deployment_not_found"
                 ) from None
+        nudge(settings.home, settings.work_pool)
         return str(flow_run.id)
 
     async def cancel(self, flow_run_id: str) -> None:
