@@ -18,6 +18,6 @@ CREATE ROLE prefect LOGIN PASSWORD :'prefect_password';
 CREATE DATABASE datanika OWNER datanika_owner;
 CREATE DATABASE prefect OWNER prefect;
 
-REVOKE CONNECT ON DATABASE postgres, template1, datanika, prefect FROM PUBLIC;
+REVOKE ALL ON DATABASE postgres, template1, datanika, prefect FROM PUBLIC;
 GRANT CONNECT ON DATABASE datanika TO datanika_app;
 SQL
