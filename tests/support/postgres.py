@@ -1,0 +1,227 @@
+"""A real PostgreSQL per test process, a migrated database per test."""
+
+from __future__ import annotations
+
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from datanika.config import settings
+from datanika.runtime import databases
+from datanika.runtime.postgres import PostgresCluster, system_user
+from tests.support.net import free_port
+
+TEMPLATE = "datanika_template"
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running cluster. ``admin_url`` is the superuser's."""
+
+    cluster: PostgresCluster
+    owner_password: str
+    app_password: str
+
+    @property
+    def host(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        return self.cluster.port
+
+    @property
+    def admin_url(self) -> str:
+        return self.cluster.admin_url
+
+    def url(self, user: str, password: str, database: str) -> str:
+        return self.cluster.url(user, password, database)
+
+    def create_database(self, name: str, role: str, password: str) -> str:
+        """A database and its owner, a plain role; the owner's URL."""
+        with databases.cursor(self.admin_url) as cur:
+            databases.ensure_role(cur, role, password)
+            databases.ensure_database(cur, name, role)
+        return self.url(role, password, name)
+
+    def drop_database(self, name: str, role: str | None = None) -> None:
+        with databases.cursor(self.admin_url) as cur:
+            cur.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            if role is not None:
+                cur.execute(f'DROP ROLE IF EXISTS "{role}"')
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A tenant's destination: a database and a role of its own."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration of a ``postgres`` connection."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "database": self.database,
+            "user": self.user,
+            "password": self.password,
+            "sslmode": "disable",
+        }
+
+    def query(self, sql: str, parameters: tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of one committed statement; an empty list where it gives none."""
+        with databases.cursor(self.url) as cur:
+            cur.execute(sql, parameters)
+            return list(cur.fetchall()) if cur.description else []
+
+    def connect(self) -> Any:
+        """A psycopg2 connection; close it."""
+        return psycopg2.connect(self.url)
+
+
+def run_cluster(folder: Path) -> tuple[PostgresCluster, subprocess.Popen[bytes]]:
+    """Make and start a cluster without durability, for tests."""
+    cluster = PostgresCluster(folder / "data", free_port(), secrets.token_hex(12))
+    cluster.initialise()
+    user = system_user()
+    with (folder / "postgres.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*cluster.command(), "-c", "fsync=off", "-c", "synchronous_commit=off"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            user=user,
+            group=pwd.getpwnam(user).pw_gid if user else None,
+            extra_groups=[] if user else None,
+            start_new_session=True,
+        )
+    cluster.wait_ready()
+    return cluster, process
+
+
+def stop_cluster(process: subprocess.Popen[bytes]) -> None:
+    # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """PostgreSQL of this test process."""
+    folder = Path(tempfile.mkdtemp(prefix="datanika-test-pg-"))
+    cluster, process = run_cluster(folder)
+    try:
+        owner, app = secrets.token_hex(8), secrets.token_hex(8)
+        with databases.cursor(cluster.admin_url) as cur:
+            databases.ensure_application_roles(cur, owner, app)
+        yield PostgresServer(cluster, owner, app)
+    finally:
+        stop_cluster(process)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """Name of a database with every migration applied; clone it, never connect."""
+    from alembic import command
+    from alembic.config import Config
+
+    with databases.cursor(postgres_server.admin_url) as cur:
+        databases.ensure_database(cur, TEMPLATE, databases.OWNER)
+    saved = settings.database_admin_url
+    settings.database_admin_url = SecretStr(
+        postgres_server.url(databases.OWNER, postgres_server.owner_password, TEMPLATE)
+    )
+    settings.__dict__.pop("admin_url", None)
+    try:
+        command.upgrade(Config(Path(__file__).parents[2] / "alembic.ini"), "head")
+    finally:
+        settings.database_admin_url = saved
+        settings.__dict__.pop("admin_url", None)
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database(
+    postgres_server: PostgresServer,
+    migrated_template: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> AsyncIterator[str]:
+    """A fresh migrated control-plane database, with settings that point at it; its name."""
+    from datanika.db import dispose_engine
+
+    name = f"t_{secrets.token_hex(6)}"
+    with databases.cursor(postgres_server.admin_url) as cur:
+        databases.ensure_database(cur, name, databases.OWNER, template=migrated_template)
+        databases.allow_connect(cur, name, databases.APPLICATION)
+    app = postgres_server.url(databases.APPLICATION, postgres_server.app_password, name)
+    owner = postgres_server.url(databases.OWNER, postgres_server.owner_password, name)
+    for setting, value in {
+        "database_url": SecretStr(app),
+        "database_admin_url": SecretStr(owner),
+        "secret_key": SecretStr(secrets.token_urlsafe(48)),
+        "encryption_keys": SecretStr(f"k1:{Fernet.generate_key().decode()}"),
+        "worker_token": SecretStr(secrets.token_urlsafe(32)),
+        "home": tmp_path / "home",
+        "prefect_api_url": None,
+    }.items():
+        monkeypatch.setattr(settings, setting, value)
+    settings.__dict__.pop("admin_url", None)
+    try:
+        yield name
+    finally:
+        await dispose_engine()
+        settings.__dict__.pop("admin_url", None)
+        postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def warehouse(postgres_server: PostgresServer) -> Iterator[Warehouse]:
+    """A destination for loads and transformations."""
+    name, password = f"w_{secrets.token_hex(6)}", secrets.token_hex(8)
+    postgres_server.create_database(name, name, password)
+    one = Warehouse(postgres_server.host, postgres_server.port, name, name, password)
+    try:
+        yield one
+    finally:
+        postgres_server.drop_database(name, name)
+
+
+@pytest.fixture
+def warehouses(
+    postgres_server: PostgresServer, warehouse: Warehouse
+) -> Iterator[tuple[Warehouse, Warehouse]]:
+    """A source database and a destination database."""
+    name = f"{warehouse.database}_src"
+    postgres_server.create_database(name, name, warehouse.password)
+    try:
+        yield replace(warehouse, database=name, user=name), warehouse
+    finally:
+        postgres_server.drop_database(name, name)
