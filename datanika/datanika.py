@@ -10,8 +10,7 @@ from typing import Any
 
 import reflex as rx
 
-from datanika.api.app import create_app
-from datanika.api.background import background_tasks
+from datanika.api.app import background_tasks, create_app
 from datanika.ui.guard import LOGIN_PAGE, DenyByDefault
 from datanika.ui.pages.login import login_page
 from datanika.ui.pages.pipelines import pipelines_page
@@ -36,8 +35,7 @@ app = rx.App(
 )
 app.add_middleware(DenyByDefault())
 allow_same_origin_only(app)
-for task in background_tasks():
-    app.register_lifespan_task(task)
+app.register_lifespan_task(background_tasks)
 
 
 def _add_page(page: Callable[[], rx.Component], route: str, title: str, load: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -132,6 +132,29 @@ class RunService:
             .limit(limit)
         )
         return (await self.session.scalars(query)).all()
+
+    async def log_tail(self, run_id: int, limit: int) -> Sequence[RunLog]:
+        """The last ``limit`` log lines, in their order."""
+        await self.get(run_id)
+        query = (
+            select(RunLog).where(RunLog.run_id == run_id).order_by(RunLog.id.desc()).limit(limit)
+        )
+        return list(await self.session.scalars(query))[::-1]
+
+    async def latest(self, pipeline_ids: Collection[int]) -> dict[int, Run]:
+        """Each pipeline's newest run, by the pipeline's id."""
+        self.actor.require("run:read")
+        query = (
+            select(Run)
+            .distinct(Run.pipeline_id)
+            .where(
+                Run.org_id == self.actor.org_id,
+                Run.pipeline_id.in_(pipeline_ids),
+                Run.deleted_at.is_(None),
+            )
+            .order_by(Run.pipeline_id, Run.id.desc())
+        )
+        return {run.pipeline_id: run for run in await self.session.scalars(query)}
 
     async def cancel(self, run_id: int) -> Run:
         """Stop the run: at once if no worker has it yet, else as soon as its worker hears of it.

@@ -14,9 +14,7 @@ ERROR_KEYS = {
 }
 
 LOGIN_ERROR_KEYS = {
-    "invalid_credentials": "login.error.credentials",
-    "not_authenticated": "login.error.credentials",
-    "invalid_input": "login.error.credentials",
+    "bad_credentials": "login.error.credentials",
     "not_a_member": "login.error.not_a_member",
     "too_many_requests": "error.too_many_requests",
     "unavailable": "error.unavailable",

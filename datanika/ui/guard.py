@@ -31,10 +31,7 @@ PUBLIC_EVENTS = frozenset(
         "reflex___state____state.set_is_hydrated",
         "reflex___state____state.reflex___state____on_load_internal_state.on_load_internal",
         "reflex___state____state.reflex___state____on_load_internal_state.set_is_hydrated",
-        *(
-            f"{I18nState.get_full_name()}.{handler}"
-            for handler in ("load_locale", "set_locale")
-        ),
+        *(f"{I18nState.get_full_name()}.{handler}" for handler in ("load_locale", "set_locale")),
         f"{SessionState.get_full_name()}.load_login",
     }
 )
@@ -43,9 +40,7 @@ PUBLIC_EVENTS = frozenset(
 class DenyByDefault(Middleware):
     """Runs before every event handler."""
 
-    async def preprocess(
-        self, app: rx.App, state: BaseState, event: Event
-    ) -> StateUpdate | None:
+    async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> StateUpdate | None:
         """None lets the event pass; an update is sent instead of handling it."""
         router_data = EventContext.get().router_data or state.router_data
         actor = await actor_of(router_data.get("headers", {}))

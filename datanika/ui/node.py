@@ -36,9 +36,9 @@ def use_bundled_node(folder: Path) -> None:
     if str(folder) not in path.split(os.pathsep):
         os.environ["PATH"] = f"{folder}{os.pathsep}{path}"
     os.environ["REFLEX_USE_NPM"] = "1"
-    os.environ["npm_config_omit_lockfile_registry_resolved"] = "true"
-    for quiet in ("audit", "fund", "update_notifier"):
-        os.environ[f"npm_config_{quiet}"] = "false"
+    os.environ["NPM_CONFIG_OMIT_LOCKFILE_REGISTRY_RESOLVED"] = "true"
+    for quiet in ("AUDIT", "FUND", "UPDATE_NOTIFIER"):
+        os.environ[f"NPM_CONFIG_{quiet}"] = "false"
     if "NPM_CONFIG_REGISTRY" not in os.environ:
         asked = subprocess.run(
             [folder / "npm", "config", "get", "registry"],

@@ -12,7 +12,9 @@ from reflex.plugins import Plugin, SitemapPlugin
 
 DEV_ORIGINS = ("http://localhost:3000", "http://127.0.0.1:3000")
 # A minifier may write the address with any of the three quotes.
-_BACKEND_ADDRESS = re.compile(r"""(["'`])(http|ws)s?://(?:localhost|127\.0\.0\.1):\d+(/[^"'`]*)\1""")
+_BACKEND_ADDRESS = re.compile(
+    r"""(["'`])(http|ws)s?://(?:localhost|127\.0\.0\.1):\d+(/[^"'`]*)\1"""
+)
 
 
 class SameOrigin(Plugin):

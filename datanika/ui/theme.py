@@ -14,7 +14,8 @@ _LANGUAGE = rx.asset("language.js", shared=True)
 
 
 def stylesheets() -> list[str]:
-    return [str(_APP_CSS)]
+    # Without its version: it is bundled, not linked.
+    return [_APP_CSS.importable_path.removeprefix("$/public")]
 
 
 def head_components() -> list[rx.Component]:

@@ -114,9 +114,7 @@ def _step_row(
     )
 
 
-def _bar(
-    step: RunStep, begin: dt.datetime | None, end: dt.datetime | None
-) -> tuple[float, float]:
+def _bar(step: RunStep, begin: dt.datetime | None, end: dt.datetime | None) -> tuple[float, float]:
     if begin is None or end is None or step.started_at is None or end <= begin:
         return 0.0, 0.0
     total = (end - begin).total_seconds()

@@ -10,13 +10,13 @@ def mark() -> rx.Component:
     return rx.el.svg(
         rx.el.svg.rect(width="32", height="32", rx="8", fill="#0d6e6e"),
         rx.el.svg.path(
-            d="M9 9.5h3.5c4 0 4.5 6.500 7.5 6.500M9 16h11M9 22.500h3.500c4 0 4.500-6.500 7.500-6.500",
+            d="M9 9.5h3.5c4 0 4.5 6.5 7.5 6.5M9 16h11M9 22.5h3.5c4 0 4.5-6.5 7.5-6.5",
             stroke="#ffffff",
             stroke_width="2.2",
             stroke_linecap="round",
             fill="none",
         ),
-        rx.el.svg.circle(cx="22.500", cy="16", r="3", fill="#ffd166"),
+        rx.el.svg.circle(cx="22", cy="16", r="3", fill="#ffd166"),
         view_box="0 0 32 32",
         aria_hidden="true",
     )

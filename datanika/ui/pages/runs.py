@@ -42,6 +42,10 @@ def runs_page() -> rx.Component:
                         rx.foreach(RunListState.runs, _row),
                         _t["runs.title"],
                     ),
+                    rx.cond(
+                        RunListState.runs.length() == 0,
+                        rx.el.p(_t["runs.none_match"], class_name="log-empty"),
+                    ),
                     _pager(),
                 ),
             ),
@@ -55,9 +59,7 @@ def runs_page() -> rx.Component:
 def _row(run: RunView) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
-            link(
-                rx.Var.create("#") + run.id.to(str), to=run.href, class_name="row-link number"
-            )
+            link(rx.Var.create("#") + run.id.to(str), to=run.href, class_name="row-link number")
         ),
         rx.el.td(run.pipeline),
         rx.el.td(badge(run.state)),

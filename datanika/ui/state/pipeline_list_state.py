@@ -19,17 +19,18 @@ class PipelineListState(TenantState):
     async def load_pipelines(self) -> None:
         self.error = ""
         async with tenant_session() as (session, actor):
-            service, runs = PipelineService(session, actor), RunService(session, actor)
+            service = PipelineService(session, actor)
             found = await service.list()
-            rows = []
-            for pipeline in found:
-                spec = await service.spec(pipeline)
-                last = await runs.list_runs(pipeline_id=pipeline.id, limit=1)
-                rows.append(
-                    pipeline_row(
-                        pipeline, [step.key for step in spec.steps], last[0] if last else None
-                    )
-                )
+            versions = await service.current_versions(found)
+            latest = await RunService(session, actor).latest([item.id for item in found])
+        rows = [
+            pipeline_row(
+                pipeline,
+                [step["key"] for step in versions[pipeline.id].spec["steps"]],
+                latest.get(pipeline.id),
+            )
+            for pipeline in found
+        ]
         self.pipelines = rows
         self.is_empty = not rows
 

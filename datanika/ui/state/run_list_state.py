@@ -5,6 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from datanika.contracts.enums import RunState
+from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
 from datanika.ui.state.tenant import TenantState, tenant_session
 from datanika.ui.views import RunView, run_view
@@ -49,13 +50,12 @@ class RunListState(TenantState):
 
     async def _load(self) -> None:
         async with tenant_session() as (session, actor):
-            service = RunService(session, actor)
-            found = await service.list_runs(
+            found = await RunService(session, actor).list(
                 state=RunState(self.state_filter) if self.state_filter else None,
                 before_id=self._cursors[-1],
                 limit=PAGE_SIZE + 1,
             )
-            names = await service.pipeline_names({run.pipeline_id for run in found})
+            names = await PipelineService(session, actor).names({run.pipeline_id for run in found})
         self.runs = [run_view(run, names.get(run.pipeline_id, "")) for run in found[:PAGE_SIZE]]
         self.has_older = len(found) > PAGE_SIZE
         self.has_newer = len(self._cursors) > 1

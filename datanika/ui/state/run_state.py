@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 import reflex as rx
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunTrigger
 from datanika.contracts.events import utcnow
@@ -14,7 +15,10 @@ from datanika.contracts.plan import Plan
 from datanika.db import get_session
 from datanika.errors import DatanikaError
 from datanika.models import Run, RunLog, RunStep
-from datanika.services.run_service import RunService, submit_run
+from datanika.services.actor import Actor
+from datanika.services.deployer import cancel_flow_run, submit_run
+from datanika.services.pipeline_service import PipelineService
+from datanika.services.run_service import RunService
 from datanika.ui.errors import error_key
 from datanika.ui.run_graph import RunGraph, build_graph
 from datanika.ui.session import actor_of
@@ -46,7 +50,7 @@ class RunPageState(TenantState):
             return None
         try:
             async with tenant_session() as (session, actor):
-                self._show(*await _read(RunService(session, actor), run_id, after_id=0))
+                self._show(*await _read(session, actor, run_id, after_id=None))
         except DatanikaError as error:
             self.error = error_key(error)
             return None
@@ -67,7 +71,7 @@ class RunPageState(TenantState):
             if actor is None:
                 return
             async with get_session(actor.scope) as session:
-                news = await _read(RunService(session, actor), run_id, after_id)
+                news = await _read(session, actor, run_id, after_id)
             async with self:
                 if self.run.id != run_id or self.last_log_id != after_id:
                     return
@@ -78,9 +82,12 @@ class RunPageState(TenantState):
         """Ask the run to stop."""
         try:
             async with tenant_session() as (session, actor):
-                await RunService(session, actor).cancel(self.run.id)
+                run = await RunService(session, actor).cancel(self.run.id)
         except DatanikaError as error:
             self.error = error_key(error)
+            return
+        if run.flow_run_id is not None:
+            await cancel_flow_run(run.flow_run_id)
 
     @rx.event
     async def run_again(self) -> rx.event.EventSpec | None:
@@ -109,12 +116,17 @@ class RunPageState(TenantState):
 
 
 async def _read(
-    service: RunService, run_id: int, after_id: int
+    session: AsyncSession, actor: Actor, run_id: int, after_id: int | None
 ) -> tuple[Run, str, Sequence[RunStep], Sequence[RunLog]]:
+    """The run, its pipeline's name, its steps, and its log after ``after_id`` (None: its end)."""
+    service = RunService(session, actor)
     run = await service.get(run_id)
-    names = await service.pipeline_names({run.pipeline_id})
+    names = await PipelineService(session, actor).names([run.pipeline_id])
     steps = await service.steps(run_id)
-    lines = await service.logs(run_id, after_id=after_id, limit=LOG_LINES)
+    if after_id is None:
+        lines = await service.log_tail(run_id, LOG_LINES)
+    else:
+        lines = await service.logs(run_id, after_id, LOG_LINES)
     return run, names.get(run.pipeline_id, ""), steps, lines
 
 
