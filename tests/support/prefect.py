@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.prefect_keeper import LOG, READY, STARTING, USERS, exclusive
+from tests.support.prefect_keeper import READY, STARTING, USERS, exclusive, somebody_uses
 
 START_SECONDS = 240
 
@@ -33,24 +34,49 @@ def shared_folder(testrun_uid: str) -> Path:
 
 @contextlib.contextmanager
 def using(folder: Path) -> Iterator[RunningPrefect]:
-    """The server in ``folder``, started by whoever comes first."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / USERS).open("a") as users, exclusive(folder / STARTING):
-        fcntl.flock(users, fcntl.LOCK_SH)
-        keeper = None
-        if not (folder / READY).exists():
-            keeper = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.prefect_keeper", str(folder)],
-                cwd=Path(__file__).parents[2],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            wait_until_ready(folder, keeper)
-        stack = contextlib.ExitStack()
-        stack.enter_context(users_lock(users.fileno()))
-        found = RunningPrefect(**json.loads((folder / READY).read_text()))
-    with stack:
+    """The server in ``folder``, started by whoever comes first, stopped after the last."""
+    keeper = None
+    while True:
+        folder.mkdir(mode=0o711, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError), exclusive(folder / STARTING):
+            users = (folder / USERS).open("a")
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if not (folder / READY).exists():
+                keeper = start_keeper(folder)
+            found = RunningPrefect(**json.loads((folder / READY).read_text()))
+            break
+    try:
         yield found
-    if keeper is not None:
-        keeper.wait()
+    finally:
+        users.close()
+        if keeper is not None and not others_use(folder):
+            keeper.wait(60)
+
+
+def others_use(folder: Path) -> bool:
+    return (folder / USERS).exists() and somebody_uses(folder / USERS)
+
+
+def start_keeper(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the servers and wait for them."""
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.prefect_keeper", str(folder)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + START_SECONDS
+    while not (folder / READY).exists():
+        if keeper.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("The Prefect server of the tests did not start.")
+        time.sleep(0.1)
+    return keeper
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[RunningPrefect]:
+    """Prefect of this test run; make work pools and deployments of your own in it."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(8)
+    with using(shared_folder(run)) as server:
+        yield server
