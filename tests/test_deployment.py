@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 
 from datanika.config import Settings
 from datanika.execution.worker_settings import WorkerSettings
+from datanika.runtime.prefect import PrefectServer
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -150,6 +151,19 @@ class TestEnvironments:
         holders = [name for name, one in SERVICES.items() if "OWNER_PASSWORD" in str(one)]
         assert holders == ["postgres", "migrate"]
 
+    def test_prefect_is_set_up_as_in_the_embedded_runtime(self) -> None:
+        server = PrefectServer(
+            home=Path("/tmp/prefect"),
+            port=4200,
+            database_url="postgresql://prefect:${PREFECT_DB_PASSWORD:?}@postgres:5432/prefect",
+            auth_string="${PREFECT_API_AUTH_STRING:?}",
+            encryption_key="${PREFECT_SERVER_ENCRYPTION_KEY:?}",
+        )
+        assert SERVICES["prefect"]["environment"] == server.environment()
+        command = server.command()[2:]
+        command[command.index("127.0.0.1")] = "0.0.0.0"
+        assert SERVICES["prefect"]["command"] == command
+
     def test_internal_addresses_agree_with_the_ports(self) -> None:
         for name in (*CONTROL_PLANE, "worker"):
             given = SERVICES[name]["environment"]
@@ -188,7 +202,7 @@ class TestContainers:
 
         asked = re.search(r"8000(/\w+)'", SERVICES["web"]["healthcheck"]["test"][-1])
         assert asked
-        assert asked[1] in {getattr(route, "path", "") for route in create_app().routes}
+        assert asked[1] in create_app().openapi()["paths"]
 
     def test_the_image_runs_the_python_of_the_project(self) -> None:
         version = (ROOT / ".python-version").read_text().strip()
