@@ -79,7 +79,7 @@ def main(channel: socket.socket, host: EngineHost | None) -> int:
         return 0
     job = FlowJob.model_validate_json(line)
     report = asyncio.run(_execute(job, channel, host))
-    _drain_prefect()
+    drain_prefect()
     with contextlib.suppress(OSError):
         channel.setblocking(True)
         channel.sendall(report.model_dump_json().encode() + b"\n")
@@ -204,7 +204,7 @@ async def _watch_prefect(flow_run_id: str, client: RunClient) -> None:
                 return
 
 
-def _drain_prefect() -> None:
+def drain_prefect() -> None:
     """Send Prefect the log lines and task states that its threads still hold."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
