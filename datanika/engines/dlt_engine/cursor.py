@@ -1,0 +1,141 @@
+"""The incremental cursor of an arrow stream: what was read, remembered in dlt's state.
+
+The state holds the highest cursor value and, for append, a fingerprint of every row that has it,
+with how often it came. The next run reads from that value on (closed interval, because rows may
+arrive late with the same value) and drops exactly the rows that it has seen. A merge reads them
+again on purpose: its key keeps them single, and a changed row replaces the old one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.spec import IncrementalCursor, TableSpec
+from datanika.errors import TerminalStepError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class ArrowCursor:
+    """One table's cursor. ``state`` is dlt's resource state, stored with the load itself."""
+
+    def __init__(self, table: TableSpec, state: dict[str, Any]) -> None:
+        assert table.cursor is not None
+        self.spec: IncrementalCursor = table.cursor
+        self._exact = table.write_disposition is WriteDisposition.APPEND
+        if self._exact and self.spec.lag_seconds:
+            raise TerminalStepError(
+                f"{table.name!r}: a lag reads rows again, which append would double.",
+                code="lag_needs_merge",
+                hint="Use merge with a primary key, or a lag of 0.",
+            )
+        saved = state.get("cursor", {})
+        if saved.get("column") != self.spec.column:
+            saved = {}
+        self._state = state
+        self.last: str | None = saved.get("last")
+        self._seen = Counter(saved.get("seen", {})) if self._exact else Counter[str]()
+
+    def start(self) -> str | None:
+        """The text of the value to read from, for the source's filter; None reads everything."""
+        if self.last is None:
+            initial = self.spec.initial_value
+            return None if initial is None else _text(initial)
+        if self.spec.lag_seconds:
+            moment = dt.datetime.fromisoformat(self.last)
+            return (moment - dt.timedelta(seconds=self.spec.lag_seconds)).isoformat(" ")
+        return self.last
+
+    def follow(self, batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """``batches`` without the rows that were loaded before; remembers the highest value."""
+        import pyarrow.compute as pc
+
+        start = self.start()
+        seen = Counter(self._seen)
+        last, marks = self.last, Counter(self._seen)
+        for batch in batches:
+            values = batch.column(self.spec.column)
+            if values.null_count:
+                raise TerminalStepError(
+                    f"The cursor column {self.spec.column!r} has empty values.",
+                    code="cursor_null",
+                    hint="Choose a column that is never empty, or load without a cursor.",
+                )
+            kind = values.type
+            if start is not None:
+                batch = batch.filter(pc.greater_equal(values, _scalar(start, kind)))
+                if self.last is not None and seen:
+                    batch = self._drop_seen(batch, _scalar(self.last, kind), seen)
+            if batch.num_rows:
+                values = batch.column(self.spec.column)
+                highest = pc.max(values)
+                known = None if last is None else _scalar(last, kind)
+                if known is None or pc.greater(highest, known).as_py():
+                    last, marks = _text_of(highest), Counter()
+                    known = highest
+                if self._exact and pc.equal(highest, known).as_py():
+                    marks.update(_fingerprints(batch.filter(pc.equal(values, highest))))
+            yield batch
+        self._state["cursor"] = {
+            "column": self.spec.column,
+            "last": last,
+            "seen": dict(marks) if self._exact else {},
+        }
+
+    def _drop_seen(self, batch: pa.Table, last: pa.Scalar, seen: Counter[str]) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        at_last = pc.equal(batch.column(self.spec.column), last)
+        positions = pc.indices_nonzero(at_last).to_pylist()
+        dropped = set()
+        for position, mark in zip(positions, _fingerprints(batch.filter(at_last)), strict=True):
+            if seen[mark] > 0:
+                seen[mark] -= 1
+                dropped.add(position)
+        if not dropped:
+            return batch
+        return batch.filter(pa.array(i not in dropped for i in range(batch.num_rows)))
+
+
+def _fingerprints(rows: pa.Table) -> list[str]:
+    """A short hash of each row: its columns by name, so that their order does not matter."""
+    ordered = rows.select(sorted(rows.column_names))
+    return [
+        hashlib.blake2b(repr(list(row.items())).encode(), digest_size=12).hexdigest()
+        for row in ordered.to_pylist()
+    ]
+
+
+def _scalar(text: str, kind: pa.DataType) -> pa.Scalar:
+    import pyarrow as pa
+
+    try:
+        if pa.types.is_timestamp(kind):
+            moment = dt.datetime.fromisoformat(text)
+            if kind.tz and moment.tzinfo is None:
+                moment = moment.replace(tzinfo=dt.UTC)
+            elif not kind.tz and moment.tzinfo is not None:
+                moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+            return pa.scalar(moment, kind)
+        return pa.scalar(text).cast(kind)
+    except (pa.ArrowException, ValueError) as error:
+        raise TerminalStepError(
+            f"The cursor value {text!r} does not fit the column's type {kind}.",
+            code="cursor_type",
+            hint="Correct initial_value.",
+        ) from error
+
+
+def _text(value: Any) -> str:
+    return value.isoformat(" ") if isinstance(value, dt.datetime) else str(value)
+
+
+def _text_of(scalar: pa.Scalar) -> str:
+    return _text(scalar.as_py())

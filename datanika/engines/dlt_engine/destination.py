@@ -1,0 +1,73 @@
+"""dlt destinations with explicit credentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.connectors.postgres import POSTGRES, PostgresConfig
+from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
+from datanika.engines.warehouse import Warehouse, WriterId
+from datanika.engines.warehouse.postgres import CONNECT_SECONDS
+from datanika.errors import TerminalStepError
+
+if TYPE_CHECKING:
+    from datanika.engines.warehouse.duckdb import DuckdbWarehouse
+
+
+def make_destination(
+    connection: ResolvedConnection, writer: WriterId, warehouse: Warehouse
+) -> Any:
+    """The dlt destination of ``connection``.
+
+    A replace goes through staging and one transaction, so that no reader sees half a table, and
+    keeps the table itself, because views of dbt models may hang on it.
+    """
+    if connection.kind == "postgres":
+        from datanika.engines.dlt_engine.postgres_destination import staged_postgres
+
+        return staged_postgres()(
+            credentials=_credentials(POSTGRES.parse(connection), writer),
+            replace_strategy="insert-from-staging",
+            staging_dataset_name_layout=STAGING_LAYOUT,
+            create_indexes=False,
+        )
+    if connection.kind == "duckdb":
+        import dlt
+
+        duckdb_warehouse: DuckdbWarehouse = warehouse  # type: ignore[assignment]
+        return dlt.destinations.duckdb(
+            credentials=duckdb_warehouse.connection,
+            replace_strategy="insert-from-staging",
+            staging_dataset_name_layout=STAGING_LAYOUT,
+            create_indexes=False,
+        )
+    raise TerminalStepError(
+        f"Connection {connection.name!r} of kind {connection.kind!r} cannot be a destination.",
+        code="connection_kind_unfit",
+    )
+
+
+def postgres_uri(config: PostgresConfig, application_name: str) -> str:
+    """A libpq URI; nothing is left for the environment or the password file to fill in."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    query = urlencode(_options(config, application_name), quote_via=quote)
+    login = f"{quote(config.user, safe='')}:{quote(config.password, safe='')}"
+    return f"postgresql://{login}@{host}:{config.port}/{quote(config.database, safe='')}?{query}"
+
+
+def _options(config: PostgresConfig, application_name: str) -> dict[str, str]:
+    return {
+        "sslmode": config.sslmode,
+        "application_name": application_name,
+        "connect_timeout": str(CONNECT_SECONDS),
+        "passfile": "/dev/null",
+        "options": "-ctimezone=UTC",
+    }
+
+
+def _credentials(config: PostgresConfig, writer: WriterId) -> Any:
+    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
+
+    return PostgresCredentials(postgres_uri(config, writer.application_name))

@@ -1,0 +1,129 @@
+"""A load step: each table through staging into the destination, counted before and after."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from datanika.contracts.enums import LogLevel, StepState
+from datanika.contracts.events import ColumnInfo, Failure, NodeFinished, NodeStarted, StepFinished
+from datanika.contracts.spec import TableSpec
+from datanika.contracts.steps import ResolvedLoad
+from datanika.engines.dlt_engine.runtime import isolated_dlt
+from datanika.engines.dlt_engine.table_load import Loaded, TableLoad
+from datanika.engines.emit import Emit, log
+from datanika.engines.failures import failure_of
+from datanika.engines.warehouse import Warehouse, WriterId, open_warehouse
+
+
+def run_load(step: ResolvedLoad, folder: Path, emit: Emit) -> StepFinished:
+    """Load every table of ``step``. ``folder`` is empty and the caller's to remove.
+
+    A table that fails does not keep the others from loading, unless a connection is the reason.
+    Raises nothing of the engines: what failed is in the answer.
+    """
+    try:
+        warehouse = open_warehouse(step.destination, WriterId(step.run_id, step.attempt))
+    except Exception as error:
+        return _failed(step, failure_of(error))
+    try:
+        with isolated_dlt(folder):
+            return _LoadRun(step, folder, emit, warehouse).run()
+    except Exception as error:
+        return _failed(step, failure_of(error))
+    finally:
+        warehouse.close()
+
+
+class _LoadRun:
+    def __init__(
+        self, step: ResolvedLoad, folder: Path, emit: Emit, warehouse: Warehouse
+    ) -> None:
+        self.step, self.folder, self.emit, self.warehouse = step, folder, emit, warehouse
+        self.key = step.step.key
+        self.schema = step.step.target_schema
+        self.rows = 0
+        self.bytes = 0
+        self.failures: list[Failure] = []
+
+    def run(self) -> StepFinished:
+        tables = [self._target(table) for table in self.step.step.tables]
+        with self.warehouse.lock([(self.schema, str(table.target)) for table in tables]):
+            for index, table in enumerate(tables):
+                if self._stopped():
+                    self._skip(table)
+                else:
+                    self._load(table, index)
+        if self.failures:
+            worst = next((f for f in self.failures if not f.transient), self.failures[0])
+            return _failed(self.step, worst, self.rows, self.bytes)
+        return StepFinished(
+            step_key=self.key, state=StepState.SUCCEEDED, rows=self.rows, bytes=self.bytes
+        )
+
+    def _target(self, table: TableSpec) -> TableSpec:
+        return table if table.target else table.model_copy(update={"target": table.name})
+
+    def _stopped(self) -> bool:
+        return any(f.transient or f.code in _OF_THE_CONNECTION for f in self.failures)
+
+    def _load(self, table: TableSpec, index: int) -> None:
+        node, name = f"{self.schema}.{table.target}", str(table.target)
+        self.emit(
+            NodeStarted(step_key=self.key, node=node, name=name, resource_type="table")
+        )
+        started = time.monotonic()
+        failure: Failure | None = None
+        loaded = Loaded()
+        columns: tuple[ColumnInfo, ...] = ()
+        try:
+            folder = self.folder / f"table{index}"
+            folder.mkdir()
+            loaded = TableLoad(self.step, table, folder, self.emit, self.warehouse).run()
+            target = (self.schema, name)
+            columns = self.warehouse.columns([target]).get(target, ())
+        except Exception as error:
+            failure = failure_of(error)
+            self.failures.append(failure)
+            log(self.emit, self.key, failure.message, LogLevel.ERROR, node)
+        self.rows += loaded.rows
+        self.bytes += loaded.bytes
+        self.emit(
+            NodeFinished(
+                step_key=self.key,
+                node=node,
+                name=name,
+                resource_type="table",
+                state=StepState.FAILED if failure else StepState.SUCCEEDED,
+                duration_seconds=round(time.monotonic() - started, 3),
+                rows=None if failure else loaded.rows,
+                relation=node,
+                columns=columns,
+                failure=failure,
+                details=loaded.details(table),
+            )
+        )
+
+    def _skip(self, table: TableSpec) -> None:
+        self.emit(
+            NodeFinished(
+                step_key=self.key,
+                node=f"{self.schema}.{table.target}",
+                name=str(table.target),
+                resource_type="table",
+                state=StepState.SKIPPED,
+            )
+        )
+
+
+_OF_THE_CONNECTION = frozenset(
+    {"authentication_failed", "database_missing", "connection_config_invalid", "disk_full"}
+)
+
+
+def _failed(
+    step: ResolvedLoad, failure: Failure, rows: int | None = None, size: int | None = None
+) -> StepFinished:
+    return StepFinished(
+        step_key=step.step.key, state=StepState.FAILED, rows=rows, bytes=size, failure=failure
+    )

@@ -1,0 +1,39 @@
+"""dlt's PostgreSQL destination, with Parquet files that have no rows.
+
+ADBC fails on a file without a row, so the replace of an emptied source would leave stale data.
+There is nothing to copy for such a file; the step from staging to the table must still happen.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+@cache
+def staged_postgres() -> type[Any]:
+    """The destination class; dlt is imported when it is first asked for."""
+    import pyarrow.parquet as pq
+    from dlt.common.storages.load_storage import ParsedLoadJobFileName
+    from dlt.destinations import postgres
+    from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
+
+    class ParquetCopyJob(PostgresParquetCopyJob):
+        def run(self) -> None:
+            if pq.read_metadata(self._file_path).num_rows:
+                super().run()
+
+    class StagedPostgresClient(PostgresClient):
+        def create_load_job(
+            self, table: Any, file_path: str, load_id: str, restore: bool = False
+        ) -> Any:
+            if ParsedLoadJobFileName.parse(file_path).file_format == "parquet":
+                return ParquetCopyJob(file_path)
+            return super().create_load_job(table, file_path, load_id, restore)
+
+    class StagedPostgres(postgres):  # type: ignore[misc]
+        @property
+        def client_class(self) -> type[Any]:
+            return StagedPostgresClient
+
+    return StagedPostgres

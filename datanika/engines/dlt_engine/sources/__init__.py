@@ -1,0 +1,1 @@
+"""Readers: one table of a source connection as arrow batches, exact in every value."""

@@ -1,0 +1,52 @@
+"""What a reader gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datanika.errors import TerminalStepError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """One table, ready to be read.
+
+    ``read`` takes the text of the cursor value to start from (None: everything) and gives tables
+    of ``schema``. ``json_columns`` hold JSON as text.
+    """
+
+    schema: pa.Schema
+    read: Callable[[str | None], Iterator[pa.Table]]
+    json_columns: frozenset[str] = field(default_factory=frozenset)
+    notes: tuple[str, ...] = ()
+
+
+def choose_columns(
+    present: Sequence[str], wanted: Sequence[str], cursor: str | None, table: str
+) -> list[str]:
+    """The columns to read, in the source's order.
+
+    Raises :class:`TerminalStepError` ``column_missing`` or ``cursor_missing``.
+    """
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        raise TerminalStepError(
+            f"{table!r} has no column {missing[0]!r}.",
+            code="column_missing",
+            hint=f"Its columns: {', '.join(present)}.",
+        )
+    if cursor is not None and cursor not in present:
+        raise TerminalStepError(
+            f"{table!r} has no column {cursor!r} for the cursor.",
+            code="cursor_missing",
+            hint=f"Its columns: {', '.join(present)}.",
+        )
+    keep = {*wanted, *([cursor] if cursor else [])} if wanted else set(present)
+    return [name for name in present if name in keep]

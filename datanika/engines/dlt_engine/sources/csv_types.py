@@ -1,0 +1,80 @@
+"""Types of CSV columns, from every value of every file rather than from a sample.
+
+A sample's guess fails on the row that disagrees, and a sniffer reads decimals as doubles, whose
+sums drift. Numbers with a fraction become DECIMAL here; numbers with leading zeros stay text,
+because they are codes. It costs one more pass over the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from datanika.engines.warehouse.base import quoted
+
+DECIMAL_SCALE = 9
+_INTEGER = r"-?(0|[1-9][0-9]{0,18})"
+_DECIMAL = r"-?((0|[1-9][0-9]*)(\.[0-9]+)?|\.[0-9]+)"
+_DOUBLE = r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_ZONE = r"(Z|[-+][0-9]{2}(:?[0-9]{2})?)"
+
+# In this order: the first that fits every value wins.
+_CANDIDATES = {
+    "BOOLEAN": r"(?i:true|false)",
+    "BIGINT": _INTEGER,
+    "DATE": _DATE,
+    "TIMESTAMP": _DATE + _TIME,
+    "TIMESTAMP WITH TIME ZONE": _DATE + _TIME + _ZONE,
+}
+
+
+def infer_csv_types(
+    database: Any, source: str, columns: Sequence[str], as_text: set[str]
+) -> dict[str, str]:
+    """DuckDB type of each column of ``source`` (whose columns are all VARCHAR)."""
+    judged = [name for name in columns if name not in as_text]
+    if not judged:
+        return dict.fromkeys(columns, "VARCHAR")
+    probes = [probe for name in judged for probe in _probes(quoted(name))]
+    row = database.execute(f"SELECT {', '.join(probes)} FROM {source}").fetchone()
+    width = len(row) // len(judged)
+    answers = {
+        name: row[index * width : (index + 1) * width] for index, name in enumerate(judged)
+    }
+    return {
+        name: _decide(answers[name]) if name in answers else "VARCHAR" for name in columns
+    }
+
+
+def _probes(column: str) -> list[str]:
+    fits = [
+        f"bool_and(regexp_full_match({column}, '{pattern}') "
+        f"AND TRY_CAST({column} AS {kind}) IS NOT NULL)"
+        for kind, pattern in _CANDIDATES.items()
+    ]
+    return [
+        *fits,
+        f"bool_and(regexp_full_match({column}, '{_DECIMAL}'))",
+        f"max(length(regexp_extract({column}, '\\.([0-9]*)$', 1)))",
+        f"max(length(regexp_extract({column}, '^-?([0-9]*)', 1)))",
+        f"bool_and(regexp_full_match({column}, '{_DOUBLE}'))",
+        f"bool_or(regexp_full_match({column}, '[-+]?0[0-9].*'))",
+    ]
+
+
+def _decide(answer: Sequence[Any]) -> str:
+    for kind, fits in zip(_CANDIDATES, answer, strict=False):
+        if fits:
+            return kind
+    is_decimal, fraction, whole, is_double, is_code = answer[len(_CANDIDATES) :]
+    if is_decimal and whole is not None:
+        scale = max(DECIMAL_SCALE, int(fraction or 0))
+        if whole + scale <= 38:
+            return f"DECIMAL(38,{scale})"
+        # More digits than any decimal holds: exact as text.
+        return "VARCHAR"
+    if is_double and not is_code:
+        return "DOUBLE"
+    return "VARCHAR"

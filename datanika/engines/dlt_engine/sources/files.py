@@ -1,0 +1,136 @@
+"""Files through DuckDB: Parquet, CSV and JSON lines by glob, with one type for all files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datanika.contracts.spec import TableSpec
+from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.connectors.files import FILES, FilesConfig, find_files
+from datanika.engines.dlt_engine.sources.base import BATCH_ROWS, SourceTable, choose_columns
+from datanika.engines.dlt_engine.sources.csv_types import infer_csv_types
+from datanika.engines.warehouse.base import quoted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What arrow or a destination cannot hold as it is.
+_CASTS = {
+    "HUGEINT": "DECIMAL(38,0)",
+    "UHUGEINT": "VARCHAR",
+    "UBIGINT": "DECIMAL(20,0)",
+    "UUID": "VARCHAR",
+    "INTERVAL": "VARCHAR",
+    "BIT": "VARCHAR",
+    "TIME WITH TIME ZONE": "VARCHAR",
+}
+_NESTED = ("STRUCT", "MAP", "UNION", "JSON")
+
+
+def open_files(
+    connection: ResolvedConnection,
+    table: TableSpec,
+    as_text: frozenset[str],
+    normalize: Any,
+    folder: Path,
+) -> SourceTable:
+    """The files that ``table.name`` names.
+
+    ``as_text``: normalised names of columns that the destination holds as text, so a CSV's values
+    are not interpreted. ``folder``: where DuckDB may spill.
+    """
+    import duckdb
+
+    config = FILES.parse(connection)
+    paths = find_files(connection, table.name)
+    database = duckdb.connect(
+        ":memory:",
+        config={
+            "temp_directory": str(folder / "duckdb"),
+            "autoinstall_known_extensions": "false",
+        },
+    )
+    database.execute("SET TimeZone = 'UTC'")
+    source = _reader(config, paths)
+    present = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    types = {str(row[0]): str(row[1]) for row in present}
+    if config.format == "csv":
+        names = _header(paths[0], config.delimiter) if len(paths) == 1 else list(types)
+        if len(names) == len(types):
+            # DuckDB renames columns that differ by case only; say so instead.
+            from datanika.engines.dlt_engine.names import check_columns
+
+            check_columns(names, normalize, table.name)
+        text = {name for name in types if normalize(name) in as_text}
+        types = infer_csv_types(database, source, list(types), text)
+    cursor = table.cursor.column if table.cursor else None
+    chosen = choose_columns(list(types), table.columns, cursor, table.name)
+    json_columns = frozenset(name for name in chosen if _is_nested(types[name]))
+    projection = ", ".join(_select(name, types[name]) for name in chosen)
+    select = f"SELECT {projection} FROM {source}"
+    schema = database.execute(f"{select} LIMIT 0").to_arrow_table().schema
+
+    def read(start: str | None) -> Iterator[pa.Table]:
+        import pyarrow as pa
+
+        where = ""
+        if start is not None and cursor is not None:
+            column, kind = quoted(cursor), types[cursor]
+            value = start.replace("'", "''")
+            typed = f"CAST({column} AS {kind})"
+            where = f" WHERE ({typed} >= CAST('{value}' AS {kind}) OR {column} IS NULL)"
+        reader = database.execute(select + where).to_arrow_reader(BATCH_ROWS)
+        try:
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+        finally:
+            reader.close()
+            database.close()
+
+    return SourceTable(schema=schema, read=read, json_columns=json_columns)
+
+
+def _reader(config: FilesConfig, paths: list[Path]) -> str:
+    files = "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+    if config.format == "parquet":
+        return f"read_parquet({files}, union_by_name=true)"
+    if config.format == "jsonl":
+        return (
+            f"read_json({files}, format='newline_delimited', union_by_name=true, sample_size=-1, "
+            "maximum_depth=1, convert_strings_to_integers=false)"
+        )
+    delimiter = config.delimiter.replace("'", "''")
+    # An empty field is NULL; a quoted empty field is an empty string.
+    return (
+        f"read_csv({files}, delim='{delimiter}', header=true, all_varchar=true, nullstr='', "
+        "allow_quoted_nulls=false, quote='\"', escape='\"', union_by_name=true)"
+    )
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    if path.suffix not in (".csv", ".txt", ".tsv"):
+        return []
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return next(csv.reader(file, delimiter=delimiter), [])
+
+
+def _is_nested(kind: str) -> bool:
+    return kind.startswith(_NESTED) or kind.endswith("]")
+
+
+def _select(name: str, kind: str) -> str:
+    column = quoted(name)
+    if kind == "JSON":
+        return f"CAST({column} AS VARCHAR) AS {column}"
+    if _is_nested(kind):
+        return f"CAST(to_json({column}) AS VARCHAR) AS {column}"
+    target = _CASTS.get(kind, "VARCHAR" if kind.startswith("ENUM") else kind)
+    if kind == "NULL" or kind == '"NULL"':
+        return f"{column} AS {column}"
+    if target == "VARCHAR":
+        return f"CAST({column} AS VARCHAR) AS {column}"
+    # A quoted empty field of a CSV is no number: it is NULL in a typed column.
+    return f"CAST({column} AS {target}) AS {column}"

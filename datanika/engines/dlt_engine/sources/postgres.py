@@ -1,0 +1,223 @@
+"""A PostgreSQL table through ADBC: binary COPY into arrow, after casts that keep every value.
+
+ADBC alone loses or refuses some types (loading.md's table of wrong values), so the SELECT is
+written from the catalog: what arrow holds exactly travels as it is, everything else as its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datanika.contracts.spec import TableSpec
+from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.connectors.postgres import POSTGRES
+from datanika.engines.dlt_engine.destination import postgres_uri
+from datanika.engines.dlt_engine.sources.base import SourceTable, choose_columns
+from datanika.engines.warehouse import WriterId
+from datanika.engines.warehouse.base import Table, qualified, quoted
+from datanika.engines.warehouse.postgres import connect
+from datanika.errors import TerminalStepError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EXACT = frozenset(
+    ["bool", "int2", "int4", "int8", "float8", "text", "varchar", "date", "timestamp",
+     "timestamptz", "bytea", "time"]
+)  # fmt: skip
+
+_COLUMNS = """
+WITH RECURSIVE base AS (
+    SELECT a.attnum, a.attname, a.atttypid AS type_id, a.atttypmod AS modifier
+    FROM pg_attribute a
+    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+    SELECT b.attnum, b.attname, t.typbasetype, t.typtypmod
+    FROM base b JOIN pg_type t ON t.oid = b.type_id WHERE t.typtype = 'd'
+)
+SELECT b.attname, t.typname, t.typtype, t.typcategory, b.modifier
+FROM base b JOIN pg_type t ON t.oid = b.type_id
+WHERE t.typtype <> 'd' ORDER BY b.attnum
+"""
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    type: str
+    expression: str
+    decimal: tuple[int, int] | None = None
+    is_json: bool = False
+
+
+def open_postgres(
+    connection: ResolvedConnection, table: TableSpec, schema: str | None, writer: WriterId
+) -> SourceTable:
+    """``table.name`` is a table or view of ``schema``; without it ``schema.table`` or ``public``."""
+    import pyarrow as pa
+
+    config = POSTGRES.parse(connection)
+    name = _split(table.name, schema)
+    catalog = connect(config, writer.application_name)
+    try:
+        with catalog.cursor() as cursor:
+            columns = _columns(cursor, name, table)
+    finally:
+        catalog.close()
+    select = f"SELECT {', '.join(c.expression for c in columns.values())} FROM {qualified(name)}"
+    uri = postgres_uri(config, writer.application_name)
+    schema_ = _arrow_schema(uri, select, columns)
+
+    def read(start: str | None) -> Iterator[pa.Table]:
+        where = ""
+        if start is not None and table.cursor is not None:
+            column = columns[table.cursor.column]
+            value = start.replace("'", "''")
+            where = (
+                f" WHERE ({quoted(column.name)} >= CAST(E'{_escaped(value)}' AS {column.type}) "
+                f"OR {quoted(column.name)} IS NULL)"
+            )
+        for batch in _batches(uri, select + where):
+            yield _typed(pa.Table.from_batches([batch]), columns)
+
+    notes = tuple(
+        f"{c.name}: {c.type} is loaded as text."
+        for c in columns.values()
+        if c.expression.endswith("/* text */")
+    )
+    return SourceTable(
+        schema=schema_,
+        read=read,
+        json_columns=frozenset(c.name for c in columns.values() if c.is_json),
+        notes=notes,
+    )
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\")
+
+
+def _split(name: str, schema: str | None) -> Table:
+    if schema is not None:
+        return schema, name
+    before, dot, after = name.partition(".")
+    return (before, after) if dot else ("public", name)
+
+
+def _columns(cursor: Any, name: Table, table: TableSpec) -> dict[str, _Column]:
+    cursor.execute(
+        "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+        name,
+    )
+    found = cursor.fetchone()
+    if found is None:
+        raise TerminalStepError(
+            f"The source has no table {'.'.join(name)!r}.",
+            code="table_missing",
+            hint="Check its name and schema, and that the user may see it.",
+        )
+    cursor.execute(_COLUMNS, [found[0]])
+    rows = {row[0]: row[1:] for row in cursor.fetchall()}
+    chosen = choose_columns(
+        list(rows), table.columns, table.cursor.column if table.cursor else None, table.name
+    )
+    return {column: _travel(cursor, name, column, *rows[column]) for column in chosen}
+
+
+def _travel(
+    cursor: Any, table: Table, name: str, kind: str, typtype: str, category: str, modifier: int
+) -> _Column:
+    column = quoted(name)
+    alias = f"AS {column}"
+    if kind in _EXACT:
+        return _Column(name, kind, f"{column} {alias}")
+    if kind == "float4":
+        # By its text, or 0.1 arrives as 0.10000000149.
+        return _Column(name, kind, f"CAST(CAST({column} AS text) AS float8) {alias}")
+    if kind == "oid":
+        return _Column(name, kind, f"CAST({column} AS int8) {alias}")
+    if kind in ("json", "jsonb"):
+        return _Column(name, kind, f"CAST({column} AS text) {alias}", is_json=True)
+    if category == "A" or typtype == "c":
+        return _Column(name, kind, f"CAST(to_json({column}) AS text) {alias}", is_json=True)
+    if kind == "numeric":
+        size = _declared(modifier) or _measured(cursor, table, column)
+        if size is not None:
+            return _Column(name, kind, f"CAST({column} AS text) {alias}", decimal=size)
+    return _Column(name, kind, f"CAST({column} AS text) {alias} /* text */")
+
+
+def _declared(modifier: int) -> tuple[int, int] | None:
+    """(precision, scale) of a numeric, if it was declared with one that arrow has too."""
+    if modifier < 4:
+        return None
+    precision = ((modifier - 4) >> 16) & 0xFFFF
+    scale = ((modifier - 4) & 0x7FF ^ 1024) - 1024
+    return (precision, scale) if precision <= 38 and 0 <= scale <= precision else None
+
+
+def _measured(cursor: Any, table: Table, column: str) -> tuple[int, int] | None:
+    """(38, scale) that holds every value of an unbounded numeric; None when none does."""
+    cursor.execute(
+        f"SELECT coalesce(max(scale({column})), 0), "
+        f"coalesce(max(length(trunc(abs({column}))::text)), 1), "
+        f"bool_or({column} IN ('NaN', 'Infinity', '-Infinity')) FROM {qualified(table)}"
+    )
+    fraction, whole, special = cursor.fetchone()
+    scale = max(9, int(fraction))
+    return None if special or int(whole) + scale > 38 else (38, scale)
+
+
+def _arrow_schema(uri: str, select: str, columns: dict[str, _Column]) -> pa.Schema:
+    import pyarrow as pa
+
+    with _cursor(uri) as cursor:
+        cursor.execute(f"{select} LIMIT 0")
+        schema = cursor.fetch_record_batch().schema
+    fields = []
+    for field in schema:
+        size = columns[field.name].decimal
+        fields.append(pa.field(field.name, pa.decimal128(*size) if size else field.type))
+    return pa.schema(fields)
+
+
+def _typed(batch: pa.Table, columns: dict[str, _Column]) -> pa.Table:
+    import pyarrow as pa
+
+    for position, name in enumerate(batch.column_names):
+        size = columns[name].decimal
+        if size is None:
+            continue
+        try:
+            values = batch.column(name).cast(pa.decimal128(*size))
+        except pa.ArrowException:
+            raise TerminalStepError(
+                f"Column {name!r} holds NaN, infinity or more digits than numeric{size} has.",
+                code="value_out_of_range",
+                hint="Replace these values in the source, or leave the column out.",
+            ) from None
+        batch = batch.set_column(position, name, values)
+    return batch
+
+
+def _batches(uri: str, select: str) -> Iterator[pa.RecordBatch]:
+    with _cursor(uri) as cursor:
+        cursor.execute(select)
+        yield from cursor.fetch_record_batch()
+
+
+def _cursor(uri: str) -> Any:
+    from contextlib import ExitStack, contextmanager
+
+    from adbc_driver_postgresql import dbapi
+
+    @contextmanager
+    def opened() -> Iterator[Any]:
+        with ExitStack() as stack:
+            connection = stack.enter_context(dbapi.connect(uri))
+            yield stack.enter_context(connection.cursor())
+
+    return opened()

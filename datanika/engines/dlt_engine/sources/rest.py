@@ -1,0 +1,118 @@
+"""An endpoint of a REST API through dlt's rest_api source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.spec import TableSpec
+from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.connectors.rest_api import REST_API, Endpoint, RestApiConfig
+from datanika.errors import TerminalStepError
+
+
+def open_endpoint(connection: ResolvedConnection, table: TableSpec) -> Any:
+    """The dlt resource of the endpoint that ``table.name`` names; its items are dicts."""
+    from dlt.sources.rest_api import rest_api_resources
+
+    config = REST_API.parse(connection)
+    endpoint = next((item for item in config.endpoints if item.name == table.name), None)
+    if endpoint is None:
+        raise TerminalStepError(
+            f"Connection {connection.name!r} has no endpoint {table.name!r}.",
+            code="endpoint_missing",
+            hint=f"Its endpoints: {', '.join(item.name for item in config.endpoints)}.",
+        )
+    client: dict[str, Any] = {"base_url": config.base_url.rstrip("/") + "/"}
+    if (login := _auth(config, connection.name)) is not None:
+        client["auth"] = login
+    resources = rest_api_resources(
+        {
+            "client": client,
+            "resources": [{"name": table.target, "endpoint": _endpoint(endpoint, table)}],
+        }
+    )
+    return resources[0]
+
+
+def _endpoint(endpoint: Endpoint, table: TableSpec) -> dict[str, Any]:
+    params: dict[str, Any] = dict(endpoint.params)
+    result: dict[str, Any] = {"path": endpoint.path.lstrip("/"), "params": params}
+    if endpoint.data_selector:
+        result["data_selector"] = endpoint.data_selector
+    if endpoint.paginator != "auto":
+        result["paginator"] = _paginator(endpoint)
+    if table.cursor is not None and endpoint.cursor_param:
+        params[endpoint.cursor_param] = "{incremental.start_value}"
+        result["incremental"] = _incremental(table)
+    return result
+
+
+def incremental_of(table: TableSpec) -> Any:
+    """dlt's cursor over dicts, for an endpoint that cannot filter by itself."""
+    import dlt
+
+    return dlt.sources.incremental(**_incremental(table))
+
+
+def _incremental(table: TableSpec) -> dict[str, Any]:
+    cursor = table.cursor
+    if cursor is None:
+        raise ValueError("The table has no cursor.")
+    if cursor.lag_seconds and table.write_disposition is WriteDisposition.APPEND:
+        raise TerminalStepError(
+            f"{table.name!r}: a lag reads rows again, which append would double.",
+            code="lag_needs_merge",
+            hint="Use merge with a primary key, or a lag of 0.",
+        )
+    result: dict[str, Any] = {"cursor_path": cursor.column}
+    if cursor.initial_value is not None:
+        result["initial_value"] = cursor.initial_value
+    if cursor.lag_seconds:
+        result["lag"] = cursor.lag_seconds
+    if table.write_disposition is WriteDisposition.MERGE:
+        # No deduplication at the boundary: a changed row must replace the old one.
+        result["primary_key"] = ()
+    return result
+
+
+def _auth(config: RestApiConfig, connection: str) -> dict[str, Any] | None:
+    def needed(value: str | None, field: str) -> str:
+        if not value:
+            raise TerminalStepError(
+                f"Connection {connection!r} logs in by {config.auth} but has no {field}.",
+                code="connection_config_invalid",
+                field=f"config.{field}",
+            )
+        return value
+
+    match config.auth:
+        case "bearer":
+            return {"type": "bearer", "token": needed(config.token, "token")}
+        case "api_key":
+            return {
+                "type": "api_key",
+                "name": config.api_key_name,
+                "api_key": needed(config.api_key, "api_key"),
+                "location": config.api_key_location,
+            }
+        case "basic":
+            return {
+                "type": "http_basic",
+                "username": needed(config.user, "user"),
+                "password": needed(config.password, "password"),
+            }
+    return None
+
+
+def _paginator(endpoint: Endpoint) -> dict[str, Any]:
+    match endpoint.paginator:
+        case "json_link":
+            return {"type": "json_link", "next_url_path": endpoint.next_selector or "next"}
+        case "offset":
+            return {"type": "offset", "limit": endpoint.page_size, "total_path": None}
+        case "page_number":
+            return {"type": "page_number", "base_page": 1, "total_path": None}
+        case "cursor":
+            return {"type": "cursor", "cursor_path": endpoint.next_selector or "next_cursor"}
+    return {"type": endpoint.paginator}

@@ -1,0 +1,282 @@
+"""One table of a load step: read, stage, move into place in one transaction, and verify."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.spec import TableSpec
+from datanika.contracts.steps import ResolvedLoad
+from datanika.engines.dlt_engine.arrow_types import fit, stored_type, travel_type
+from datanika.engines.dlt_engine.cursor import ArrowCursor
+from datanika.engines.dlt_engine.destination import make_destination
+from datanika.engines.dlt_engine.names import check_columns, check_table
+from datanika.engines.emit import Emit, RowCounter, log
+from datanika.engines.warehouse import Warehouse, WriterId
+from datanika.engines.warehouse.base import Table, qualified
+from datanika.errors import TerminalStepError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from datanika.engines.dlt_engine.sources.base import SourceTable
+
+_VERSION_TABLE = "_dlt_version"
+_STATE_TABLE = "_dlt_pipeline_state"
+
+
+@dataclass
+class Loaded:
+    """What a table's load did. ``before`` and ``after``: rows of the destination table."""
+
+    rows: int = 0
+    bytes: int = 0
+    before: int | None = None
+    after: int | None = None
+    loaded: int | None = None
+    repeated: int = 0
+    swept: int = 0
+    verdict: str = "not loaded"
+
+    def details(self, table: TableSpec) -> dict[str, Any]:
+        """For people: the figures behind "succeeded"."""
+        return {
+            "source_rows": self.rows,
+            "loaded_rows": self.loaded,
+            "destination_rows_before": self.before,
+            "destination_rows_after": self.after,
+            "repeated_keys": self.repeated,
+            "swept_rows": self.swept,
+            "verdict": self.verdict,
+            "write_disposition": str(table.write_disposition),
+            "cursor": table.cursor.column if table.cursor else None,
+        }
+
+
+class TableLoad:
+    """Runs once, under the table's lock, in a fresh folder."""
+
+    def __init__(
+        self,
+        step: ResolvedLoad,
+        table: TableSpec,
+        folder: Path,
+        emit: Emit,
+        warehouse: Warehouse,
+    ) -> None:
+        self.step, self.table, self.folder, self.warehouse = step, table, folder, warehouse
+        self.target: Table = (step.step.target_schema, str(table.target))
+        self.node = ".".join(self.target)
+        self.emit = emit
+        self.writer = WriterId(step.run_id, step.attempt)
+        self.name = _pipeline_name(step.pipeline_key, str(table.target))
+        self.counter = RowCounter(emit, step.step.key, self.node)
+        self.result = Loaded()
+
+    def run(self) -> Loaded:
+        """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
+        import dlt
+
+        existed = self.warehouse.exists(self.target)
+        if existed and self.table.write_disposition is WriteDisposition.APPEND:
+            self._sweep()
+        if not existed:
+            self._forget()
+        self.result.before = self.warehouse.count(self.target) if existed else 0
+        pipeline = dlt.pipeline(
+            pipeline_name=self.name,
+            pipelines_dir=str(self.folder),
+            destination=make_destination(self.step.destination, self.writer, self.warehouse),
+            dataset_name=self.target[0],
+        )
+        pipeline.sync_destination()
+        known = self.name in pipeline.schemas
+        schema = pipeline.schemas[self.name].clone() if known else dlt.Schema(self.name)
+        source = self._source(schema)
+        arrow = self.step.source.kind != "rest_api"
+        info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
+        self.result.rows, self.result.bytes = self.counter.rows, self.counter.bytes
+        self._verify(info.loads_ids)
+        return self.result
+
+    def _forget(self) -> None:
+        """There is no table (any more): load it as if for the first time.
+
+        dlt would trust the schema and the cursor that it stored, and load the newest rows into a
+        table that somebody dropped.
+        """
+        for table, column in ((_VERSION_TABLE, "schema_name"), (_STATE_TABLE, "pipeline_name")):
+            stored = (self.target[0], table)
+            if self.warehouse.exists(stored):
+                self.warehouse.query(
+                    f"DELETE FROM {qualified(stored)} WHERE {column} = %s", [self.name]
+                )
+
+    def _sweep(self) -> None:
+        self.result.swept = self.warehouse.sweep(self.target)
+        if self.result.swept:
+            log(
+                self.emit,
+                self.step.step.key,
+                f"Removed {self.result.swept} rows of a load that was killed.",
+                node=self.node,
+            )
+
+    def _source(self, schema: Any) -> Any:
+        from dlt.extract.source import DltSource
+
+        normalize = schema.naming.normalize_identifier
+        check_table(str(self.table.target), normalize)
+        if self.step.source.kind == "rest_api":
+            resource = self._rest_resource(normalize)
+        else:
+            resource = self._arrow_resource(schema, normalize)
+        return DltSource(schema, self.name, [resource])
+
+    def _hints(self, normalize: Any) -> dict[str, Any]:
+        merged = self.table.write_disposition is not WriteDisposition.REPLACE
+        keys = [normalize(key) for key in self.table.primary_key]
+        return {
+            # Merge without a key is dlt's append through staging: one INSERT … SELECT.
+            "write_disposition": "merge" if merged else "replace",
+            "primary_key": keys
+            if self.table.write_disposition is WriteDisposition.MERGE
+            else None,
+        }
+
+    def _rest_resource(self, normalize: Any) -> Any:
+        from datanika.engines.dlt_engine.sources.rest import incremental_of, open_endpoint
+
+        resource = open_endpoint(self.step.source, self.table)
+        hints = self._hints(normalize)
+        resource.apply_hints(
+            table_name=self.table.target,
+            write_disposition=hints["write_disposition"],
+            primary_key=hints["primary_key"] or [],
+        )
+        resource.max_table_nesting = 0
+        if self.table.cursor is not None and resource.incremental is None:
+            resource.apply_hints(incremental=incremental_of(self.table))
+        wanted = set(self.table.columns)
+        checked: set[str] = set()
+
+        def count(item: dict[str, Any]) -> dict[str, Any]:
+            if wanted:
+                item = {name: value for name, value in item.items() if name in wanted}
+            if not checked.issuperset(item):
+                checked.update(item)
+                check_columns(sorted(checked), normalize, self.table.name)
+            self.counter.add(1)
+            return item
+
+        return resource.add_map(count)
+
+    def _arrow_resource(self, schema: Any, normalize: Any) -> Any:
+        import dlt
+
+        stored = schema.tables.get(self.table.target, {}).get("columns", {})
+        source = self._open(normalize, stored)
+        names = check_columns(source.schema.names, normalize, self.table.name)
+        types: dict[str, pa.DataType] = {}
+        json_columns: dict[str, Any] = {}
+        for field in source.schema:
+            column, name = travel_type(field.type), names[field.name]
+            known = stored_type(stored[name]) if name in stored else None
+            if column is None and known is None:
+                continue
+            types[field.name] = known if known is not None else column.type  # type: ignore[union-attr]
+            if field.name in source.json_columns or (column is not None and column.is_json):
+                json_columns[name] = {"name": name, "data_type": "json"}
+        if not types:
+            raise TerminalStepError(
+                f"{self.table.name!r} has no column with a value.", code="columns_empty"
+            )
+        for note in source.notes:
+            log(self.emit, self.step.step.key, note, node=self.node)
+        hints = self._hints(normalize)
+
+        def rows() -> Iterator[pa.Table]:
+            import pyarrow as pa
+
+            cursor = None
+            if self.table.cursor is not None:
+                cursor = ArrowCursor(self.table, dlt.current.resource_state())
+            batches = source.read(cursor.start() if cursor else None)
+            fitted = (fit(batch, types) for batch in batches)
+            for batch in cursor.follow(fitted) if cursor else fitted:
+                self.counter.add(batch.num_rows, batch.nbytes)
+                if batch.num_rows:
+                    yield batch.rename_columns([names[name] for name in batch.column_names])
+            if not self.counter.rows:
+                # So that the table exists, and a replace empties it.
+                empty = pa.schema([pa.field(names[name], kind) for name, kind in types.items()])
+                yield empty.empty_table()
+
+        return dlt.resource(
+            rows,
+            name=str(self.table.target),
+            columns=json_columns or None,
+            **{key: value for key, value in hints.items() if value is not None},
+        )
+
+    def _open(self, normalize: Any, stored: dict[str, Any]) -> SourceTable:
+        source = self.step.source
+        if source.kind == "files":
+            from datanika.engines.dlt_engine.sources.files import open_files
+
+            texts = frozenset(
+                name for name, column in stored.items() if column.get("data_type") == "text"
+            )
+            return open_files(source, self.table, texts, normalize, self.folder)
+        if source.kind == "postgres":
+            from datanika.engines.dlt_engine.sources.postgres import open_postgres
+
+            return open_postgres(source, self.table, self.step.step.source_schema, self.writer)
+        raise TerminalStepError(
+            f"Connection {source.name!r} of kind {source.kind!r} cannot be a source.",
+            code="connection_kind_unfit",
+        )
+
+    def _verify(self, load_ids: list[str]) -> None:
+        """Count again at the destination: what was read must be there.
+
+        Raises :class:`TerminalStepError` ``rows_lost`` when it is not.
+        """
+        result = self.result
+        if not self.warehouse.exists(self.target):
+            result.after, result.loaded, result.verdict = 0, 0, "empty"
+            if result.rows:
+                raise self._lost(0)
+            return
+        result.after = self.warehouse.count(self.target)
+        if self.table.write_disposition is WriteDisposition.REPLACE:
+            result.loaded = result.after
+        elif self.table.write_disposition is WriteDisposition.APPEND:
+            result.loaded = result.after - (result.before or 0)
+        else:
+            result.loaded = sum(self.warehouse.count(self.target, load) for load in load_ids)
+            result.repeated = max(0, result.rows - result.loaded)
+        if self.table.write_disposition is WriteDisposition.MERGE:
+            lost = result.loaded > result.rows or (result.rows > 0 and result.loaded == 0)
+        else:
+            lost = result.loaded != result.rows
+        if lost:
+            raise self._lost(result.loaded)
+        result.verdict = "repeated keys" if result.repeated else "exact"
+
+    def _lost(self, loaded: int) -> TerminalStepError:
+        return TerminalStepError(
+            f"{self.result.rows} rows were read, but {loaded} arrived in {self.node}.",
+            code="rows_lost",
+            hint="Somebody else may write this table; the next run loads it again.",
+        )
+
+
+def _pipeline_name(key: str, target: str) -> str:
+    """dlt's name of one table's pipeline and schema: its own state, whatever the others do."""
+    digest = hashlib.sha256(f"{key}/{target}".encode()).hexdigest()[:8]
+    return f"{key}_{target}"[:50].rstrip("_") + f"_{digest}"

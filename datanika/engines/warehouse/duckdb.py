@@ -1,0 +1,56 @@
+"""DuckDB as a warehouse. The file's own lock keeps other processes out."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.connectors.duckdb import database_path
+from datanika.engines.warehouse.base import Table, Warehouse
+from datanika.errors import TransientStepError
+
+LOCK_SECONDS = 60.0
+
+
+class DuckdbWarehouse(Warehouse):
+    """One open database for the whole step: the file is locked from first to last."""
+
+    current_database = "AND table_catalog = current_database()"
+
+    def __init__(self, connection: ResolvedConnection) -> None:
+        import duckdb
+
+        self.path = database_path(connection)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                self.connection = duckdb.connect(str(self.path))
+                break
+            except duckdb.IOException as error:
+                if "lock" not in str(error):
+                    raise
+                if time.monotonic() >= deadline:
+                    raise TransientStepError(
+                        f"Another run has been using {self.path.name} for over "
+                        f"{LOCK_SECONDS:.0f} seconds.",
+                        code="destination_busy",
+                        hint="A DuckDB file has one writer at a time; wait for the other run.",
+                    ) from None
+                time.sleep(0.2)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        cursor = self.connection.cursor()
+        try:
+            return list(cursor.execute(sql.replace("%s", "?"), list(parameters)).fetchall())
+        finally:
+            cursor.close()
+
+    @contextlib.contextmanager
+    def lock(self, tables: Sequence[Table]) -> Iterator[None]:
+        yield
+
+    def close(self) -> None:
+        self.connection.close()

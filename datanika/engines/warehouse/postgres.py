@@ -1,0 +1,104 @@
+"""PostgreSQL as a warehouse: advisory locks, and the end of sessions of earlier attempts."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.connectors.postgres import POSTGRES, PostgresConfig
+from datanika.engines.warehouse.base import Table, Warehouse, WriterId
+from datanika.errors import TransientStepError
+
+LOCK_SECONDS = 60.0
+CONNECT_SECONDS = 15
+_OURS = re.compile(r"^datanika run (\d+) attempt (\d+)$")
+
+
+def connect(config: PostgresConfig, application_name: str) -> Any:
+    """A psycopg2 connection in autocommit mode; nothing is taken from the environment or files."""
+    import psycopg2
+
+    connection = psycopg2.connect(
+        host=config.host,
+        port=config.port,
+        dbname=config.database,
+        user=config.user,
+        password=config.password,
+        sslmode=config.sslmode,
+        connect_timeout=CONNECT_SECONDS,
+        application_name=application_name,
+        options="-c timezone=UTC",
+        passfile="/dev/null",
+    )
+    connection.autocommit = True
+    return connection
+
+
+class PostgresWarehouse(Warehouse):
+    current_database = "AND table_catalog = current_database()"
+
+    def __init__(self, connection: ResolvedConnection, writer: WriterId) -> None:
+        self._config = POSTGRES.parse(connection)
+        self._writer = writer
+        self._connection = connect(self._config, writer.application_name)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, list(parameters) or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    @contextlib.contextmanager
+    def lock(self, tables: Sequence[Table]) -> Iterator[None]:
+        """Session locks: they are gone when this process is, whatever happens to it."""
+        self._end_earlier_attempts()
+        deadline = time.monotonic() + LOCK_SECONDS
+        held = []
+        try:
+            # In one order everywhere, so that two steps cannot wait for each other.
+            for table in sorted(set(tables)):
+                key = _lock_key(self._config.database, table)
+                self._acquire(key, table, deadline)
+                held.append(key)
+            yield
+        finally:
+            for key in held:
+                with contextlib.suppress(Exception):
+                    self.query("SELECT pg_advisory_unlock(%s)", [key])
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _acquire(self, key: int, table: Table, deadline: float) -> None:
+        while not self.query("SELECT pg_try_advisory_lock(%s)", [key])[0][0]:
+            if time.monotonic() >= deadline:
+                raise TransientStepError(
+                    f"Another run has been writing {'.'.join(table)} for over "
+                    f"{LOCK_SECONDS:.0f} seconds.",
+                    code="destination_busy",
+                    hint="Wait for it, or let only one pipeline write this table.",
+                )
+            time.sleep(0.1)
+
+    def _end_earlier_attempts(self) -> None:
+        """A process that was stopped and wakes up later must find its session gone."""
+        rows = self.query(
+            "SELECT pid, application_name FROM pg_stat_activity "
+            "WHERE datname = current_database() AND usename = current_user "
+            "AND starts_with(application_name, 'datanika run ')"
+        )
+        for pid, name in rows:
+            match = _OURS.match(name)
+            if match is None or int(match[1]) != self._writer.run_id:
+                continue
+            if int(match[2]) < self._writer.attempt:
+                self.query("SELECT pg_terminate_backend(%s)", [pid])
+
+
+def _lock_key(database: str, table: Table) -> int:
+    text = "\x00".join(("datanika", database, *table))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
