@@ -1,0 +1,412 @@
+"""The data plane's reports: claims, the fence of attempts, events, the end of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from datanika.config import settings
+from datanika.contracts.enums import LogLevel, RunState, StepState
+from datanika.contracts.events import (
+    ColumnInfo,
+    Failure,
+    LogLine,
+    NodeFinished,
+    NodeProgress,
+    NodeStarted,
+    RunClaim,
+    RunEvent,
+    RunFinish,
+    StepFinished,
+    StepStarted,
+)
+from datanika.contracts.spec import PipelineSpec
+from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
+from datanika.db import SYSTEM, TenantScope, get_session
+from datanika.errors import Conflict, InvalidInput, NotFound
+from datanika.models import CatalogEntry, Run, RunLog, RunStep
+from datanika.security import read_run_token
+from datanika.services.actor import Actor
+from datanika.services.pipeline_service import PipelineService
+from datanika.services.run_lifecycle import LEASE
+from datanika.services.run_recorder import RunRecorder, claim_run
+from datanika.services.run_service import RunService
+from tests.support.pipelines import CANARY, MadePipeline, make_pipeline
+from tests.support.tenants import make_tenant
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+async def actor(database: str) -> Actor:
+    return (await make_tenant()).owner
+
+
+@pytest.fixture
+async def pipeline(actor: Actor) -> MadePipeline:
+    return await make_pipeline(actor)
+
+
+async def trigger(actor: Actor, pipeline: MadePipeline, key: str = "k") -> int:
+    async with get_session(actor.scope) as session:
+        return (await RunService(session, actor).trigger(pipeline.id, key)).id
+
+
+async def claim(
+    actor: Actor, pipeline: MadePipeline, run_id: int | None, flow_run_id: str | None = None
+) -> RunClaim:
+    async with get_session(actor.scope) as session:
+        return await claim_run(
+            session,
+            org_id=actor.org_id,
+            pipeline_id=pipeline.id,
+            flow_run_id=flow_run_id or str(uuid.uuid4()),
+            run_id=run_id,
+        )
+
+
+async def send(claimed: RunClaim, events: Sequence[RunEvent]) -> bool:
+    async with get_session(TenantScope(claimed.org_id)) as session:
+        return await RunRecorder(session, claimed.run_id, claimed.attempt).record(events)
+
+
+async def finish(claimed: RunClaim, state: RunState, failure: Failure | None = None) -> None:
+    async with get_session(TenantScope(claimed.org_id)) as session:
+        recorder = RunRecorder(session, claimed.run_id, claimed.attempt)
+        await recorder.finish(RunFinish(state=state, failure=failure))
+
+
+async def run_of(run_id: int) -> Run:
+    async with get_session(SYSTEM) as session:
+        return (await session.execute(select(Run).where(Run.id == run_id))).scalar_one()
+
+
+async def steps_of(run_id: int) -> dict[tuple[str, str], RunStep]:
+    async with get_session(SYSTEM) as session:
+        rows = await session.scalars(select(RunStep).where(RunStep.run_id == run_id))
+        return {(row.step_key, row.node): row for row in rows}
+
+
+async def claimed_run(actor: Actor, pipeline: MadePipeline) -> RunClaim:
+    return await claim(actor, pipeline, await trigger(actor, pipeline))
+
+
+def table(**more: Any) -> NodeFinished:
+    return NodeFinished(
+        step_key="load",
+        node="raw.orders",
+        name="orders",
+        resource_type="table",
+        state=StepState.SUCCEEDED,
+        rows=3,
+        relation="raw.orders",
+        columns=(ColumnInfo(name="id", data_type="bigint"),),
+        **more,
+    )
+
+
+async def test_a_claim_starts_the_run_with_a_token_of_its_own(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    token = read_run_token(claimed.token)
+    assert claimed.proceed
+    assert (token.run_id, token.org_id, token.attempt) == (claimed.run_id, actor.org_id, 1)
+    run = await run_of(claimed.run_id)
+    assert (run.state, run.attempt) == (RunState.STARTING, 1)
+    assert run.lease_expires_at is not None
+    assert run.lease_expires_at > dt.datetime.now(dt.UTC)
+
+
+async def test_a_second_flow_run_cannot_have_the_same_run(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    run_id = await trigger(actor, pipeline)
+    first = await claim(actor, pipeline, run_id)
+    second = await claim(actor, pipeline, run_id)
+    assert (first.proceed, second.proceed, second.token) == (True, False, "")
+
+
+async def test_of_twenty_claims_at_once_one_proceeds(actor: Actor, pipeline: MadePipeline) -> None:
+    run_id = await trigger(actor, pipeline)
+    claims = await asyncio.gather(*(claim(actor, pipeline, run_id) for _ in range(20)))
+    assert sum(claimed.proceed for claimed in claims) == 1
+
+
+async def test_a_run_of_another_pipeline_cannot_be_claimed(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    other = await make_pipeline(actor, "returns")
+    run_id = await trigger(actor, pipeline)
+    with pytest.raises(NotFound):
+        await claim(actor, other, run_id)
+
+
+async def test_another_organisation_cannot_claim(actor: Actor, pipeline: MadePipeline) -> None:
+    run_id = await trigger(actor, pipeline)
+    stranger = (await make_tenant("Other")).owner
+    with pytest.raises(NotFound):
+        await claim(stranger, pipeline, run_id)
+
+
+async def test_a_run_that_was_cancelled_is_not_started(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    run_id = await trigger(actor, pipeline)
+    async with get_session(actor.scope) as session:
+        assert (await RunService(session, actor).cancel(run_id)).state == RunState.CANCELLED
+    assert not (await claim(actor, pipeline, run_id)).proceed
+
+
+async def test_attempts_are_limited(
+    actor: Actor, pipeline: MadePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "max_attempts", 2)
+    run_id = await trigger(actor, pipeline)
+    flow_run_id = str(uuid.uuid4())
+    claims = [await claim(actor, pipeline, run_id, flow_run_id) for _ in range(3)]
+    assert [claimed.proceed for claimed in claims] == [True, True, False]
+    run = await run_of(run_id)
+    assert (run.state, run.error_code) == (RunState.FAILED, "run_lost")
+
+
+async def test_a_schedule_makes_its_run_when_it_starts(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    flow_run_id = str(uuid.uuid4())
+    claimed = await claim(actor, pipeline, None, flow_run_id)
+    run = await run_of(claimed.run_id)
+    assert claimed.proceed
+    assert (run.trigger, run.idempotency_key) == ("schedule", f"flow-run-{flow_run_id}")
+    assert set(await steps_of(run.id)) == {("load", ""), ("transform", "")}
+    again = await claim(actor, pipeline, None, flow_run_id)
+    assert (again.run_id, again.attempt) == (claimed.run_id, 2)
+
+
+async def test_a_scheduled_run_is_skipped_while_another_is_not_over(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    first = await claim(actor, pipeline, None)
+    second = await claim(actor, pipeline, None)
+    assert (first.proceed, second.proceed) == (True, False)
+    skipped = await run_of(second.run_id)
+    assert (skipped.state, skipped.error_code) == (RunState.SKIPPED, "overlap")
+    await finish(first, RunState.SUCCEEDED)
+    assert (await claim(actor, pipeline, None)).proceed
+
+
+async def test_a_schedule_does_not_start_a_paused_or_deleted_pipeline(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    async with get_session(actor.scope) as session:
+        await PipelineService(session, actor).update(pipeline.id, is_paused=True)
+    paused = await claim(actor, pipeline, None)
+    async with get_session(actor.scope) as session:
+        await PipelineService(session, actor).delete(pipeline.id)
+    deleted = await claim(actor, pipeline, None)
+    assert (paused.proceed, paused.reason) == (False, "The pipeline is paused.")
+    assert (deleted.proceed, deleted.reason) == (False, "The pipeline was deleted.")
+
+
+async def test_the_plan_is_the_one_the_run_was_accepted_with(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    async with get_session(actor.scope) as session:
+        service = PipelineService(session, actor)
+        row = await service.get(pipeline.id)
+        version = await service.current_version(row)
+        steps = version.spec["steps"]
+        steps[0]["target_schema"] = "changed"
+        await service.update(pipeline.id, spec=PipelineSpec.model_validate({"steps": steps[:1]}))
+    async with get_session(actor.scope) as session:
+        plan = await RunRecorder(session, claimed.run_id, 1).plan()
+    assert [step.step.key for step in plan.steps] == ["load", "transform"]
+
+
+async def test_a_step_comes_with_its_credentials_and_its_dbt_project(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    async with get_session(actor.scope) as session:
+        recorder = RunRecorder(session, claimed.run_id, 1)
+        load = await recorder.resolve("load")
+        transform = await recorder.resolve("transform")
+        with pytest.raises(NotFound):
+            await recorder.resolve("no_such_step")
+    assert isinstance(load, ResolvedLoad)
+    assert load.destination.config["password"] == CANARY
+    assert load.pipeline_key == f"p{pipeline.id}_load"
+    assert isinstance(transform, ResolvedTransform)
+    assert "models/stg_orders.sql" in transform.files
+    assert CANARY not in repr(load)
+
+
+async def test_events_become_steps_nodes_rows_and_logs_in_order(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    await send(
+        claimed,
+        [
+            StepStarted(step_key="load", attempt=1),
+            NodeStarted(step_key="load", node="raw.orders", name="orders", resource_type="table"),
+            *(LogLine(step_key="load", message=f"line {number}") for number in range(50)),
+            NodeProgress(step_key="load", node="raw.orders", rows=2, total=3),
+        ],
+    )
+    run = await run_of(claimed.run_id)
+    assert (run.state, run.rows) == (RunState.RUNNING, 2)
+    await send(
+        claimed,
+        [table(), StepFinished(step_key="load", state=StepState.SUCCEEDED, rows=3, bytes=120)],
+    )
+    steps = await steps_of(claimed.run_id)
+    node = steps["load", "raw.orders"]
+    assert (node.state, node.rows, node.rows_total, node.relation) == (
+        "succeeded", 3, 3, "raw.orders",
+    )  # fmt: skip
+    load = steps["load", ""]
+    assert (load.state, load.rows, load.bytes) == ("succeeded", 3, 120)
+    assert load.duration_seconds is not None
+    assert (await run_of(claimed.run_id)).rows == 3
+    async with get_session(actor.scope) as session:
+        lines = await RunService(session, actor).logs(claimed.run_id)
+        rest = await RunService(session, actor).logs(claimed.run_id, after_id=lines[47].id)
+    assert [line.message for line in lines] == [f"line {number}" for number in range(50)]
+    assert [line.message for line in rest] == ["line 48", "line 49"]
+
+
+async def test_a_batch_that_is_sent_again_changes_nothing(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    batch: list[RunEvent] = [
+        StepStarted(step_key="load", attempt=1),
+        LogLine(step_key="load", message="once", level=LogLevel.WARNING),
+        table(),
+        LogLine(step_key="load", message="twice"),
+    ]
+    await send(claimed, batch)
+    await send(claimed, batch)
+    async with get_session(SYSTEM) as session:
+        messages = list(await session.scalars(select(RunLog.message).order_by(RunLog.id)))
+    assert messages == ["once", "twice"]
+    assert len(await steps_of(claimed.run_id)) == 3
+
+
+async def test_what_was_built_is_in_the_catalog_with_its_upstream(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    model = NodeFinished(
+        step_key="transform",
+        node="model.org1.stg_orders",
+        name="stg_orders",
+        resource_type="model",
+        state=StepState.SUCCEEDED,
+        relation="analytics.stg_orders",
+        depends_on=("source.org1.raw.orders",),
+        details={"materialized": "view"},
+    )
+    failed = model.model_copy(update={"relation": "analytics.broken", "state": StepState.FAILED})
+    await send(claimed, [table(), model, failed.model_copy(update={"node": "model.org1.broken"})])
+    async with get_session(SYSTEM) as session:
+        rows = list(await session.scalars(select(CatalogEntry).order_by(CatalogEntry.id)))
+    assert [(row.schema_name, row.name, row.kind, row.rows) for row in rows] == [
+        ("raw", "orders", "table", 3),
+        ("analytics", "stg_orders", "view", None),
+    ]
+    assert rows[0].connection_id == pipeline.destination_id
+    assert rows[1].upstream == ["source.org1.raw.orders"]
+
+
+async def test_a_step_that_is_not_in_the_plan_is_refused(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    with pytest.raises(InvalidInput):
+        await send(claimed, [StepStarted(step_key="other", attempt=1)])
+
+
+async def test_a_heartbeat_renews_the_lease(actor: Actor, pipeline: MadePipeline) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    almost_over = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+    async with get_session(SYSTEM) as session:
+        row = await session.get_one(Run, claimed.run_id)
+        row.lease_expires_at = almost_over
+    assert await send(claimed, []) is False
+    run = await run_of(claimed.run_id)
+    assert run.lease_expires_at is not None
+    assert run.lease_expires_at > almost_over + LEASE / 2
+    assert run.state == RunState.STARTING
+
+
+async def test_a_superseded_attempt_can_do_nothing(actor: Actor, pipeline: MadePipeline) -> None:
+    run_id, flow_run_id = await trigger(actor, pipeline), str(uuid.uuid4())
+    zombie = await claim(actor, pipeline, run_id, flow_run_id)
+    await send(zombie, [StepStarted(step_key="load", attempt=1), table()])
+    heir = await claim(actor, pipeline, run_id, flow_run_id)
+    assert heir.attempt == 2
+    assert {step.state for step in (await steps_of(run_id)).values()} == {"pending"}
+    async with get_session(actor.scope) as session:
+        recorder = RunRecorder(session, run_id, zombie.attempt)
+        for call in (
+            recorder.plan(),
+            recorder.resolve("load"),
+            recorder.record([]),
+            recorder.finish(RunFinish(state=RunState.SUCCEEDED)),
+        ):
+            with pytest.raises(Conflict) as refused:
+                await call
+            assert refused.value.code == "stale_attempt"
+    await finish(heir, RunState.SUCCEEDED)
+
+
+async def test_cancelling_reaches_the_flow_with_its_next_events(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    await send(claimed, [StepStarted(step_key="load", attempt=1)])
+    async with get_session(actor.scope) as session:
+        run = await RunService(session, actor).cancel(claimed.run_id)
+        assert run.state == RunState.CANCELLING
+    assert await send(claimed, []) is True
+    await finish(claimed, RunState.CANCELLED)
+    assert (await run_of(claimed.run_id)).state == RunState.CANCELLED
+    assert {step.state for step in (await steps_of(claimed.run_id)).values()} == {"cancelled"}
+
+
+async def test_a_failure_is_kept_in_words_and_what_was_open_ends(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    await send(claimed, [StepStarted(step_key="load", attempt=1)])
+    failure = Failure(code="source_unreachable", message="No such host.", hint="Check the host.")
+    await finish(claimed, RunState.FAILED, failure)
+    run = await run_of(claimed.run_id)
+    assert (run.state, run.error_code, run.error_message, run.error_hint) == (
+        "failed", "source_unreachable", "No such host.", "Check the host.",
+    )  # fmt: skip
+    assert run.lease_expires_at is None
+    assert run.finished_at is not None
+    states = {key: step.state for (key, _), step in (await steps_of(claimed.run_id)).items()}
+    assert states == {"load": "failed", "transform": "skipped"}
+
+
+async def test_finishing_twice_is_fine_and_differently_is_refused(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    await finish(claimed, RunState.SUCCEEDED)
+    await finish(claimed, RunState.SUCCEEDED)
+    with pytest.raises(Conflict):
+        await finish(claimed, RunState.FAILED)
+    with pytest.raises(InvalidInput):
+        await finish(claimed, RunState.RUNNING)
