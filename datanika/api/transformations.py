@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, status
 
 from datanika.api.deps import MAX_ID, PROBLEMS, Caller, Cursor, Id, Limit, make_page
-from datanika.contracts.api import Page, TransformationOut, TransformationPatch
+from datanika.contracts.api import Page, TransformationOut
 from datanika.contracts.spec import TransformationSpec
 from datanika.db import get_session
 from datanika.services.transformation_service import TransformationService
@@ -46,15 +46,16 @@ async def read_transformation(transformation_id: Id, actor: Caller) -> Transform
         return TransformationOut.model_validate(row)
 
 
-@router.put("/{transformation_id}")
+@router.patch("/{transformation_id}")
 async def update_transformation(
-    transformation_id: Id, body: TransformationPatch, actor: Caller
+    transformation_id: Id,
+    body: TransformationSpec,
+    actor: Caller,
+    revision: Annotated[int | None, Query(description="Refuse if it was changed since.")] = None,
 ) -> TransformationOut:
-    """Replace it."""
+    """Change it. Send the whole specification: what is left out takes its default."""
     async with get_session(actor.scope) as session:
-        row = await TransformationService(session, actor).update(
-            transformation_id, body.spec, body.revision
-        )
+        row = await TransformationService(session, actor).update(transformation_id, body, revision)
         return TransformationOut.model_validate(row)
 
 

@@ -188,13 +188,12 @@ class PlanOut(_Answer):
     warnings: list[str]
 
 
-class TransformationPatch(_Body):
-    spec: TransformationSpec
-    revision: int | None = Field(default=None, description="Refuse if somebody changed it since.")
-
-
 class TransformationOut(_Answer):
     id: int
+    name: str
+    kind: str
+    destination_id: int
+    description: str
     spec: TransformationSpec
     revision: int
     created_at: dt.datetime
