@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,7 +140,11 @@ def masked(value: Any) -> Any:
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [masked(item) for item in value]
-    if value is None or isinstance(value, bool | int | float):
+    if (
+        value is None
+        or isinstance(value, int)
+        or (isinstance(value, float) and math.isfinite(value))
+    ):
         return value
     # PostgreSQL's jsonb holds neither NUL nor half a surrogate pair.
     return str(value).replace("\0", "").encode("utf-8", "replace").decode()

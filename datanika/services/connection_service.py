@@ -7,8 +7,8 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import func, literal, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -172,9 +172,8 @@ class ConnectionService:
     async def _users_of(self, connection_id: int) -> tuple[str, ...]:
         steps = func.jsonb_path_exists(
             PipelineVersion.spec,
-            "$.steps[*] ? (@.source_id == $id || @.destination_id == $id)",
-            func.jsonb_build_object("id", literal(connection_id)),
-            type_=JSONB,
+            cast("$.steps[*] ? (@.source_id == $id || @.destination_id == $id)", JSONPATH),
+            func.jsonb_build_object("id", literal(connection_id, BigInteger)),
         )
         pipelines = await self.session.scalars(
             select(Pipeline.name)
