@@ -1,0 +1,49 @@
+"""The ``datanika`` command. A subcommand's module is imported when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+COMMANDS = ("up", "demo", "run", "logs", "plan")
+"""In the order of the help. ``datanika X`` is the function ``X`` of ``datanika.cli.X``."""
+
+
+class _Commands(TyperGroup):
+    """Subcommands by name, each from the module of that name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        one = typer.Typer(add_completion=False)
+        module = importlib.import_module(f"datanika.cli.{cmd_name}")
+        one.command(cmd_name)(getattr(module, cmd_name))
+        command = get_command(one)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="Data pipelines for many organisations: dlt loads, dbt transforms, Prefect runs them.",
+)
+
+
+@app.callback()
+def root() -> None:
+    """Data pipelines for many organisations: dlt loads, dbt transforms, Prefect runs them."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,72 @@
+"""Ports on the loopback interface: the usual one, else a free one, the same at every start."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from datanika.errors import ConfigError
+
+FILE = "ports.json"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the parts listen."""
+
+    web: int = 8000
+    prefect: int = 4200
+    postgres: int = 5433
+    redis: int = 6380
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def choose_ports(home: Path, web: int | None = None, host: str = "127.0.0.1") -> Ports:
+    """Ports for this start, remembered in ``home`` for the next.
+
+    ``web``: the port somebody asked for; :class:`ConfigError` when it is taken.
+    """
+    wanted = asdict(Ports()) | _remembered(home)
+    if web is not None and not is_free(web, host):
+        raise ConfigError(
+            f"Port {web} is taken.",
+            code="port_taken",
+            hint="Stop what listens there, or leave the port out to get a free one.",
+        )
+    chosen: dict[str, int] = {}
+    for name, port in wanted.items():
+        where = host if name == "web" else "127.0.0.1"
+        if name == "web" and web is not None:
+            port = web
+        elif port in chosen.values() or not is_free(port, where):
+            port = free_port(where)
+        chosen[name] = port
+    (home / FILE).write_text(json.dumps(chosen) + "\n", "utf-8")
+    return Ports(**chosen)
+
+
+def _remembered(home: Path) -> dict[str, int]:
+    try:
+        found = json.loads((home / FILE).read_text("utf-8"))
+        return {name: int(found[name]) for name in asdict(Ports()) if name in found}
+    except (OSError, ValueError, TypeError, AttributeError):
+        # Only a preference: the next start writes it anew.
+        return {}
