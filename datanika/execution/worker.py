@@ -14,6 +14,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,6 +215,10 @@ async def _serve() -> None:
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
+    if not WorkerSettings().prefect_api_url:
+        message = "PREFECT_API_URL is not set: where should the worker poll?"
+        print(message, file=sys.stderr)  # noqa: T201
+        return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,9 +21,12 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
+from prefect.workers.base import BaseWorker
 
+from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.contracts.schedule import ScheduleSpec
+from datanika.execution.worker import DatanikaWorker
 from datanika.orchestration.deployments import MAINTENANCE, FlowDeployment
 from datanika.orchestration.gateway import PrefectGateway
 from tests.test_execution.fake_control_plane import (
@@ -274,6 +279,35 @@ async def test_maintenance_runs_with_the_workers_own_token(stage: Stage) -> None
     await until(lambda: stage.plane.maintenance)
     await stage.gateway.delete_deployment(deployment_id)
     assert stage.plane.maintenance[0] == "reconcile"
+
+
+async def test_a_submitted_run_does_not_wait_for_the_poll(
+    prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    monkeypatch.setattr(settings, "home", tmp_path)
+    async with serve(FakeControlPlane([load_step("ok")])) as plane, PrefectGateway() as gateway:
+        await gateway.ensure_work_pool()
+        deployment_id = await deploy(gateway, pipeline_id=uuid.uuid4().int % 10**9)
+        async with running_worker(prefect_server, plane, tmp_path, worker_poll_seconds=600):
+            await gateway.submit(deployment_id, uuid.uuid4().int % 10**9)
+            await until(lambda: plane.finished, 60)
+
+
+def test_prefect_finds_the_worker_by_its_type() -> None:
+    assert BaseWorker.get_worker_class_from_type("datanika") is DatanikaWorker
+
+
+def test_a_worker_without_prefect_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "datanika.execution.worker"],
+        env={"PATH": os.environ["PATH"], "DATANIKA_HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip() == "PREFECT_API_URL is not set: where should the worker poll?"
 
 
 async def test_a_flow_that_cannot_even_start_is_crashed_not_forgotten(stage: Stage) -> None:
