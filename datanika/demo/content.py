@@ -24,6 +24,7 @@ EMAIL = "demo@example.com"
 SOURCE = "nyc_files"
 WAREHOUSE = "demo_warehouse"
 PIPELINE = "nyc_flights"
+DESCRIPTION = "Flights out of New York in 2013, with their weather."
 
 RAW, STAGING, MARTS = "raw", "staging", "marts"
 SCHEDULE = ScheduleSpec(cron="0 6 * * *", timezone="America/New_York")
