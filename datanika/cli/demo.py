@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,19 +17,13 @@ def demo(
         bool, typer.Option("--once", help="Stop everything after one run; exit 0 if all is right.")
     ] = False,
     home: Annotated[
-        Path | None, typer.Option(help="Data folder. Default: DATANIKA_HOME.", show_default=False)
+        Path | None, typer.Option(help="Data folder. Default: DATANIKA_HOME, or your data folder.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port of the web application.", show_default=False)
+        int | None, typer.Option(help="Web port. Default: 8000, or a free one.")
     ] = None,
 ) -> None:
     """Start the platform and run a pipeline over real data: 336,776 flights out of New York."""
-    # Before anything reads the settings.
-    if home is not None:
-        os.environ["DATANIKA_HOME"] = str(home.expanduser().resolve())
-    if port is not None:
-        os.environ["DATANIKA_PORT"] = str(port)
-
     from rich.console import Console
 
     from datanika.cli.failure import explain_errors
@@ -38,7 +31,7 @@ def demo(
     from datanika.runtime import Runtime
 
     report = Report(Console())
-    with explain_errors(), Runtime(console=report.console).running() as runtime:
+    with explain_errors(), Runtime(home, port=port, console=report.console).running() as runtime:
         report.times.append(("Platform start", runtime.started_in))
         _play(runtime, report)
         if not once:
