@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -56,7 +56,7 @@ class CatalogService:
 
 
 async def record_catalog_entry(
-    session: AsyncSession, org_id: int, connection_id: int, event: NodeFinished, run_id: int
+    session: AsyncSession, org_id: int, connection_id: int, event: NodeFinished, run_id: int | None
 ) -> CatalogEntry | None:
     """Make or refresh the entry of the relation that a node left in the destination.
 
@@ -66,31 +66,27 @@ async def record_catalog_entry(
     if event.relation is None:
         return None
     schema_name, _, name = event.relation.partition(".")
-    columns = [column.model_dump(mode="json") for column in event.columns]
-    values = {
+    reported: dict[str, Any] = {
         "kind": str(event.details.get("materialized") or event.resource_type)[:16],
         "upstream": list(event.depends_on),
         "run_id": run_id,
         "refreshed_at": event.at,
         "deleted_at": None,
-        "updated_at": dt.datetime.now(dt.UTC),
     }
-    known = {"columns": columns} if columns else {}
+    if event.columns:
+        reported["columns"] = [column.model_dump(mode="json") for column in event.columns]
     if event.rows is not None:
-        known["rows"] = event.rows  # type: ignore[assignment]
-    statement = insert(CatalogEntry).values(
-        org_id=org_id,
-        connection_id=connection_id,
-        schema_name=schema_name,
-        name=name,
-        **values,
-        **({"columns": columns} | known),
-    )
-    entry = await session.scalar(
-        statement.on_conflict_do_update(
-            index_elements=["org_id", "connection_id", "schema_name", "name"],
-            set_=values | known,
-        )
+        reported["rows"] = event.rows
+    key = {
+        "org_id": org_id,
+        "connection_id": connection_id,
+        "schema_name": schema_name,
+        "name": name,
+    }
+    entry: CatalogEntry | None = await session.scalar(
+        insert(CatalogEntry)
+        .values(**key, **({"columns": []} | reported))
+        .on_conflict_do_update(index_elements=[*key], set_=reported | {"updated_at": func.now()})
         .returning(CatalogEntry)
         .execution_options(populate_existing=True)
     )
