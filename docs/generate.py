@@ -190,7 +190,7 @@ def cli_page() -> str:
     sections = ["# Command line", (root.help or "").strip()]
     for name in root.list_commands(context):  # type: ignore[attr-defined]
         command = root.get_command(context, name)  # type: ignore[attr-defined]
-        arguments = [p.human_readable_name for p in command.params if p.param_type_name != "option"]
+        arguments = [str(p.name).upper() for p in command.params if p.param_type_name != "option"]
         sections += [
             f"## datanika {' '.join([name, *arguments])}",
             (command.help or "").strip(),
