@@ -13,6 +13,7 @@ from datanika.api import (
     connections,
     health,
     internal,
+    jobs,
     pipelines,
     problems,
     runs,
@@ -32,6 +33,7 @@ _ROUTERS = (
     runs.router,
     catalog.router,
     audit.router,
+    jobs.router,
 )
 _EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
