@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shlex
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -75,7 +74,7 @@ def test_every_command_of_ours_exists(page: Path) -> None:
 
     known = set(get_command(app).list_commands(None))  # type: ignore[attr-defined]
     for line in commands(page):
-        words = shlex.split(line.replace("&&", " && ").replace("(", " ").replace(")", " "))
+        words = re.sub(r"&&|[()]", " ", line).split()
         for before, word in zip(words, words[1:], strict=False):
             if before == "datanika" and word.isalpha():
                 assert word in known, line
