@@ -32,6 +32,7 @@ from datanika.contracts.plan import PlanLoad, PlanTransform
 from datanika.errors import DatanikaError, StepError
 from datanika.execution.run_session import RunSession, current_session
 
+SEE_RUN = "The run's page in Datanika has the message."
 PREFECT_MARGIN_SECONDS = 60
 """The step's own timeout cleans up and explains itself; Prefect's is the net below it."""
 
@@ -40,7 +41,7 @@ class StepFailed(Exception):
     """A failure as Prefect may see it: the code, and whether a retry may help."""
 
     def __init__(self, code: str, *, transient: bool) -> None:
-        super().__init__(f"[{code}] The run's page in Datanika has the message.")
+        super().__init__(f"[{code}] {SEE_RUN}")
         self.transient = transient
 
 
@@ -190,7 +191,9 @@ async def _node_task(name: str, outcome: asyncio.Future[NodeFinished]) -> None:
         log_prints=False,
     )
     async def run_node() -> State[Any]:
-        return prefect_state((await outcome).state)
+        ended = await outcome
+        code = f"[{ended.failure.code}] {SEE_RUN}" if ended.failure else None
+        return prefect_state(ended.state, code)
 
     await run_to_state(run_node)
 
@@ -213,7 +216,7 @@ def prefect_state(state: StepState, message: str | None = None) -> State[Any]:
         return Cancelled(name="Skipped", message=message)
     if state is StepState.CANCELLED:
         return Cancelled(message=message)
-    return Failed(message=message or "The run's page in Datanika has the message.")
+    return Failed(message=message or SEE_RUN)
 
 
 def may_pass(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:

@@ -29,6 +29,7 @@ from pathlib import Path
 
 CLEAN_ENVIRONMENT = ("PATH", "LANG", "DATANIKA_HOME", "TZ")
 ORPHAN_SECONDS = 15.0
+SETTLE_SECONDS = 5.0
 _SETTINGS = {
     # Read by prefect when it is imported. No profile, no telemetry, no wait at exit.
     "DO_NOT_TRACK": "1",
@@ -162,7 +163,11 @@ def main(control_fd: int, host_module: str) -> int:
     ``host_module`` has ``warm_up()`` and ``start_engine_host()``.
     """
     preload(host_module)
-    if (threads := thread_count()) != 1:
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (threads := thread_count()) != 1 and time.monotonic() < deadline:
+        # Some libraries' threads end a moment after their work.
+        time.sleep(0.05)
+    if threads != 1:
         print(f"fork server has {threads} threads after preloading", file=sys.stderr)  # noqa: T201
     child = ForkServer(socket.socket(fileno=control_fd)).serve()
     if child is None:
