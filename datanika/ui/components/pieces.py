@@ -5,6 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import reflex as rx
+from reflex_components_core.el.elements.base import BaseHTML
+
+
+class PlainForm(BaseHTML):
+    """A form that the browser itself posts. Reflex's own always hands it to a script."""
+
+    tag = "form"
+
+    action: rx.Var[str]
+    method: rx.Var[str]
 
 
 def badge(state: Any) -> rx.Component:

@@ -6,6 +6,7 @@ import reflex as rx
 
 from datanika.ui.components.frame import api_path, language_select, page_language, theme_button
 from datanika.ui.components.logo import login_picture, mark
+from datanika.ui.components.pieces import PlainForm
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.session import SessionState
 
@@ -46,8 +47,8 @@ def _form() -> rx.Component:
             SessionState.login_error != "",
             rx.el.div(_t[SessionState.login_error], role="alert", class_name="notice bad"),
         ),
-        # Not rx.form: the browser itself posts it, and no script ever holds the password.
-        rx.el.form(
+        # No script ever holds the password.
+        PlainForm.create(
             rx.el.label(
                 _t["login.email"],
                 rx.el.input(

@@ -1,0 +1,145 @@
+"""A person in a browser: log in, see the runs, watch one run live, log out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from datanika.contracts.events import utcnow
+from tests.support import story as stories
+from tests.support.story import PASSWORD, Story
+from tests.support.web import Web
+
+pytestmark = pytest.mark.e2e
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        pytest.fail("No chromium on PATH: apt-get install chromium (.ci/run does).")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        await chromium.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page that fails the test when its scripts fail or break the security policy."""
+    context = await browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(20_000)
+    opened = await context.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on(
+        "console",
+        lambda message: wrong.append(message.text) if "Security Policy" in message.text else None,
+    )
+    yield opened
+    await context.close()
+    assert wrong == []
+
+
+async def log_in(page: Page, web: Web, email: str = "ada@example.com") -> None:
+    await page.goto(f"{web.url}/")
+    await page.get_by_label("Email").fill(email)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.locator("#organization")).to_be_visible()
+
+
+async def test_login_runs_live_run_and_logout(page: Page, web: Web) -> None:
+    story: Story = await stories.make_story()
+    finished = await stories.whole_run(story)
+    await log_in(page, web)
+    await expect(page.locator("#organization")).to_have_text("Demo Airlines")
+    row = page.get_by_role("row").filter(has_text=f"#{finished}")
+    await expect(row).to_contain_text("succeeded")
+    await expect(row).to_contain_text("367,687")
+
+    live = await stories.start_run(story)
+    await page.goto(f"{web.url}/runs/{live}")
+    await expect(page.get_by_role("heading", level=1)).to_have_text(f"nyc_flights #{live}")
+    # The whole graph is there before anything ran.
+    await expect(page.locator(".graph-node")).to_have_count(13)
+    await expect(page.locator(".graph-node.is-pending")).to_have_count(13)
+
+    begin = utcnow()
+    await stories.play(story, live, stories.load_events(begin, until="flights"))
+    await expect(page.locator(".graph-node.is-running")).to_contain_text("flights")
+    await expect(page.get_by_role("log")).to_contain_text("raw.planes: 3,322 rows loaded")
+    await stories.play(story, live, stories.load_events(begin)[-3:])
+    plan = await stories.plan_of(story, live)
+    await stories.play(story, live, stories.transform_events(plan, utcnow()))
+    await stories.finish(story, live)
+    await expect(page.locator("h1 + span .badge")).to_have_text("succeeded")
+    await expect(page.locator(".graph-node.is-succeeded")).to_have_count(13)
+    await expect(page.get_by_role("button", name="Run again")).to_be_visible()
+
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    await page.goto(f"{web.url}/runs/{live}")
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert "Demo Airlines" not in await page.content()
+
+
+async def test_a_wrong_password_is_explained_and_the_way_is_kept(page: Page, web: Web) -> None:
+    story = await stories.make_story()
+    run_id = await stories.start_run(story)
+    await page.goto(f"{web.url}/runs/{run_id}")
+    await page.get_by_label("Email").fill("ada@example.com")
+    await page.get_by_label("Password").fill("not this one at all")
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("alert")).to_have_text("The email or the password is wrong.")
+    await page.get_by_label("Email").fill("ada@example.com")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(f"nyc_flights #{run_id}")
+
+
+async def test_language_and_direction_survive_a_reload(page: Page, web: Web) -> None:
+    await stories.register("ada@example.com", "Acme")
+    await log_in(page, web)
+    await expect(page.get_by_role("heading", name="Nothing has run yet")).to_be_visible()
+    await page.get_by_label("Language").select_option("ar")
+    await expect(page.locator("html")).to_have_attribute("dir", "rtl")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("عمليات التشغيل")
+    await page.reload()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("عمليات التشغيل")
+    await expect(page.locator("html")).to_have_attribute("dir", "rtl")
+
+
+async def test_another_organisations_run_does_not_exist(page: Page, web: Web) -> None:
+    theirs = await stories.make_story("eve@example.com", "Eve's Cargo")
+    run_id = await stories.whole_run(theirs)
+    await stories.register("ada@example.com", "Acme")
+    await log_in(page, web)
+    await page.goto(f"{web.url}/runs/{run_id}")
+    await expect(page.get_by_role("alert")).to_have_text(
+        "There is no such thing in this organisation."
+    )
+    assert "nyc_flights" not in await page.content()
+
+
+async def test_run_now_leads_to_the_new_run(page: Page, web: Web) -> None:
+    await stories.make_story()
+    await log_in(page, web)
+    await page.get_by_role("link", name="Pipelines").click()
+    await page.get_by_role("button", name="Run now: nyc_flights").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("nyc_flights #")
+    await expect(page.locator("h1 + span .badge")).to_have_text("queued")
+    await page.get_by_role("button", name="Cancel run").click()
+    await expect(page.locator("h1 + span .badge")).to_have_text("cancelled")

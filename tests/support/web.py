@@ -1,0 +1,97 @@
+"""The web process alone, on a test's database, with a front end built once per machine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from datanika.config import settings
+from datanika.ui.frontend import build_frontend, frontend_is_current, source_hash
+from tests.support.net import free_port
+
+
+@dataclass(frozen=True)
+class Web:
+    url: str
+
+
+def built_frontend() -> Path:
+    """The folder builds are in (``DATANIKA_UI_DIR``), with a current one. About 15 s once."""
+    folder = Path(tempfile.gettempdir()) / f"datanika-test-ui-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        target = folder / source_hash()
+        if not frontend_is_current(target):
+            build_frontend(target)
+    return folder
+
+
+@contextmanager
+def serve(frontend: Path, home: Path) -> Iterator[Web]:
+    """Run uvicorn on ``settings``' database until the block ends."""
+    port = free_port()
+    environment = os.environ | {
+        "DATANIKA_HOME": str(home),
+        "DATANIKA_UI_DIR": str(frontend),
+        "DATABASE_URL": settings.require("database_url"),
+        "DATANIKA_SECRET_KEY": settings.require("secret_key"),
+        "DATANIKA_ENCRYPTION_KEYS": settings.require("encryption_keys"),
+        "DATANIKA_WORKER_TOKEN": settings.require("worker_token"),
+        "DATANIKA_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "PREFECT_API_URL": "",
+    }
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "web.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "uvicorn", "--factory", "datanika.ui.serve:create_asgi"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+            ],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    web = Web(f"http://127.0.0.1:{port}")
+    try:
+        _wait_ready(web, process, home / "web.log")
+        yield web
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_ready(web: Web, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx.get(f"{web.url}/healthz", timeout=5).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise RuntimeError(f"The web process did not start:\n{log.read_text('utf-8')[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def frontend() -> Path:
+    """A built front end."""
+    return built_frontend()
+
+
+@pytest.fixture
+def web(frontend: Path, database: str) -> Iterator[Web]:
+    """UI and API, serving the test's database."""
+    with serve(frontend, settings.home) as running:
+        yield running
