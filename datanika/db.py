@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
 
+import asyncpg
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from datanika.config import settings
+from datanika.errors import Unavailable
 
 APP_ROLE = "datanika_app"
 SYSTEM_ROLE = "datanika_system"
@@ -34,6 +38,14 @@ class TenantScope:
 
 Scope = TenantScope | Literal["system"] | None
 SYSTEM: Literal["system"] = "system"
+
+# What PostgreSQL says while it starts, stops or is full.
+_GOING_AWAY = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)
 
 # asyncpg connections belong to the event loop that opened them.
 _engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
@@ -55,7 +67,13 @@ def get_engine() -> AsyncEngine:
             pool_size=10,
             max_overflow=20,
             pool_pre_ping=True,
-            connect_args={"server_settings": {"application_name": "datanika"}},
+            connect_args={
+                "server_settings": {
+                    "application_name": "datanika",
+                    # A transaction somebody forgot must not keep its locks for ever.
+                    "idle_in_transaction_session_timeout": "300000",
+                },
+            },
         )
         _engines[loop] = engine
     return engine
@@ -70,15 +88,38 @@ async def dispose_engine() -> None:
 
 @asynccontextmanager
 async def get_session(scope: Scope = None) -> AsyncIterator[AsyncSession]:
-    """A session in one transaction: committed at the end of the block, rolled back on an error."""
-    async with (
-        AsyncSession(get_engine(), expire_on_commit=False) as session,
-        session.begin(),
-    ):
-        role = SYSTEM_ROLE if scope == SYSTEM else APP_ROLE
-        org_id = str(scope.org_id) if isinstance(scope, TenantScope) else ""
+    """A session in one transaction: committed at the end of the block, rolled back on an error.
+
+    Raises :class:`Unavailable` when PostgreSQL does not answer, is starting or is going away, and
+    when no connection becomes free.
+    """
+    try:
+        async with (
+            AsyncSession(get_engine(), expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            await _enter(session, scope)
+            yield session
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise _unavailable() from error
+
+
+async def _enter(session: AsyncSession, scope: Scope) -> None:
+    """Connect, and take the scope's role until the transaction ends."""
+    role = SYSTEM_ROLE if scope == SYSTEM else APP_ROLE
+    org_id = str(scope.org_id) if isinstance(scope, TenantScope) else ""
+    try:
         await session.execute(
             text("SELECT set_config('role', :role, true), set_config('app.org_id', :org, true)"),
             {"role": role, "org": org_id},
         )
-        yield session
+    except (OSError, TimeoutError, PoolTimeout, *_GOING_AWAY) as error:
+        raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "The database is not answering; try again shortly.", code="database_unavailable"
+    )

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import ProgrammingError
 
-from datanika.db import APP_ROLE, SYSTEM, SYSTEM_ROLE, TenantScope, async_url, get_session
+from datanika.config import settings
+from datanika.db import (
+    APP_ROLE,
+    SYSTEM,
+    SYSTEM_ROLE,
+    TenantScope,
+    async_url,
+    dispose_engine,
+    get_session,
+)
+from datanika.errors import Unavailable
 from datanika.models import Organization
+from tests.support.net import free_port
+from tests.support.superuser import superuser
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -67,6 +82,40 @@ async def test_a_scope_is_a_role_and_an_organisation(
             await session.execute(text("SELECT current_user, current_setting('app.org_id')"))
         ).one()
     assert tuple(row) == (role, org_id)
+
+
+async def test_a_database_that_is_not_there_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await dispose_engine()
+    nobody = f"postgresql://u:p@127.0.0.1:{free_port()}/d"
+    monkeypatch.setattr(settings, "database_url", SecretStr(nobody))
+    with pytest.raises(Unavailable) as refused:
+        async with get_session():
+            pass
+    assert refused.value.code == "database_unavailable"
+    await dispose_engine()
+
+
+async def test_a_connection_lost_in_the_middle_is_unavailable_and_the_next_one_works(
+    postgres_server: Any,
+) -> None:
+    with pytest.raises(Unavailable):
+        async with get_session(SYSTEM) as session:
+            pid = await session.scalar(text("SELECT pg_backend_pid()"))
+            with superuser(postgres_server.admin_url) as sql:
+                sql.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+            await session.scalar(text("SELECT 1"))
+    assert await count() == 0
+
+
+async def test_an_error_of_the_block_stays_what_it_is() -> None:
+    with pytest.raises(FileNotFoundError):
+        async with get_session():
+            raise FileNotFoundError
+    with pytest.raises(ProgrammingError):
+        async with get_session() as session:
+            await session.execute(text("SELECT * FROM nothing"))
 
 
 @pytest.mark.parametrize(
