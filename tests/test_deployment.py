@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 
 from datanika.config import Settings
 from datanika.execution.worker_settings import WorkerSettings
+from datanika.runtime import environment as runtime
 from datanika.runtime.prefect import PrefectServer
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +23,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("datanika:")}
 CONTROL_PLANE = ("web", "celery")
+HOMES = {"DATANIKA_HOME", "PREFECT_HOME"}
 EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 
@@ -137,15 +139,22 @@ class TestSecrets:
 
 class TestEnvironments:
     @pytest.mark.parametrize("service", CONTROL_PLANE)
-    def test_the_control_plane_gets_known_settings_only(self, service: str) -> None:
-        known = CONTROL_VARIABLES | {"PREFECT_API_AUTH_STRING"}
-        assert set(SERVICES[service]["environment"]) <= known
+    def test_the_control_plane_gets_what_the_runtime_gives_it(self, service: str) -> None:
+        here_only = {"DATANIKA_HOST", "DATANIKA_PORT", "DATANIKA_PREFECT_UI_URL"}
+        given = set(SERVICES[service]["environment"])
+        assert given == set(runtime.CONTROL_PLANE) - here_only | HOMES
 
-    def test_the_worker_gets_its_own_settings_only(self) -> None:
-        given = set(SERVICES["worker"]["environment"]) - {"PREFECT_HOME"}
-        assert given <= WORKER_VARIABLES
+    def test_the_worker_gets_what_the_runtime_gives_it_and_no_key(self) -> None:
+        given = set(SERVICES["worker"]["environment"])
+        assert given == set(runtime.WORKER) | HOMES
+        assert given <= WORKER_VARIABLES | HOMES
         secret = {"DATABASE_URL", "REDIS_URL", "DATANIKA_SECRET_KEY", "DATANIKA_ENCRYPTION_KEYS"}
         assert not given & secret
+
+    def test_the_jobs_get_what_the_runtime_gives_them(self) -> None:
+        deploy = set(SERVICES["deploy"]["environment"])
+        assert deploy == set(runtime.PREFECT_CLIENT) | {"PREFECT_HOME"}
+        assert set(SERVICES["migrate"]["environment"]) <= set(runtime.MIGRATION)
 
     def test_only_the_migration_has_the_owners_password(self) -> None:
         holders = [name for name, one in SERVICES.items() if "OWNER_PASSWORD" in str(one)]
