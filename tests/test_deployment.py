@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,10 @@ from dotenv import dotenv_values
 from datanika.config import Settings
 from datanika.execution.worker_settings import WorkerSettings
 from datanika.runtime import environment as runtime
+from datanika.runtime.ports import Ports
 from datanika.runtime.prefect import PrefectServer
+from datanika.runtime.secrets import Secrets
+from datanika.runtime.topology import WORKER_STOP_SECONDS, Topology
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -41,6 +45,21 @@ generate = load(ROOT / "docs/generate.py")
 make_env = load(ROOT / "docker/make_env.py")
 CONTROL_VARIABLES = set(generate.variables(Settings))
 WORKER_VARIABLES = set(generate.variables(WorkerSettings))
+
+
+def parts() -> dict[str, list[str]]:
+    """Name -> command of what ``datanika up`` starts, with the addresses of a container."""
+    ports = Ports(web=8000, prefect=4200, postgres=5432, redis=6379)
+    given = Settings(_env_file=None, database_url=None, redis_url=None, prefect_api_url=None)
+    topology = Topology(Path("/tmp/home"), given, ports, Secrets.generate())
+    in_container = {sys.executable: "python", "127.0.0.1": "0.0.0.0"}
+    return {
+        part.name: [in_container.get(word, word) for word in part.command]
+        for part in topology.parts()
+    }
+
+
+PARTS = parts()
 
 
 def asked_for() -> set[str]:
@@ -169,9 +188,6 @@ class TestEnvironments:
             encryption_key="${PREFECT_SERVER_ENCRYPTION_KEY:?}",
         )
         assert SERVICES["prefect"]["environment"] == server.environment()
-        command = server.command()[2:]
-        command[command.index("127.0.0.1")] = "0.0.0.0"
-        assert SERVICES["prefect"]["command"] == command
 
     def test_internal_addresses_agree_with_the_ports(self) -> None:
         for name in (*CONTROL_PLANE, "worker"):
@@ -188,6 +204,21 @@ class TestEnvironments:
             home = SERVICES[name]["environment"]["DATANIKA_HOME"]
             root = Settings(_env_file=None, home=Path(home)).org_root(1).parent
             assert f"orgs:{root}" in SERVICES[name]["volumes"]
+
+
+class TestTopology:
+    """Compose runs the processes of ``datanika up``, each by the same command."""
+
+    def test_the_services_are_the_parts_of_the_runtime_and_its_jobs(self) -> None:
+        assert set(SERVICES) == set(PARTS) | {"migrate", "deploy"}
+
+    @pytest.mark.parametrize("part", sorted(set(PARTS) - {"postgres", "redis"}))
+    def test_a_service_has_the_command_of_its_part(self, part: str) -> None:
+        assert SERVICES[part]["command"] == PARTS[part]
+
+    def test_networks_and_stop_times_leave_a_worker_its_grace(self) -> None:
+        seconds = int(OURS["worker"]["stop_grace_period"].removesuffix("s"))
+        assert seconds >= WORKER_STOP_SECONDS
 
 
 class TestContainers:
