@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Integer,
     MetaData,
@@ -55,6 +56,13 @@ class TimestampMixin:
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[dt.datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
     deleted_at: Mapped[dt.datetime | None]
+
+
+def same_tenant(column: str, parent: str, *, ondelete: str = "CASCADE") -> ForeignKeyConstraint:
+    """``column`` refers to a row of ``parent`` of the same organisation, and of no other."""
+    return ForeignKeyConstraint(
+        ["org_id", column], [f"{parent}.org_id", f"{parent}.id"], ondelete=ondelete
+    )
 
 
 class TenantMixin:

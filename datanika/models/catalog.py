@@ -8,19 +8,20 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin
+from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin, same_tenant
 
 
 class CatalogEntry(TimestampMixin, TenantMixin, Base):
     """A table or view with its columns and the entries it was made from (``upstream``)."""
 
     __tablename__ = "catalog_entries"
-    __table_args__ = (UniqueConstraint("org_id", "connection_id", "schema_name", "name"),)
+    __table_args__ = (
+        UniqueConstraint("org_id", "connection_id", "schema_name", "name"),
+        same_tenant("connection_id", "connections"),
+    )
 
     id: Mapped[PrimaryKey]
-    connection_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("connections.id", ondelete="CASCADE"), index=True
-    )
+    connection_id: Mapped[int] = mapped_column(index=True)
     schema_name: Mapped[str] = mapped_column(String(63))
     name: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(16))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Index, String, Text, text
+from sqlalchemy import Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin
@@ -15,6 +15,7 @@ class Connection(TimestampMixin, TenantMixin, Base):
 
     __tablename__ = "connections"
     __table_args__ = (
+        UniqueConstraint("org_id", "id"),
         Index(
             "uq_connections_org_id_name_live",
             "org_id",

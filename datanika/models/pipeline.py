@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin
+from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin, same_tenant
 
 
 class Pipeline(TimestampMixin, TenantMixin, Base):
@@ -15,6 +15,7 @@ class Pipeline(TimestampMixin, TenantMixin, Base):
 
     __tablename__ = "pipelines"
     __table_args__ = (
+        UniqueConstraint("org_id", "id"),
         Index(
             "uq_pipelines_org_id_name_live",
             "org_id",
@@ -42,12 +43,14 @@ class PipelineVersion(TimestampMixin, TenantMixin, Base):
     """A specification as it was saved. Never updated (a trigger refuses it)."""
 
     __tablename__ = "pipeline_versions"
-    __table_args__ = (UniqueConstraint("pipeline_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("org_id", "id"),
+        UniqueConstraint("pipeline_id", "number"),
+        same_tenant("pipeline_id", "pipelines"),
+    )
 
     id: Mapped[PrimaryKey]
-    pipeline_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("pipelines.id", ondelete="CASCADE")
-    )
+    pipeline_id: Mapped[int]
     number: Mapped[int]
     spec: Mapped[dict[str, Any]]
     spec_hash: Mapped[str] = mapped_column(String(64))

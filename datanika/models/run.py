@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin
+from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin, same_tenant
 
 
 class Run(TimestampMixin, TenantMixin, Base):
@@ -16,18 +16,17 @@ class Run(TimestampMixin, TenantMixin, Base):
 
     __tablename__ = "runs"
     __table_args__ = (
+        UniqueConstraint("org_id", "id"),
         UniqueConstraint("org_id", "pipeline_id", "idempotency_key"),
+        same_tenant("pipeline_id", "pipelines"),
+        same_tenant("pipeline_version_id", "pipeline_versions"),
         Index("ix_runs_org_id_pipeline_id_id", "org_id", "pipeline_id", "id"),
         Index("ix_runs_state", "state"),
     )
 
     id: Mapped[PrimaryKey]
-    pipeline_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("pipelines.id", ondelete="CASCADE"), index=True
-    )
-    pipeline_version_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("pipeline_versions.id", ondelete="CASCADE")
-    )
+    pipeline_id: Mapped[int] = mapped_column(index=True)
+    pipeline_version_id: Mapped[int]
     state: Mapped[str] = mapped_column(String(16))
     trigger: Mapped[str] = mapped_column(String(16))
     triggered_by: Mapped[int | None] = mapped_column(
@@ -51,10 +50,13 @@ class RunStep(TimestampMixin, TenantMixin, Base):
     """A plan step (``node`` empty) or a table / dbt node inside one (``node`` set)."""
 
     __tablename__ = "run_steps"
-    __table_args__ = (UniqueConstraint("run_id", "step_key", "node"),)
+    __table_args__ = (
+        UniqueConstraint("run_id", "step_key", "node"),
+        same_tenant("run_id", "runs"),
+    )
 
     id: Mapped[PrimaryKey]
-    run_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("runs.id", ondelete="CASCADE"))
+    run_id: Mapped[int]
     step_key: Mapped[str] = mapped_column(String(63))
     node: Mapped[str] = mapped_column(String(400), default="", server_default="")
     name: Mapped[str] = mapped_column(String(400))
@@ -79,10 +81,13 @@ class RunLog(TenantMixin, Base):
     """One log line. ``id`` is the order and the cursor of a log stream."""
 
     __tablename__ = "run_logs"
-    __table_args__ = (Index("ix_run_logs_run_id_id", "run_id", "id"),)
+    __table_args__ = (
+        Index("ix_run_logs_run_id_id", "run_id", "id"),
+        same_tenant("run_id", "runs"),
+    )
 
     id: Mapped[PrimaryKey]
-    run_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("runs.id", ondelete="CASCADE"))
+    run_id: Mapped[int]
     step_key: Mapped[str] = mapped_column(String(63))
     node: Mapped[str | None] = mapped_column(String(400))
     at: Mapped[dt.datetime]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String
+from sqlalchemy import CheckConstraint, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin
+from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin, same_tenant
 
 
 class Schedule(TimestampMixin, TenantMixin, Base):
@@ -13,13 +13,12 @@ class Schedule(TimestampMixin, TenantMixin, Base):
 
     __tablename__ = "schedules"
     __table_args__ = (
+        same_tenant("pipeline_id", "pipelines"),
         CheckConstraint("(cron IS NULL) <> (interval_seconds IS NULL)", name="cron_xor_interval"),
     )
 
     id: Mapped[PrimaryKey]
-    pipeline_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("pipelines.id", ondelete="CASCADE"), index=True
-    )
+    pipeline_id: Mapped[int] = mapped_column(index=True)
     cron: Mapped[str | None] = mapped_column(String(200))
     interval_seconds: Mapped[int | None]
     timezone: Mapped[str] = mapped_column(String(64), default="UTC", server_default="UTC")

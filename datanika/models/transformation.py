@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
+from sqlalchemy import Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin
+from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin, same_tenant
 
 
 class Transformation(TimestampMixin, TenantMixin, Base):
@@ -15,6 +15,7 @@ class Transformation(TimestampMixin, TenantMixin, Base):
 
     __tablename__ = "transformations"
     __table_args__ = (
+        same_tenant("destination_id", "connections", ondelete="RESTRICT"),
         Index(
             "uq_transformations_destination_name_live",
             "org_id",
@@ -29,9 +30,7 @@ class Transformation(TimestampMixin, TenantMixin, Base):
     id: Mapped[PrimaryKey]
     name: Mapped[Name]
     kind: Mapped[str] = mapped_column(String(16))
-    destination_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("connections.id", ondelete="RESTRICT"), index=True
-    )
+    destination_id: Mapped[int] = mapped_column(index=True)
     description: Mapped[str] = mapped_column(Text, default="", server_default="")
     spec: Mapped[dict[str, Any]]
     revision: Mapped[int] = mapped_column(default=1, server_default="1")

@@ -176,6 +176,7 @@ def create_tables() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_connections"),
+        sa.UniqueConstraint("org_id", "id", name="uq_connections_org_id_id"),
     )
     op.create_index("ix_connections_org_id", "connections", ["org_id"])
     op.create_index(
@@ -249,6 +250,7 @@ def create_tables() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_pipelines"),
+        sa.UniqueConstraint("org_id", "id", name="uq_pipelines_org_id_id"),
     )
     op.create_index("ix_pipelines_deployment_id", "pipelines", ["deployment_id"])
     op.create_index("ix_pipelines_org_id", "pipelines", ["org_id"])
@@ -331,12 +333,13 @@ def create_tables() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["pipeline_id"],
-            ["pipelines.id"],
-            name="fk_pipeline_versions_pipeline_id_pipelines",
+            ["org_id", "pipeline_id"],
+            ["pipelines.org_id", "pipelines.id"],
+            name="fk_pipeline_versions_org_id_pipeline_id_pipelines",
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_pipeline_versions"),
+        sa.UniqueConstraint("org_id", "id", name="uq_pipeline_versions_org_id_id"),
         sa.UniqueConstraint(
             "pipeline_id", "number", name="uq_pipeline_versions_pipeline_id_number"
         ),
@@ -375,9 +378,9 @@ def create_tables() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["pipeline_id"],
-            ["pipelines.id"],
-            name="fk_schedules_pipeline_id_pipelines",
+            ["org_id", "pipeline_id"],
+            ["pipelines.org_id", "pipelines.id"],
+            name="fk_schedules_org_id_pipeline_id_pipelines",
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_schedules"),
@@ -408,9 +411,9 @@ def create_tables() -> None:
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("org_id", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["destination_id"],
-            ["connections.id"],
-            name="fk_transformations_destination_id_connections",
+            ["org_id", "destination_id"],
+            ["connections.org_id", "connections.id"],
+            name="fk_transformations_org_id_destination_id_connections",
             ondelete="RESTRICT",
         ),
         sa.ForeignKeyConstraint(
@@ -471,21 +474,22 @@ def create_tables() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["pipeline_id"],
-            ["pipelines.id"],
-            name="fk_runs_pipeline_id_pipelines",
+            ["org_id", "pipeline_id"],
+            ["pipelines.org_id", "pipelines.id"],
+            name="fk_runs_org_id_pipeline_id_pipelines",
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["pipeline_version_id"],
-            ["pipeline_versions.id"],
-            name="fk_runs_pipeline_version_id_pipeline_versions",
+            ["org_id", "pipeline_version_id"],
+            ["pipeline_versions.org_id", "pipeline_versions.id"],
+            name="fk_runs_org_id_pipeline_version_id_pipeline_versions",
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["triggered_by"], ["users.id"], name="fk_runs_triggered_by_users", ondelete="SET NULL"
         ),
         sa.PrimaryKeyConstraint("id", name="pk_runs"),
+        sa.UniqueConstraint("org_id", "id", name="uq_runs_org_id_id"),
         sa.UniqueConstraint("flow_run_id", name="uq_runs_flow_run_id"),
         sa.UniqueConstraint(
             "org_id",
@@ -525,9 +529,9 @@ def create_tables() -> None:
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("org_id", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["connection_id"],
-            ["connections.id"],
-            name="fk_catalog_entries_connection_id_connections",
+            ["org_id", "connection_id"],
+            ["connections.org_id", "connections.id"],
+            name="fk_catalog_entries_org_id_connection_id_connections",
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
@@ -567,7 +571,10 @@ def create_tables() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["run_id"], ["runs.id"], name="fk_run_logs_run_id_runs", ondelete="CASCADE"
+            ["org_id", "run_id"],
+            ["runs.org_id", "runs.id"],
+            name="fk_run_logs_org_id_run_id_runs",
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_run_logs"),
     )
@@ -616,7 +623,10 @@ def create_tables() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["run_id"], ["runs.id"], name="fk_run_steps_run_id_runs", ondelete="CASCADE"
+            ["org_id", "run_id"],
+            ["runs.org_id", "runs.id"],
+            name="fk_run_steps_org_id_run_id_runs",
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_run_steps"),
         sa.UniqueConstraint("run_id", "step_key", "node", name="uq_run_steps_run_id_step_key_node"),

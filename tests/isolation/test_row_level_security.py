@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import ForeignKeyConstraint, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from datanika.contracts.events import utcnow
@@ -70,7 +70,7 @@ async def fill(tenant: Tenant) -> dict[type, int]:
         )  # fmt: skip
         await add(
             RunStep(
-                org_id=org_id, run_id=run, step_key="load", name="load", kind="load",
+                org_id=org_id, run_id=run, step_key=f"load_{org_id}", name="load", kind="load",
                 state="pending", depends_on=[], details={},
             )
         )  # fmt: skip
@@ -261,3 +261,33 @@ async def test_scopes_do_not_leak_between_transactions_at_once(two: Two) -> None
         assert [*await ours.scalars(select(Run.org_id))] == [two.ours.org_id]
         assert [*await theirs.scalars(select(Run.org_id))] == [two.theirs.org_id]
         assert await system.scalar(select(func.count(Run.id))) == 2
+
+
+REFERENCES = [
+    (model, key)
+    for model in TENANT_MODELS
+    for key in model.__table__.foreign_key_constraints
+    if "org_id" in key.referred_table.c
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "key"), REFERENCES, ids=lambda part: getattr(part, "__name__", None) or part.name
+)
+async def test_a_row_cannot_refer_to_another_organisations_row(
+    model: Any, key: ForeignKeyConstraint, two: Two
+) -> None:
+    """Not even in system scope, where row-level security hides nothing. A reference that ends as
+    NULL may be a plain one: clearing both columns of a pair would clear the organisation."""
+    if key.ondelete == "SET NULL":
+        assert [column.name for column in key.columns] in (["run_id"], ["current_version_id"])
+        return
+    parent = next(m.class_ for m in Base.registry.mappers if m.local_table is key.referred_table)
+    column = next(name for name in key.column_keys if name != "org_id")
+    with pytest.raises(DBAPIError, match="foreign key|permission denied"):
+        async with get_session(SYSTEM) as session:
+            await session.execute(
+                update(model)
+                .where(model.id == two.our_rows[model])
+                .values({column: two.their_rows[parent]})
+            )
