@@ -67,6 +67,8 @@ def get_engine() -> AsyncEngine:
             pool_size=10,
             max_overflow=20,
             pool_pre_ping=True,
+            # Errors end in logs, and parameters may be ciphertexts or hashes.
+            hide_parameters=True,
             connect_args={
                 "server_settings": {
                     "application_name": "datanika",
