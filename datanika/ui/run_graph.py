@@ -35,6 +35,8 @@ class GraphNode:
     rows: int | None = None
     seconds: float | None = None
     tests: int = 0
+    tests_passed: int = 0
+    tests_warned: int = 0
     tests_failed: int = 0
     x: int = 0
     y: int = 0
@@ -163,8 +165,13 @@ def _loaded(dbt_id: str, nodes: Mapping[str, GraphNode], by_name: Mapping[str, s
 
 
 def _tested(node: GraphNode, state: str) -> GraphNode:
-    failed = state in (StepState.FAILED, StepState.WARNED)
-    return replace(node, tests=node.tests + 1, tests_failed=node.tests_failed + failed)
+    return replace(
+        node,
+        tests=node.tests + 1,
+        tests_passed=node.tests_passed + (state == StepState.SUCCEEDED),
+        tests_warned=node.tests_warned + (state == StepState.WARNED),
+        tests_failed=node.tests_failed + (state == StepState.FAILED),
+    )
 
 
 def _depths(ids: Iterable[str], upstream: Mapping[str, set[str]]) -> dict[str, int]:

@@ -51,9 +51,7 @@ async def register(email: str, organization: str) -> Actor:
         return await prove_membership(session, user.id, org.id)
 
 
-async def make_story(
-    email: str = "ada@example.com", organization: str = "Demo Airlines"
-) -> Story:
+async def make_story(email: str = "ada@example.com", organization: str = "Demo Airlines") -> Story:
     """The demo's pipeline, in an organisation of its own."""
     actor = await register(email, organization)
     async with get_session(actor.scope) as session:
@@ -145,9 +143,7 @@ def load_events(begin: dt.datetime, *, until: str | None = None) -> list[RunEven
     return events
 
 
-def transform_events(
-    plan: Plan, begin: dt.datetime, *, nodes: int | None = None
-) -> list[RunEvent]:
+def transform_events(plan: Plan, begin: dt.datetime, *, nodes: int | None = None) -> list[RunEvent]:
     """The transform step in dbt's words; with ``nodes`` only so many, the last one running."""
     key, at, project = "transform_nyc", begin, "model.demo"
     planned = plan.get(key)
@@ -198,9 +194,7 @@ def transform_events(
             )
             if warned:
                 message = f"{name}: 7602 results, configured to warn if != 0"
-                events.append(
-                    LogLine(step_key=key, at=at, level=LogLevel.WARNING, message=message)
-                )
+                events.append(LogLine(step_key=key, at=at, level=LogLevel.WARNING, message=message))
         events.append(LogLine(step_key=key, at=at, node=node, message=f"OK created {model.name}"))
     events.append(StepFinished(step_key=key, at=at, state=StepState.SUCCEEDED))
     return events

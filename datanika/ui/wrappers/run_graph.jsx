@@ -6,6 +6,9 @@ import "@xyflow/react/dist/style.css";
 const seconds = (value) =>
   value == null ? "" : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
 
+const testsClass = ({ tests, tests_passed, tests_warned, tests_failed }) =>
+  tests_failed ? "is-failed" : tests_warned ? "is-warned" : tests_passed === tests ? "is-succeeded" : "";
+
 const StepBox = memo(({ data }) => (
   <div className={`graph-box is-${data.state}`}>
     <div className="graph-box-header">
@@ -29,8 +32,8 @@ const NodeCard = memo(({ data }) => (
         {data.rows != null && <span>{data.rowsText}</span>}
         {data.seconds != null && <span>{seconds(data.seconds)}</span>}
         {data.tests > 0 && (
-          <span className={data.tests_failed ? "tests-failed" : "tests-passed"}>
-            {data.tests_failed ? "✗" : "✓"} {data.tests - data.tests_failed}/{data.tests}
+          <span className={testsClass(data)}>
+            {data.tests_failed ? "✗" : data.tests_warned ? "!" : "✓"} {data.tests_passed}/{data.tests}
           </span>
         )}
       </span>
