@@ -89,16 +89,11 @@ async def verify(session: AsyncSession, org_id: int) -> int | None:
 
     Where entries were cut off the end it is the last one left, and 0 when none is left.
     """
+    # Entries may arrive meanwhile: the end must lie between the counts before and after.
+    before = await _head(session, org_id)
     expected_hash, seq, last_id = GENESIS, 0, 0
     while True:
-        batch = await session.scalars(
-            select(AuditLog)
-            .where(AuditLog.org_id == org_id, AuditLog.seq > seq)
-            .order_by(AuditLog.seq)
-            .limit(_VERIFY_BATCH)
-            .execution_options(populate_existing=True)
-        )
-        entries: Sequence[AuditLog] = batch.all()
+        entries = await _entries_after(session, org_id, seq)
         for entry in entries:
             if (
                 entry.seq != seq + 1
@@ -107,10 +102,25 @@ async def verify(session: AsyncSession, org_id: int) -> int | None:
             ):
                 return entry.id
             expected_hash, seq, last_id = entry.row_hash, entry.seq, entry.id
-        if len(entries) < _VERIFY_BATCH:
+        if not entries:
             break
+    return None if before <= seq <= await _head(session, org_id) else last_id
+
+
+async def _head(session: AsyncSession, org_id: int) -> int:
     head = await session.scalar(select(Organization.audit_seq).where(Organization.id == org_id))
-    return None if head == seq else last_id
+    return head or 0
+
+
+async def _entries_after(session: AsyncSession, org_id: int, seq: int) -> Sequence[AuditLog]:
+    rows = await session.scalars(
+        select(AuditLog)
+        .where(AuditLog.org_id == org_id, AuditLog.seq > seq)
+        .order_by(AuditLog.seq)
+        .limit(_VERIFY_BATCH)
+        .execution_options(populate_existing=True)
+    )
+    return rows.all()
 
 
 def row_hash(entry: AuditLog) -> str:

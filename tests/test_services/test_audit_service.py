@@ -89,6 +89,22 @@ async def test_parallel_writers_make_one_chain_per_organisation() -> None:
             ]
 
 
+async def test_verifying_beside_writers_raises_no_false_alarm() -> None:
+    tenant = await make_tenant()
+    writers = asyncio.gather(*(write(tenant, 2) for _ in range(20)))
+    while not writers.done():
+        assert await first_bad(tenant) is None
+    await writers
+    assert await first_bad(tenant) is None
+
+
+async def test_a_long_chain_is_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datanika.services.audit_service._VERIFY_BATCH", 2)
+    tenant = await make_tenant()
+    await write(tenant)
+    assert await first_bad(tenant) is None
+
+
 TAMPERING = {
     "edit": ("UPDATE audit_log SET new = '{{\"n\": 99}}' WHERE id = {0[2]}", 2),
     "rename": ("UPDATE audit_log SET actor = 'somebody else' WHERE id = {0[1]}", 1),
