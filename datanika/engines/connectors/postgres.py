@@ -11,7 +11,7 @@ from datanika.engines.connectors.base import Connector, ConnectorConfig, secret
 # libpq reads "host" as a socket folder, a list or a service, and "dbname" as a whole connection
 # string. Names that it could read so are refused: a connection is these fields and nothing else.
 _HOST = r"^[A-Za-z0-9]([A-Za-z0-9._:-]{0,252}[A-Za-z0-9])?$"
-_NAME = r"^[^\x00-\x1f\x7f=/?#&%:@'\"\\]{1,63}$"
+_NAME = r"^[^\x00-\x1f\x7f=/?#&%:@'\"\\{}]{1,63}$"
 
 
 class PostgresConfig(ConnectorConfig):

@@ -8,6 +8,7 @@ are given explicitly.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,8 @@ def isolated_dlt(folder: Path) -> Iterator[None]:
     """Everything inside runs with dlt's run context in ``folder`` and with SETTINGS only."""
     import copy
 
+    # dlt starts its telemetry with whichever context comes first and last, and that is its own.
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     from dlt.common.configuration.providers.doc import CustomLoaderDocProvider
     from dlt.common.runtime.run_context import RunContext, switched_run_context
 

@@ -1,0 +1,234 @@
+"""dbt's events as the platform's: one start and one end per model, test, seed and snapshot."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from datanika.contracts.enums import LogLevel, StepState
+from datanika.contracts.events import ColumnInfo, Failure, NodeFinished, NodeStarted
+from datanika.engines.dbt_engine.columns import ColumnReader
+from datanika.engines.emit import Emit, log
+from datanika.engines.failures import explain_text
+
+RESOURCE_TYPES = ("model", "test", "seed", "snapshot", "unit_test")
+
+_STATES = {
+    "success": StepState.SUCCEEDED,
+    "pass": StepState.SUCCEEDED,
+    "no-op": StepState.SUCCEEDED,
+    "warn": StepState.WARNED,
+    "partial success": StepState.WARNED,
+    "error": StepState.FAILED,
+    "fail": StepState.FAILED,
+    "runtime error": StepState.FAILED,
+    "skipped": StepState.SKIPPED,
+}
+_LEVELS = {"info": LogLevel.INFO, "warn": LogLevel.WARNING, "error": LogLevel.ERROR}
+
+
+class NodeEvents:
+    """Follows one invocation. dbt calls :meth:`follow` from its threads."""
+
+    def __init__(
+        self, step_key: str, emit: Emit, manifest: Any, folder: Path, columns: ColumnReader
+    ) -> None:
+        self._step_key, self._emit, self._columns = step_key, emit, columns
+        self._nodes: dict[str, Any] = {**manifest.nodes, **manifest.unit_tests}
+        self._sources: dict[str, Any] = manifest.sources
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._started: set[str] = set()
+        self._finished: dict[str, NodeFinished] = {}
+        self.rows = 0
+
+    def follow(self, message: Any) -> None:
+        """One event of dbt."""
+        name = message.info.name
+        with self._lock:
+            if name == "NodeStart":
+                self._start(message.data.node_info.unique_id)
+            elif name == "NodeFinished":
+                result = message.data.run_result
+                self._end(
+                    message.data.node_info.unique_id,
+                    str(result.status),
+                    str(result.message),
+                    float(result.execution_time),
+                    dict(result.adapter_response),
+                    int(result.num_failures),
+                )
+            elif (level := _LEVELS.get(str(message.info.level))) and message.info.msg.strip():
+                node = _node_of(message)
+                log(self._emit, self._step_key, message.info.msg.strip(), level, node)
+
+    def finish(self, results: Iterable[Any]) -> None:
+        """What dbt told only at the end: nodes that it skipped."""
+        with self._lock:
+            for result in results:
+                if result.node.unique_id not in self._finished:
+                    self._end(
+                        result.node.unique_id,
+                        str(result.status),
+                        str(result.message or ""),
+                        float(result.execution_time),
+                        dict(result.adapter_response or {}),
+                        int(result.failures or 0),
+                    )
+
+    def failure(self) -> Failure | None:
+        """Why the step failed, if it did: a model before its tests."""
+        failed = [e for e in self._finished.values() if e.state is StepState.FAILED]
+        if not failed:
+            return None
+        others = [event for event in failed if event.resource_type not in ("test", "unit_test")]
+        if others:
+            first = others[0]
+            more = f" ({len(others) - 1} more failed.)" if len(others) > 1 else ""
+            reason = first.failure or Failure(code="dbt_model_failed", message="It failed.")
+            return reason.model_copy(
+                update={"message": f"{first.resource_type} {first.name}: {reason.message}{more}"}
+            )
+        names = ", ".join(event.name for event in failed)
+        return Failure(
+            code="dbt_tests_failed",
+            message=f"{len(failed)} test(s) failed: {names}.",
+            hint="Look at the rows that the compiled SQL of the test selects.",
+        )
+
+    def _start(self, unique_id: str) -> None:
+        node = self._nodes.get(unique_id)
+        if node is None or str(node.resource_type) not in RESOURCE_TYPES:
+            return
+        self._started.add(unique_id)
+        self._emit(
+            NodeStarted(
+                step_key=self._step_key,
+                node=unique_id,
+                name=str(node.name),
+                resource_type=_resource_type(node),
+                depends_on=self._depends_on(node),
+            )
+        )
+
+    def _end(
+        self,
+        unique_id: str,
+        status: str,
+        message: str,
+        seconds: float,
+        response: dict[str, Any],
+        failures: int,
+    ) -> None:
+        node = self._nodes.get(unique_id)
+        if node is None or str(node.resource_type) not in RESOURCE_TYPES:
+            return
+        state = _STATES.get(status, StepState.FAILED)
+        is_test = _resource_type(node) == "test"
+        rows = None if is_test else _rows(response)
+        relation = None if is_test else _relation(node)
+        event = NodeFinished(
+            step_key=self._step_key,
+            node=unique_id,
+            name=str(node.name),
+            resource_type=_resource_type(node),
+            state=state,
+            duration_seconds=round(seconds, 3),
+            rows=rows,
+            relation=relation,
+            columns=self._read_columns(node) if relation and state in _BUILT else (),
+            depends_on=self._depends_on(node),
+            failure=_failure(node, status, message) if state is StepState.FAILED else None,
+            details={
+                "status": status,
+                "message": message,
+                "materialization": str(getattr(node.config, "materialized", "") or ""),
+                "compiled_sql": self._compiled(node),
+                "failures": failures if is_test else None,
+                "path": str(node.original_file_path),
+            },
+        )
+        self._finished[unique_id] = event
+        self.rows += rows or 0
+        self._emit(event)
+
+    def _depends_on(self, node: Any) -> tuple[str, ...]:
+        """Unique ids of dbt nodes, ``schema.table`` of sources: as loads name their tables."""
+        found = []
+        for unique_id in getattr(node.depends_on, "nodes", ()):
+            source = self._sources.get(unique_id)
+            found.append(f"{source.schema}.{source.identifier}" if source else unique_id)
+        return tuple(found)
+
+    def _read_columns(self, node: Any) -> tuple[ColumnInfo, ...]:
+        if str(getattr(node.config, "materialized", "")) == "ephemeral":
+            return ()
+        try:
+            return self._columns.read(str(node.schema), str(node.alias))
+        except Exception as error:
+            reason = f"The columns of {node.name} could not be read ({type(error).__name__})."
+            log(self._emit, self._step_key, reason, LogLevel.WARNING, node.unique_id)
+            return ()
+
+    def _compiled(self, node: Any) -> str | None:
+        if getattr(node, "compiled_code", None):
+            return str(node.compiled_code)
+        path = getattr(node, "compiled_path", None) or _compiled_path(node)
+        with contextlib.suppress(OSError):
+            return (self._folder / path).read_text("utf-8")
+        return None
+
+
+_BUILT = (StepState.SUCCEEDED, StepState.WARNED)
+
+
+def _resource_type(node: Any) -> str:
+    kind = str(node.resource_type)
+    return "test" if kind == "unit_test" else kind
+
+
+def _compiled_path(node: Any) -> str:
+    name = str(node.original_file_path)
+    if str(node.resource_type) == "test" and name.endswith((".yml", ".yaml")):
+        name = f"{name}/{node.path}"
+    return f"target/compiled/{node.package_name}/{name}"
+
+
+def _relation(node: Any) -> str | None:
+    if str(getattr(node.config, "materialized", "")) == "ephemeral":
+        return None
+    return f"{node.schema}.{node.alias}"
+
+
+def _rows(response: dict[str, Any]) -> int | None:
+    value = response.get("rows_affected")
+    try:
+        rows = int(float(str(value)))
+    except (TypeError, ValueError):
+        return None
+    return rows if rows >= 0 else None
+
+
+def _failure(node: Any, status: str, message: str) -> Failure:
+    if status == "fail":
+        return Failure(
+            code="dbt_test_failed",
+            message=message or f"Test {node.name} failed.",
+            hint="Look at the rows that its compiled SQL selects.",
+        )
+    known = explain_text(message)
+    if known is not None:
+        return known
+    return Failure(
+        code="dbt_test_failed" if _resource_type(node) == "test" else "dbt_model_failed",
+        message=" ".join(message.split()) or f"{node.name} failed.",
+        hint="Correct its SQL.",
+    )
+
+
+def _node_of(message: Any) -> str | None:
+    info = getattr(message.data, "node_info", None)
+    return str(info.unique_id) or None if info is not None else None

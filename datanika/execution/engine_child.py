@@ -1,0 +1,156 @@
+"""One step in a process of its own: reads it from a channel, writes its events there, ends.
+
+The channel is a stream socket of JSON lines: the resolved step comes in, events go out. Every
+event is redacted before it is written. What the engines print goes through a pipe into log lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from datanika.contracts.enums import StepState
+from datanika.contracts.events import LogLine, RunEvent, StepFinished, run_event
+from datanika.contracts.steps import ResolvedLoad, ResolvedStep, ResolvedTransform
+from datanika.execution.redact import Redactor
+from datanika.execution.sandbox import (
+    StepLimits,
+    close_others,
+    die_with_parent,
+    enter,
+    harden,
+    limit,
+)
+
+resolved_step: TypeAdapter[ResolvedLoad | ResolvedTransform] = TypeAdapter(ResolvedStep)
+
+MAX_TEXT = 100_000
+"""Characters of one string in an event; longer ones are cut."""
+
+
+def main(channel: socket.socket, folder: Path, limits: StepLimits, parent: int) -> None:
+    """Run the step that arrives on ``channel``. Never returns: the process ends here."""
+    try:
+        os.setsid()
+        die_with_parent(parent)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        close_others(channel.fileno())
+        harden()
+        enter(folder)
+        limit(limits)
+        line = channel.makefile("rb", buffering=0).readline()
+        if line:
+            _run(resolved_step.validate_json(line), channel, folder)
+    finally:
+        # Exit handlers belong to the process that this one was forked from.
+        os._exit(0)
+
+
+def _run(
+    step: ResolvedLoad | ResolvedTransform, channel: socket.socket, folder: Path
+) -> None:
+    events = EventWriter(channel, Redactor(secrets_of(step)))
+    capture = OutputCapture(step.step.key, events)
+    try:
+        finished = _engine(step, folder, events)
+    except BaseException as error:
+        from datanika.engines.failures import failure_of
+
+        finished = StepFinished(
+            step_key=step.step.key, state=StepState.FAILED, failure=failure_of(error)
+        )
+    capture.close()
+    events.write(finished)
+    with contextlib.suppress(OSError):
+        channel.shutdown(socket.SHUT_WR)
+
+
+def _engine(
+    step: ResolvedLoad | ResolvedTransform, folder: Path, events: EventWriter
+) -> StepFinished:
+    work = folder / "work"
+    work.mkdir()
+    if isinstance(step, ResolvedLoad):
+        from datanika.engines.dlt_engine.load import run_load
+
+        return run_load(step, work, events.write)
+    from datanika.engines.dbt_engine.build import run_transform
+
+    return run_transform(step, work, events.write)
+
+
+def secrets_of(step: ResolvedLoad | ResolvedTransform) -> list[str]:
+    """Every secret that the step carries."""
+    connections = [step.destination]
+    if isinstance(step, ResolvedLoad):
+        connections.append(step.source)
+    return [secret for connection in connections for secret in connection.secrets()]
+
+
+class EventWriter:
+    """Writes redacted events as JSON lines; safe for several threads."""
+
+    def __init__(self, channel: socket.socket, redactor: Redactor) -> None:
+        self._channel = channel
+        self._redactor = redactor
+        self._lock = threading.Lock()
+
+    def write(self, event: RunEvent) -> None:
+        value = self._redactor.value(event.model_dump(mode="json"))
+        data = run_event.dump_json(run_event.validate_python(_cut(value))) + b"\n"
+        with self._lock:
+            self._channel.sendall(data)
+
+
+def _cut(value: object) -> object:
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
+    if isinstance(value, dict):
+        return {key: _cut(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cut(item) for item in value]
+    return value
+
+
+class OutputCapture:
+    """stdin is empty; stdout and stderr become log lines."""
+
+    def __init__(self, step_key: str, events: EventWriter) -> None:
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        self._read, write = os.pipe()
+        os.dup2(write, 1)
+        os.dup2(write, 2)
+        os.close(write)
+        self._step_key = step_key
+        self._events = events
+        self._thread = threading.Thread(target=self._follow, name="output", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Pass on what was printed until now."""
+        import sys
+
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os.close(null)
+        self._thread.join(5)
+
+    def _follow(self) -> None:
+        with os.fdopen(self._read, "r", encoding="utf-8", errors="replace") as pipe:
+            for line in pipe:
+                if text := line.rstrip():
+                    with contextlib.suppress(OSError):
+                        self._events.write(LogLine(step_key=self._step_key, message=text))
