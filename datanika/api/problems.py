@@ -95,7 +95,6 @@ class RequestContext:
         except Exception as error:
             if started:
                 raise
-            # The path and the type, not the message: a driver's message may quote a value.
             logger.exception("request %s: %s", request_id, type(error).__name__)
             answer = problem_response(scope, DatanikaError())
             await answer(scope, receive, send_with_headers)

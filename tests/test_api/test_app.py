@@ -1,0 +1,146 @@
+"""What holds for every route: credentials, problems, headers, health."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from datanika.api.app import create_app
+from datanika.config import settings
+from datanika.contracts.enums import Role
+from datanika.db import dispose_engine
+from tests.support.net import free_port
+from tests.support.pipelines import make_pipeline
+from tests.support.tenants import Tenant, add_member, make_tenant
+from tests.test_api.conftest import Connect
+
+SPEC: dict[str, Any] = create_app().openapi()
+ROUTES = [
+    (method.upper(), path)
+    for path, operations in SPEC["paths"].items()
+    for method in operations
+    if path.startswith("/api/v1")
+]
+OPEN = {
+    ("POST", "/api/v1/auth/register"),
+    ("POST", "/api/v1/auth/login"),
+    ("POST", "/api/v1/auth/refresh"),
+    ("POST", "/api/v1/auth/logout"),
+    ("POST", "/api/v1/auth/session"),
+    ("DELETE", "/api/v1/auth/session"),
+}
+"""Routes that make or end a login."""
+
+
+def filled(path: str, value: int = 1) -> str:
+    return re.sub(r"{[a-z_]+}", str(value), path)
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route not in OPEN])
+async def test_every_route_needs_a_login(connect: Connect, method: str, path: str) -> None:
+    for bearer in (None, "nonsense", "dnk_nonsense"):
+        answer = await connect(bearer=bearer).request(method, filled(path))
+        assert answer.status_code == 401, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [route for route in ROUTES if "{" in route[1] and "job" not in route[1]]
+)
+async def test_another_organisations_things_are_not_found(
+    connect: Connect, tenant: Tenant, method: str, path: str
+) -> None:
+    """Ids 1 to 3 exist in the tenant's organisation; a stranger cannot tell."""
+    await make_pipeline(tenant.owner)
+    stranger = connect((await make_tenant("Other")).owner)
+    body: dict[str, Any] = {}
+    if path.endswith("transformation_id}") and method == "PATCH":
+        body = {"name": "x", "destination_id": 1, "sql": "select 1"}
+    for value in (1, 2, 3, 2**62):
+        answer = await stranger.request(method, filled(path, value), json=body or None)
+        if method == "PATCH" and not body:
+            answer = await stranger.request(method, filled(path, value), json={})
+        assert answer.status_code == 404, f"{value}: {answer.text}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [route for route in ROUTES if route[0] in ("PATCH", "DELETE") and route not in OPEN],
+)
+async def test_a_viewer_changes_nothing(
+    connect: Connect, tenant: Tenant, method: str, path: str
+) -> None:
+    made = await make_pipeline(tenant.owner)
+    viewer = connect(await add_member(tenant.org_id, Role.VIEWER))
+    body: dict[str, Any] = {}
+    if "transformation" in path:
+        body = {"name": "x", "destination_id": made.destination_id, "sql": "select 1"}
+    answer = await viewer.request(
+        method, filled(path, made.id), json=body if method == "PATCH" else None
+    )
+    # There is no schedule and no API key: what is not there may also be said so.
+    assert answer.status_code in ((403, 404) if "schedule" in path else (403,)), answer.text
+
+
+@pytest.mark.parametrize("path", ["/api/nothing", "/api/v1/nothing", "/internal/v1/nothing"])
+async def test_an_unknown_path_is_a_problem_not_a_page(connect: Connect, path: str) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        answer = await connect().request(method, path)
+        assert answer.status_code == 404
+        assert answer.json()["code"] == "route_not_found"
+
+
+async def test_every_answer_has_a_request_id_and_security_headers(connect: Connect) -> None:
+    client = connect()
+    given = await client.get("/healthz", headers={"X-Request-ID": "abc-123-def"})
+    assert given.headers["x-request-id"] == "abc-123-def"
+    refused = await client.get("/api/v1/runs", headers={"X-Request-ID": "<script>"})
+    assert refused.headers["x-request-id"] == refused.json()["request_id"] != "<script>"
+    for name in ("cache-control", "x-content-type-options", "content-security-policy"):
+        assert name in refused.headers
+
+
+async def test_a_wrong_input_names_its_field_and_never_quotes_it(api: httpx.AsyncClient) -> None:
+    canary = secrets.token_hex(8)
+    answer = await api.post("/api/v1/connections", json={"name": "x", "config": canary})
+    assert answer.status_code == 422
+    assert answer.json()["field"] in ("kind", "config")
+    assert canary not in answer.text
+    for path in ("/api/v1/runs/0", "/api/v1/runs/x", f"/api/v1/runs/{2**63}"):
+        assert (await api.get(path)).status_code == 422
+
+
+async def test_health_needs_nothing_and_readiness_the_database(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect()
+    assert (await client.get("/readyz")).json()["database"] == "ok"
+    await dispose_engine()
+    away = f"postgresql://nobody:x@127.0.0.1:{free_port()}/nothing"
+    monkeypatch.setattr(settings, "database_url", SecretStr(away))
+    assert (await client.get("/healthz")).status_code == 200
+    for path in ("/readyz", "/api/v1/runs"):
+        answer = await client.get(path, headers={"Authorization": "Bearer dnk_x"})
+        if path == "/readyz":
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+            assert "nobody" not in answer.text
+    await dispose_engine()
+
+
+async def test_an_error_of_ours_is_a_500_without_its_words(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: Any) -> None:
+        raise RuntimeError("the secret is 42")
+
+    monkeypatch.setattr("datanika.api.health.get_session", explode)
+    answer = await connect().get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "42" not in answer.text
+    assert answer.headers["x-request-id"]

@@ -1,0 +1,158 @@
+"""Tokens for programs, and the session cookie of a browser with its same-origin rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from datanika.api.deps import SESSION_COOKIE
+from datanika.config import settings
+from datanika.contracts.enums import Role
+from tests.support.tenants import Tenant, add_member
+from tests.test_api.conftest import Connect
+
+PASSWORD = "correct horse battery staple"
+LOGIN = {"email": "ada@example.com", "password": PASSWORD}
+HERE = {"Origin": "http://datanika.test"}
+
+
+@pytest.fixture
+async def registered(connect: Connect) -> httpx.AsyncClient:
+    client = connect()
+    body = {**LOGIN, "name": "Ada", "organization_name": "Engines"}
+    answer = await client.post("/api/v1/auth/register", json=body)
+    assert answer.status_code == 201, answer.text
+    return client
+
+
+async def test_login_gives_tokens_and_refresh_uses_one_up(
+    registered: httpx.AsyncClient, connect: Connect
+) -> None:
+    tokens = (await registered.post("/api/v1/auth/login", json=LOGIN)).json()
+    me = (await connect(bearer=tokens["access_token"]).get("/api/v1/auth/me")).json()
+    assert (me["email"], me["organization"], me["role"]) == ("ada@example.com", "Engines", "owner")
+    assert "run:trigger" in me["permissions"]
+    again = {"refresh_token": tokens["refresh_token"]}
+    assert (await registered.post("/api/v1/auth/refresh", json=again)).status_code == 200
+    assert (await registered.post("/api/v1/auth/refresh", json=again)).status_code == 401
+
+
+async def test_logout_ends_the_refresh_token(registered: httpx.AsyncClient) -> None:
+    tokens = (await registered.post("/api/v1/auth/login", json=LOGIN)).json()
+    body = {"refresh_token": tokens["refresh_token"]}
+    assert (await registered.post("/api/v1/auth/logout", json=body)).status_code == 204
+    assert (await registered.post("/api/v1/auth/refresh", json=body)).status_code == 401
+
+
+async def test_a_wrong_password_says_neither_what_was_wrong_nor_the_password(
+    registered: httpx.AsyncClient,
+) -> None:
+    wrong = await registered.post("/api/v1/auth/login", json={**LOGIN, "password": "canary-77"})
+    unknown = await registered.post("/api/v1/auth/login", json={**LOGIN, "email": "x@example.com"})
+    assert (wrong.status_code, unknown.status_code) == (401, 401)
+    assert wrong.json()["detail"] == unknown.json()["detail"]
+    assert "canary-77" not in wrong.text
+
+
+async def test_a_browser_form_gets_a_cookie_that_scripts_cannot_read(
+    registered: httpx.AsyncClient,
+) -> None:
+    answer = await registered.post(
+        "/api/v1/auth/session", data={**LOGIN, "next": "/runs/7"}, headers=HERE
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/runs/7")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert (await registered.get("/api/v1/auth/me")).json()["organization"] == "Engines"
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil", "x"])
+async def test_a_login_never_leads_away(registered: httpx.AsyncClient, target: str) -> None:
+    answer = await registered.post("/api/v1/auth/session", data={**LOGIN, "next": target})
+    assert answer.headers["location"] == "/"
+
+
+async def test_a_failed_form_goes_back_to_the_login_page_with_a_code(
+    registered: httpx.AsyncClient,
+) -> None:
+    for fields in ({**LOGIN, "password": "wrong password"}, {"email": "x"}, {}):
+        answer = await registered.post("/api/v1/auth/session", data={"next": "/", **fields})
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/login?error=bad_credentials")
+        assert "set-cookie" not in answer.headers
+
+
+async def test_the_cookie_is_for_https_only_where_the_site_is(
+    registered: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "public_url", "https://datanika.test")
+    answer = await registered.post("/api/v1/auth/session", json=LOGIN)
+    assert "secure" in answer.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 201),
+        (HERE, 201),
+        ({}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", **HERE}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+async def test_a_session_changes_things_from_our_own_pages_only(
+    registered: httpx.AsyncClient, headers: dict[str, str], status: int
+) -> None:
+    opened = await registered.post("/api/v1/auth/session", json=LOGIN)
+    assert opened.status_code == 200
+    body: dict[str, Any] = {"name": "f", "kind": "files", "config": {"format": "csv"}}
+    answer = await registered.post("/api/v1/connections", json=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert (await registered.get("/api/v1/connections")).status_code == 200
+
+
+async def test_another_site_cannot_log_a_browser_in_or_out(
+    registered: httpx.AsyncClient,
+) -> None:
+    evil = {"Origin": "http://evil.example"}
+    refused = await registered.post("/api/v1/auth/session", json=LOGIN, headers=evil)
+    assert refused.status_code == 403
+    await registered.post("/api/v1/auth/session", json=LOGIN)
+    assert (await registered.delete("/api/v1/auth/session", headers=evil)).status_code == 403
+    assert (await registered.get("/api/v1/auth/me")).status_code == 200
+
+
+async def test_logging_out_ends_the_session_on_the_server(
+    registered: httpx.AsyncClient, connect: Connect
+) -> None:
+    await registered.post("/api/v1/auth/session", json=LOGIN)
+    stolen = registered.cookies[SESSION_COOKIE]
+    assert (await registered.delete("/api/v1/auth/session", headers=HERE)).status_code == 204
+    thief = connect()
+    thief.cookies.set(SESSION_COOKIE, stolen)
+    assert (await thief.get("/api/v1/auth/me")).status_code == 401
+
+
+async def test_an_api_key_does_what_its_scopes_say_until_it_is_revoked(
+    api: httpx.AsyncClient, connect: Connect
+) -> None:
+    body = {"name": "reader", "scopes": ["connection:read"]}
+    made = (await api.post("/api/v1/api-keys", json=body)).json()
+    key = connect(bearer=made["key"])
+    assert (await key.get("/api/v1/connections")).status_code == 200
+    assert (await key.get("/api/v1/pipelines")).status_code == 403
+    listed = await api.get("/api/v1/api-keys")
+    assert made["key"] not in listed.text
+    assert (await api.delete(f"/api/v1/api-keys/{made['id']}")).status_code == 204
+    assert (await key.get("/api/v1/connections")).status_code == 401
+
+
+async def test_an_editor_makes_no_api_keys(connect: Connect, tenant: Tenant) -> None:
+    editor = connect(await add_member(tenant.org_id, Role.EDITOR))
+    answer = await editor.post("/api/v1/api-keys", json={"name": "x", "scopes": ["run:read"]})
+    assert answer.status_code == 403
