@@ -147,6 +147,7 @@ class Launcher:
         if end.report is not None and end.report.closed:
             return LaunchResult(end=LaunchEnd.CLOSED, message=end.report.state, pid=process.pid)
         message = end.describe()
+        logger.warning("Flow run %s: %s", job.flow_run["id"], message)
         if job.claim is not None:
             try:
                 await worker_api.crashed(job.flow_run["id"], message)

@@ -168,17 +168,23 @@ class FakeControlPlane:
 @contextlib.asynccontextmanager
 async def serve(plane: FakeControlPlane) -> AsyncIterator[FakeControlPlane]:
     """``plane`` on a free port of 127.0.0.1, in this event loop."""
+    async with serve_app(plane.app()) as plane.url:
+        yield plane
+
+
+@contextlib.asynccontextmanager
+async def serve_app(app: Any) -> AsyncIterator[str]:
+    """An ASGI application on a free port of 127.0.0.1, in this event loop; its URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    plane.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(plane.app(), log_level="warning", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     # The test run owns the signals.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        yield plane
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving

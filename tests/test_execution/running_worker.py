@@ -1,4 +1,4 @@
-"""A real Datanika worker in this event loop, with a real fork server and the fake engine."""
+"""A real worker in this event loop with a real fork server; the engine is faked unless named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from datanika.config import settings
 from datanika.execution.worker import DatanikaWorker
 from datanika.execution.worker_settings import WorkerSettings
 from datanika.orchestration.gateway import DeploymentRequest, FlowRunState, PrefectGateway
-from tests.test_execution.fake_control_plane import WORKER_TOKEN, FakeControlPlane
+from tests.test_execution.fake_control_plane import WORKER_TOKEN
 
 FAKE_ENGINE = "tests.test_execution.fake_engine"
 
@@ -48,12 +48,18 @@ def prefect_client_settings(server: PrefectServer) -> Any:
 
 @contextlib.asynccontextmanager
 async def running_worker(
-    server: PrefectServer, plane: FakeControlPlane, home: Path, **own: Any
+    server: PrefectServer,
+    internal_url: str,
+    home: Path,
+    *,
+    token: str = WORKER_TOKEN,
+    engine: str = FAKE_ENGINE,
+    **own: Any,
 ) -> AsyncIterator[DatanikaWorker]:
     """A worker of ``settings.work_pool`` that is ready to fork."""
     worker_settings = WorkerSettings(
-        internal_url=plane.url,
-        worker_token=SecretStr(WORKER_TOKEN),
+        internal_url=internal_url,
+        worker_token=SecretStr(token),
         prefect_api_url=server.api_url,
         prefect_auth_string=SecretStr(server.auth_string),
         home=home,
@@ -62,7 +68,7 @@ async def running_worker(
     stopping = asyncio.Event()
     with prefect_client_settings(server):
         worker = DatanikaWorker(
-            work_pool_name=settings.work_pool, settings=worker_settings, host_module=FAKE_ENGINE
+            work_pool_name=settings.work_pool, settings=worker_settings, host_module=engine
         )
         serving = asyncio.create_task(worker.serve(stopping))
         try:

@@ -75,7 +75,7 @@ async def stage(
         PrefectGateway() as gateway,
     ):
         await gateway.ensure_work_pool()
-        async with running_worker(prefect_server, plane, tmp_path) as worker:
+        async with running_worker(prefect_server, plane.url, tmp_path) as worker:
             running = Stage(plane, gateway, worker)
             running.deployment_id = await deploy(gateway, pipeline_id=uuid.uuid4().int % 10**9)
             yield running
@@ -289,7 +289,7 @@ async def test_a_submitted_run_does_not_wait_for_the_poll(
     async with serve(FakeControlPlane([load_step("ok")])) as plane, PrefectGateway() as gateway:
         await gateway.ensure_work_pool()
         deployment_id = await deploy(gateway, pipeline_id=uuid.uuid4().int % 10**9)
-        async with running_worker(prefect_server, plane, tmp_path, worker_poll_seconds=600):
+        async with running_worker(prefect_server, plane.url, tmp_path, worker_poll_seconds=600):
             await gateway.submit(deployment_id, uuid.uuid4().int % 10**9)
             await until(lambda: plane.finished, 60)
 

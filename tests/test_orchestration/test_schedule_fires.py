@@ -36,7 +36,7 @@ async def test_a_scheduled_run_is_created_by_prefect_and_executed_by_our_worker(
         PrefectGateway() as gateway,
     ):
         await gateway.ensure_work_pool()
-        async with running_worker(prefect_server, plane, tmp_path):
+        async with running_worker(prefect_server, plane.url, tmp_path):
             every_second = ScheduleSpec(interval_seconds=1)
             deployment_id = await deploy(gateway, pipeline_id, schedules=(every_second,))
             try:
