@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -16,10 +16,10 @@ COMMANDS = ("up", "demo", "run", "logs", "plan")
 class _Commands(TyperGroup):
     """Subcommands by name, each from the module of that name."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
         one = typer.Typer(add_completion=False)

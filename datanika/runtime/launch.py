@@ -8,7 +8,10 @@ The kernel sends ``--signal`` when the process ``--parent`` ends, however it end
 
 from __future__ import annotations
 
+# All of them before the user changes: another user may be unable to read this Python.
+import ctypes
 import os
+import pwd
 import sys
 
 PR_SET_PDEATHSIG = 1
@@ -17,8 +20,6 @@ PARENT_GONE = 111
 
 def become(user: str) -> None:
     """Drop root for ``user``, with no other group than its own."""
-    import pwd
-
     entry = pwd.getpwnam(user)
     os.setgroups([])
     os.setgid(entry.pw_gid)
@@ -28,8 +29,6 @@ def become(user: str) -> None:
 def end_with_parent(parent: int, number: int) -> None:
     """Ask for the signal ``number`` at the end of ``parent``; ends at once if that is over."""
     if sys.platform == "linux":
-        import ctypes
-
         # After setuid, which would forget it.
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
@@ -43,6 +42,8 @@ def main(arguments: list[str]) -> None:
     if "--user" in options:
         become(options["--user"])
     end_with_parent(int(options["--parent"]), int(options["--signal"]))
+    # One log file, written by one rotating writer.
+    os.dup2(1, 2)
     os.execvp(program[0], program)
 
 

@@ -28,9 +28,10 @@ class HomeLock:
         except BlockingIOError:
             found = self._read()
             self.release()
+            where = found.get("web_url", "it is starting")
             raise Conflict(
-                f"Datanika already runs on {self._path.parent}: "
-                f"{found.get('web_url', 'it is starting')} (process {found.get('pid', 'unknown')}).",
+                f"Datanika already runs on {self._path.parent}: {where} "
+                f"(process {found.get('pid', 'unknown')}).",
                 code="already_running",
                 hint="Use it, stop it with Ctrl-C, or start with another DATANIKA_HOME.",
                 web_url=found.get("web_url"),
