@@ -14,7 +14,11 @@ PROGRESS_SECONDS = 0.5
 
 
 def log(
-    emit: Emit, step_key: str, message: str, level: LogLevel = LogLevel.INFO, node: str | None = None
+    emit: Emit,
+    step_key: str,
+    message: str,
+    level: LogLevel = LogLevel.INFO,
+    node: str | None = None,
 ) -> None:
     """One log line of a step."""
     emit(LogLine(step_key=step_key, level=level, message=message, node=node))

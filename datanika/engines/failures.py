@@ -222,9 +222,7 @@ def explain_text(text: str) -> Failure | None:
     if cause is None:
         return None
     code, sentence, hint, transient = _CAUSES[cause]
-    return Failure(
-        code=code, message=f"{sentence} {_short(text)}", hint=hint, transient=transient
-    )
+    return Failure(code=code, message=f"{sentence} {_short(text)}", hint=hint, transient=transient)
 
 
 def _short(text: str) -> str:

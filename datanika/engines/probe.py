@@ -39,13 +39,13 @@ def _postgres(connection: ResolvedConnection) -> None:
 
 def _rest_api(connection: ResolvedConnection) -> None:
     """Ask the first endpoint for its first page."""
+    import tempfile
+    from pathlib import Path
+
     from datanika.contracts.spec import TableSpec
     from datanika.engines.connectors.rest_api import REST_API
     from datanika.engines.dlt_engine.runtime import isolated_dlt
     from datanika.engines.dlt_engine.sources.rest import open_endpoint
-
-    import tempfile
-    from pathlib import Path
 
     endpoint = REST_API.parse(connection).endpoints[0]
     table = TableSpec(name=endpoint.name, target=endpoint.name.lower())

@@ -92,9 +92,7 @@ def _exercise(folder: Path) -> None:
     source = ResolvedConnection(
         id=1, name="warm", kind="files", config={"format": "csv"}, root=str(folder)
     )
-    destination = ResolvedConnection(
-        id=2, name="warm", kind="duckdb", config={}, root=str(folder)
-    )
+    destination = ResolvedConnection(id=2, name="warm", kind="duckdb", config={}, root=str(folder))
     work = folder / "work"
     work.mkdir()
     load = ResolvedLoad(

@@ -96,7 +96,7 @@ async def test_a_child_sees_nothing_of_its_parents(
     host: EngineHostClient, home: Path, warehouse: Warehouse
 ) -> None:
     probe = (
-        "select '{{ env_var(\"DATANIKA_SECRET_KEY\", \"none\") }}' as secret, "
+        'select \'{{ env_var("DATANIKA_SECRET_KEY", "none") }}\' as secret, '
         "'{{ env_var(\"HOME\") }}' as home"
     )
     events = await collect(host, transform(postgres(warehouse.config), probe=probe))
@@ -146,9 +146,7 @@ async def test_ambient_destination_variables_do_not_hijack(
     assert warehouse.query("SELECT count(*) FROM raw.t") == [(10,)]
 
 
-async def test_dbt_nodes_are_told_one_by_one(
-    host: EngineHostClient, warehouse: Warehouse
-) -> None:
+async def test_dbt_nodes_are_told_one_by_one(host: EngineHostClient, warehouse: Warehouse) -> None:
     step = transform(
         postgres(warehouse.config),
         one="{{ config(materialized='table') }} select generate_series(1, 5) as id",
@@ -264,9 +262,7 @@ async def test_a_killed_child_is_a_transient_failure(
 async def test_too_much_memory_is_a_failure_with_its_reason(
     host: EngineHostClient, tmp_path: Path
 ) -> None:
-    step = transform(
-        duckdb(tmp_path), big="select '{{ \"x\" * 3000000000 }}' as text"
-    )
+    step = transform(duckdb(tmp_path), big="select '{{ \"x\" * 3000000000 }}' as text")
     events = await collect(host, step, limits=StepLimits(memory_mb=1024))
     failure = events[-1].failure  # type: ignore[union-attr]
     assert failure is not None

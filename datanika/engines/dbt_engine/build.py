@@ -150,4 +150,3 @@ _OF_THE_CONNECTION = frozenset(
         "out_of_memory",
     }
 )
-

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from datanika.engines.warehouse.duckdb import DuckdbWarehouse
 
 
-def make_destination(
-    connection: ResolvedConnection, writer: WriterId, warehouse: Warehouse
-) -> Any:
+def make_destination(connection: ResolvedConnection, writer: WriterId, warehouse: Warehouse) -> Any:
     """The dlt destination of ``connection``.
 
     A replace goes through staging and one transaction, so that no reader sees half a table, and

@@ -36,9 +36,7 @@ def run_load(step: ResolvedLoad, folder: Path, emit: Emit) -> StepFinished:
 
 
 class _LoadRun:
-    def __init__(
-        self, step: ResolvedLoad, folder: Path, emit: Emit, warehouse: Warehouse
-    ) -> None:
+    def __init__(self, step: ResolvedLoad, folder: Path, emit: Emit, warehouse: Warehouse) -> None:
         self.step, self.folder, self.emit, self.warehouse = step, folder, emit, warehouse
         self.key = step.step.key
         self.schema = step.step.target_schema
@@ -69,9 +67,7 @@ class _LoadRun:
 
     def _load(self, table: TableSpec, index: int) -> None:
         node, name = f"{self.schema}.{table.target}", str(table.target)
-        self.emit(
-            NodeStarted(step_key=self.key, node=node, name=name, resource_type="table")
-        )
+        self.emit(NodeStarted(step_key=self.key, node=node, name=name, resource_type="table"))
         started = time.monotonic()
         failure: Failure | None = None
         loaded = Loaded()

@@ -31,7 +31,7 @@ def staged_postgres() -> type[Any]:
                 return ParquetCopyJob(file_path)
             return super().create_load_job(table, file_path, load_id, restore)
 
-    class StagedPostgres(postgres):  # type: ignore[misc]
+    class StagedPostgres(postgres):
         @property
         def client_class(self) -> type[Any]:
             return StagedPostgresClient

@@ -143,9 +143,7 @@ class TableLoad:
         return {
             # Merge without a key is dlt's append through staging: one INSERT … SELECT.
             "write_disposition": "merge" if merged else "replace",
-            "primary_key": keys
-            if self.table.write_disposition is WriteDisposition.MERGE
-            else None,
+            "primary_key": keys if self.table.write_disposition is WriteDisposition.MERGE else None,
         }
 
     def _rest_resource(self, normalize: Any) -> Any:

@@ -23,5 +23,3 @@ def open_warehouse(connection: ResolvedConnection, writer: WriterId) -> Warehous
         f"Connection {connection.name!r} of kind {connection.kind!r} cannot be a destination.",
         code="connection_kind_unfit",
     )
-
-

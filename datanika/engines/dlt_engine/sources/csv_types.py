@@ -40,12 +40,8 @@ def infer_csv_types(
     probes = [probe for name in judged for probe in _probes(quoted(name))]
     row = database.execute(f"SELECT {', '.join(probes)} FROM {source}").fetchone()
     width = len(row) // len(judged)
-    answers = {
-        name: row[index * width : (index + 1) * width] for index, name in enumerate(judged)
-    }
-    return {
-        name: _decide(answers[name]) if name in answers else "VARCHAR" for name in columns
-    }
+    answers = {name: row[index * width : (index + 1) * width] for index, name in enumerate(judged)}
+    return {name: _decide(answers[name]) if name in answers else "VARCHAR" for name in columns}
 
 
 def _probes(column: str) -> list[str]:

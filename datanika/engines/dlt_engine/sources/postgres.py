@@ -55,7 +55,7 @@ class _Column:
 def open_postgres(
     connection: ResolvedConnection, table: TableSpec, schema: str | None, writer: WriterId
 ) -> SourceTable:
-    """``table.name`` is a table or view of ``schema``; without it ``schema.table`` or ``public``."""
+    """``table.name`` is a table or view of ``schema``; else ``schema.table``, or of ``public``."""
     import pyarrow as pa
 
     config = POSTGRES.parse(connection)
