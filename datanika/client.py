@@ -77,6 +77,7 @@ def save_credentials(home: Path, url: str, token: str) -> None:
     """Remember the platform and a key of it for this user's commands; nobody else may read it."""
     path = credentials_file(home)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump({"url": url, "token": token}, file)
 
