@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+
+import psutil
 
 from datanika.runtime.topology import Topology
 
@@ -14,23 +17,40 @@ Check = Callable[[float], bool]
 """Whether a part that was started at this Unix time is ready."""
 
 
-def checks(topology: Topology) -> dict[str, Check]:
-    """The check of each part that :meth:`Topology.parts` names."""
+def checks(topology: Topology, pids: Callable[[str], list[int]]) -> dict[str, Check]:
+    """The check of each part that :meth:`Topology.parts` names; ``pids`` of a part's processes.
+
+    What listens must be ours: another server on the same port would answer as well.
+    """
+    postgres, redis, prefect = topology.postgres, topology.redis, topology.prefect
     found: dict[str, Check] = {
-        "web": lambda since: answers(f"{topology.web_url}/healthz"),
+        "web": lambda since: (
+            listens(pids("web"), topology.ports.web) and answers(f"{topology.web_url}/healthz")
+        ),
         "celery": lambda since: celery_answers(topology.values["REDIS_URL"]),
         "worker": lambda since: worker_is_online(topology, since),
     }
-    if topology.postgres is not None:
-        postgres = topology.postgres
-        found["postgres"] = lambda since: postgres.is_ready()
-    if topology.redis is not None:
-        redis = topology.redis
-        found["redis"] = lambda since: redis.is_ready()
-    if topology.prefect is not None:
-        prefect = topology.prefect
-        found["prefect"] = lambda since: prefect.is_ready()
+    if postgres is not None:
+        found["postgres"] = lambda since: (
+            listens(pids("postgres"), postgres.port) and postgres.is_ready()
+        )
+    if redis is not None:
+        found["redis"] = lambda since: listens(pids("redis"), redis.port) and redis.is_ready()
+    if prefect is not None:
+        found["prefect"] = lambda since: (
+            listens(pids("prefect"), prefect.port) and prefect.is_ready()
+        )
     return found
+
+
+def listens(pids: Iterable[int], port: int) -> bool:
+    """Whether one of these processes listens on ``port``."""
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            for one in psutil.Process(pid).net_connections("tcp"):
+                if one.status == psutil.CONN_LISTEN and one.laddr.port == port:
+                    return True
+    return False
 
 
 def answers(url: str) -> bool:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from datanika.errors import ConfigError, Unavailable
 from datanika.runtime import processes
 from datanika.runtime.lock import holding
+from datanika.runtime.ports import Claims, choose_ports
 from datanika.runtime.progress import Progress
 from datanika.runtime.secrets import load_or_create, write_private
 from datanika.runtime.starter import Starter
@@ -121,7 +122,7 @@ class RunningRuntime:
         while not self._stopping.is_set():
             monitor = Monitor(
                 names,
-                checks(self._topology),
+                checks(self._topology, self._supervision.pids),
                 self._supervision.pids,
                 self._supervision.restart_part,
                 say,
@@ -170,7 +171,9 @@ class Runtime:
         with holding(home) as lock, signals_as_interrupt(), contextlib.ExitStack() as stack:
             processes.adopt_orphans()
             self._end_leftovers(home, progress)
-            topology = self._topology(home)
+            claims = Claims()
+            stack.callback(claims.release)
+            topology = self._topology(home, claims)
             lock.publish(_facts(topology))
             supervision = Supervision(
                 stack.enter_context(run_folder(home)), home / "logs", topology.environments.bare()
@@ -197,14 +200,12 @@ class Runtime:
             (home / name).mkdir(mode=0o700, exist_ok=True)
         return home
 
-    def _topology(self, home: Path) -> Topology:
-        from datanika.runtime.ports import choose_ports
-
+    def _topology(self, home: Path, claims: Claims) -> Topology:
         given = given_settings()
         port = self._port
         if port is None and "port" in given.model_fields_set:
             port = given.port
-        ports = choose_ports(home, port, given.host)
+        ports = choose_ports(home, claims, port, given.host)
         return Topology(home, given, ports, load_or_create(home))
 
     @staticmethod

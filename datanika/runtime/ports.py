@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from datanika.errors import ConfigError
 
 FILE = "ports.json"
+_claims: dict[tuple[Path, int], socket.socket] = {}
+
+
+class Claims:
+    """The ports that this process has chosen, until it ends or :meth:`release`.
+
+    A part listens only seconds after its port was chosen. Until then this keeps other platforms on
+    the machine from choosing it: a name in Linux' abstract socket namespace, which needs no file.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[socket.socket] = []
+
+    def take(self, port: int) -> bool:
+        """Whether nobody else has chosen ``port``; nobody else will from now on."""
+        if sys.platform != "linux":
+            return True
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0datanika-port-{port}")
+        except OSError:
+            claim.close()
+            return False
+        self._held.append(claim)
+        return True
+
+    def release(self) -> None:
+        while self._held:
+            self._held.pop().close()
 
 
 @dataclass(frozen=True)
@@ -39,13 +70,34 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def choose_ports(home: Path, web: int | None = None, host: str = "127.0.0.1") -> Ports:
-    """Ports for this start, remembered in ``home`` for the next.
+def claim(home: Path, port: int) -> bool:
+    """Whether no other platform of this machine has chosen ``port``; from now on it is ours.
+
+    A part binds its port some time after it was chosen. Meanwhile another platform would take it,
+    and would then answer our questions whether we are ready. An abstract socket is gone with its
+    process (Linux; elsewhere there are no claims).
+    """
+    if sys.platform != "linux" or (home, port) in _claims:
+        return True
+    mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        mark.bind(f"\0datanika-port-{port}")
+    except OSError:
+        mark.close()
+        return False
+    _claims[home, port] = mark
+    return True
+
+
+def choose_ports(
+    home: Path, claims: Claims, web: int | None = None, host: str = "127.0.0.1"
+) -> Ports:
+    """Ports for this start, remembered in ``home`` for the next, and claimed.
 
     ``web``: the port somebody asked for; :class:`ConfigError` when it is taken.
     """
     wanted = asdict(Ports()) | _remembered(home)
-    if web is not None and not is_free(web, host):
+    if web is not None and not (is_free(web, host) and claims.take(web)):
         raise ConfigError(
             f"Port {web} is taken.",
             code="port_taken",
@@ -56,8 +108,9 @@ def choose_ports(home: Path, web: int | None = None, host: str = "127.0.0.1") ->
         where = host if name == "web" else "127.0.0.1"
         if name == "web" and web is not None:
             port = web
-        elif port in chosen.values() or not is_free(port, where):
-            port = free_port(where)
+        else:
+            while not (is_free(port, where) and claims.take(port)):
+                port = free_port(where)
         chosen[name] = port
     (home / FILE).write_text(json.dumps(chosen) + "\n", "utf-8")
     return Ports(**chosen)

@@ -40,7 +40,7 @@ class Starter:
         """``stopping``: set by whoever wants the start to end early."""
         self._topology, self._supervision = topology, supervision
         self._logs, self._progress = logs, progress
-        self._checks: dict[str, Check] = checks(topology)
+        self._checks: dict[str, Check] = checks(topology, supervision.pids)
         self._names = {part.name for part in topology.parts()}
         self._stopping = stopping
         self._futures: dict[str, Future[None]] = {}
