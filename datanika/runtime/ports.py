@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from datanika.errors import ConfigError
 
 FILE = "ports.json"
-_claims: dict[tuple[Path, int], socket.socket] = {}
 
 
 class Claims:
@@ -68,25 +66,6 @@ def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-def claim(home: Path, port: int) -> bool:
-    """Whether no other platform of this machine has chosen ``port``; from now on it is ours.
-
-    A part binds its port some time after it was chosen. Meanwhile another platform would take it,
-    and would then answer our questions whether we are ready. An abstract socket is gone with its
-    process (Linux; elsewhere there are no claims).
-    """
-    if sys.platform != "linux" or (home, port) in _claims:
-        return True
-    mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        mark.bind(f"\0datanika-port-{port}")
-    except OSError:
-        mark.close()
-        return False
-    _claims[home, port] = mark
-    return True
 
 
 def choose_ports(
