@@ -53,7 +53,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     assert wrong == []
 
 
-async def log_in(page: Page, web: Web, email: str = "ada@example.com") -> None:
+async def log_in(page: Page, web: Web, email: str) -> None:
     await page.goto(f"{web.url}/")
     await page.get_by_label("Email").fill(email)
     await page.get_by_label("Password").fill(PASSWORD)
@@ -64,7 +64,7 @@ async def log_in(page: Page, web: Web, email: str = "ada@example.com") -> None:
 async def test_login_runs_live_run_and_logout(page: Page, web: Web) -> None:
     story: Story = await stories.make_story()
     finished = await stories.whole_run(story)
-    await log_in(page, web)
+    await log_in(page, web, story.actor.email)
     await expect(page.locator("#organization")).to_have_text("Demo Airlines")
     row = page.get_by_role("row").filter(has_text=f"#{finished}")
     await expect(row).to_contain_text("succeeded")
@@ -100,19 +100,19 @@ async def test_a_wrong_password_is_explained_and_the_way_is_kept(page: Page, web
     story = await stories.make_story()
     run_id = await stories.start_run(story)
     await page.goto(f"{web.url}/runs/{run_id}")
-    await page.get_by_label("Email").fill("ada@example.com")
+    await page.get_by_label("Email").fill(story.actor.email)
     await page.get_by_label("Password").fill("not this one at all")
     await page.get_by_role("button", name="Log in").click()
     await expect(page.get_by_role("alert")).to_have_text("The email or the password is wrong.")
-    await page.get_by_label("Email").fill("ada@example.com")
+    await page.get_by_label("Email").fill(story.actor.email)
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Log in").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(f"nyc_flights #{run_id}")
 
 
 async def test_language_and_direction_survive_a_reload(page: Page, web: Web) -> None:
-    await stories.register("ada@example.com", "Acme")
-    await log_in(page, web)
+    ada = await stories.register(stories.new_email(), "Acme")
+    await log_in(page, web, ada.email)
     await expect(page.get_by_role("heading", name="Nothing has run yet")).to_be_visible()
     await page.get_by_label("Language").select_option("ar")
     await expect(page.locator("html")).to_have_attribute("dir", "rtl")
@@ -123,10 +123,10 @@ async def test_language_and_direction_survive_a_reload(page: Page, web: Web) -> 
 
 
 async def test_another_organisations_run_does_not_exist(page: Page, web: Web) -> None:
-    theirs = await stories.make_story("eve@example.com", "Eve's Cargo")
+    theirs = await stories.make_story(organization="Eve's Cargo")
     run_id = await stories.whole_run(theirs)
-    await stories.register("ada@example.com", "Acme")
-    await log_in(page, web)
+    ada = await stories.register(stories.new_email(), "Acme")
+    await log_in(page, web, ada.email)
     await page.goto(f"{web.url}/runs/{run_id}")
     await expect(page.get_by_role("alert")).to_have_text(
         "There is no such thing in this organisation."
@@ -135,8 +135,8 @@ async def test_another_organisations_run_does_not_exist(page: Page, web: Web) ->
 
 
 async def test_run_now_leads_to_the_new_run(page: Page, web: Web) -> None:
-    await stories.make_story()
-    await log_in(page, web)
+    story = await stories.make_story()
+    await log_in(page, web, story.actor.email)
     await page.get_by_role("link", name="Pipelines").click()
     await page.get_by_role("button", name="Run now: nyc_flights").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("nyc_flights #")

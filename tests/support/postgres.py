@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -167,29 +168,26 @@ def migrated_template(postgres_server: PostgresServer) -> str:
     return TEMPLATE
 
 
-@pytest.fixture
-async def database(
-    postgres_server: PostgresServer,
-    migrated_template: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+@asynccontextmanager
+async def migrated_database(
+    server: PostgresServer, template: str, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> AsyncIterator[str]:
     """A fresh migrated control-plane database, with settings that point at it; its name."""
     from datanika.db import dispose_engine
 
     name = f"t_{secrets.token_hex(6)}"
-    with databases.cursor(postgres_server.admin_url) as cur:
-        databases.ensure_database(cur, name, databases.OWNER, template=migrated_template)
+    with databases.cursor(server.admin_url) as cur:
+        databases.ensure_database(cur, name, databases.OWNER, template=template)
         databases.allow_connect(cur, name, databases.APPLICATION)
-    app = postgres_server.url(databases.APPLICATION, postgres_server.app_password, name)
-    owner = postgres_server.url(databases.OWNER, postgres_server.owner_password, name)
+    app = server.url(databases.APPLICATION, server.app_password, name)
+    owner = server.url(databases.OWNER, server.owner_password, name)
     for setting, value in {
         "database_url": SecretStr(app),
         "database_admin_url": SecretStr(owner),
         "secret_key": SecretStr(secrets.token_urlsafe(48)),
         "encryption_keys": SecretStr(f"k1:{Fernet.generate_key().decode()}"),
         "worker_token": SecretStr(secrets.token_urlsafe(32)),
-        "home": tmp_path / "home",
+        "home": home,
         "prefect_api_url": None,
     }.items():
         monkeypatch.setattr(settings, setting, value)
@@ -199,7 +197,21 @@ async def database(
     finally:
         await dispose_engine()
         settings.__dict__.pop("admin_url", None)
-        postgres_server.drop_database(name)
+        server.drop_database(name)
+
+
+@pytest.fixture
+async def database(
+    postgres_server: PostgresServer,
+    migrated_template: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> AsyncIterator[str]:
+    """A fresh migrated control-plane database for one test; its name."""
+    async with migrated_database(
+        postgres_server, migrated_template, monkeypatch, tmp_path / "home"
+    ) as name:
+        yield name
 
 
 @pytest.fixture

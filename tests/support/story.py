@@ -51,9 +51,14 @@ async def register(email: str, organization: str) -> Actor:
         return await prove_membership(session, user.id, org.id)
 
 
-async def make_story(email: str = "ada@example.com", organization: str = "Demo Airlines") -> Story:
+def new_email() -> str:
+    """An address that nobody has yet: tests of a module share a database."""
+    return f"ada-{uuid4().hex[:8]}@example.com"
+
+
+async def make_story(email: str | None = None, organization: str = "Demo Airlines") -> Story:
     """The demo's pipeline, in an organisation of its own."""
-    actor = await register(email, organization)
+    actor = await register(email or new_email(), organization)
     async with get_session(actor.scope) as session:
         connections = ConnectionService(session, actor)
         source = await connections.create(content.SOURCE, "files", {"format": "parquet"}, "")

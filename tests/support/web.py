@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 from datanika.config import settings
 from datanika.ui.frontend import build_frontend, frontend_is_current, source_hash
 from tests.support.net import free_port
+from tests.support.postgres import PostgresServer, migrated_database
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,16 @@ def frontend() -> Path:
     return built_frontend()
 
 
-@pytest.fixture
-def web(frontend: Path, database: str) -> Iterator[Web]:
-    """UI and API, serving the test's database."""
-    with serve(frontend, settings.home) as running:
-        yield running
+@pytest.fixture(scope="module")
+async def web(
+    frontend: Path,
+    postgres_server: PostgresServer,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Web]:
+    """UI and API for a module's tests, on a database that they share."""
+    home = tmp_path_factory.mktemp("web") / "home"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        async with migrated_database(postgres_server, migrated_template, monkeypatch, home):
+            with serve(frontend, home) as running:
+                yield running

@@ -1,0 +1,79 @@
+"""A websocket client that speaks Reflex's protocol (socket.io over engine.io 4), as an attacker
+would: any token, any cookie, any origin, any event."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.support.web import Web
+
+ROOT = "reflex___state____state"
+
+
+class Socket:
+    """``seen`` holds the text of every frame that was received."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self.seen: list[str] = []
+
+    async def send(self, name: str, payload: dict[str, Any] | None = None, path: str = "/") -> None:
+        """Send an event of a page at ``path``."""
+        event = {
+            "name": name,
+            "payload": payload or {},
+            "router_data": {"pathname": path, "asPath": path, "query": {}},
+        }
+        await self._connection.send(f"42/_event,{json.dumps(['event', event])}")
+
+    async def listen(self, seconds: float = 1.5) -> str:
+        """Everything that arrives within ``seconds`` of silence."""
+        arrived: list[str] = []
+        while True:
+            try:
+                frame = await asyncio.wait_for(self._connection.recv(), seconds)
+            except TimeoutError:
+                break
+            if frame == "2":
+                await self._connection.send("3")
+                continue
+            arrived.append(str(frame))
+        self.seen += arrived
+        return "\n".join(arrived)
+
+    async def hydrate(self, path: str = "/") -> str:
+        """What a tab is sent when it opens a page, its load events included."""
+        await self.send(f"{ROOT}.hydrate_and_load", path=path)
+        return await self.listen()
+
+
+@asynccontextmanager
+async def open_socket(
+    web: Web,
+    *,
+    cookie: str | None = None,
+    token: str | None = None,
+    origin: str | None = None,
+) -> AsyncIterator[Socket]:
+    """A connected socket. ``cookie`` is a session's, ``token`` a tab's."""
+    address = web.url.replace("http://", "ws://")
+    query = f"token={token or uuid4()}&EIO=4&transport=websocket"
+    headers = {"Cookie": f"datanika_session={cookie}"} if cookie else {}
+    async with connect(
+        f"{address}/_event/?{query}",
+        additional_headers=headers,
+        origin=origin,  # type: ignore[arg-type]
+        max_size=None,
+    ) as connection:
+        await connection.recv()
+        await connection.send("40/_event,")
+        socket = Socket(connection)
+        await socket.listen(0.5)
+        yield socket
