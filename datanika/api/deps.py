@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from datanika.services.auth import AuthService, actor_for_token
 SESSION_COOKIE = "datanika_session"
 MAX_ID = 2**63 - 1
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_LOCAL = frozenset({"localhost", "127.0.0.1"})
+DEV_ORIGINS = frozenset({"http://localhost:3000", "http://127.0.0.1:3000"})
 
 
 def bearer_token(request: Request) -> str | None:
@@ -33,13 +34,14 @@ def is_same_origin(request: Request) -> bool:
     Fetch metadata says so where the browser sends it (https://www.w3.org/TR/fetch-metadata/),
     else the Origin header must be this host's or the public URL's.
     """
-    origin = urlsplit(request.headers.get("origin", ""))
-    # `reflex run` serves the pages from another port of the same machine.
-    if settings.env == "development" and origin.hostname in _LOCAL:
-        return request.url.hostname in _LOCAL
+    given = request.headers.get("origin", "")
+    # `reflex run` serves the pages from its own port, and says so in the environment.
+    if given in DEV_ORIGINS and os.environ.get("REFLEX_ENV_MODE") == "dev":
+        return True
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
+    origin = urlsplit(given)
     known = {request.headers.get("host"), urlsplit(settings.public_url).netloc}
     return bool(origin.netloc) and origin.netloc in known
 

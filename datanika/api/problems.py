@@ -14,13 +14,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from datanika.contracts.api import Problem
-from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound, Unavailable
+from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -129,16 +128,6 @@ def install(app: FastAPI) -> None:
     async def _collision(request: Request, error: IntegrityError) -> JSONResponse:
         logger.warning("request %s: %s", request.scope.get(_REQUEST_ID), type(error.orig).__name__)
         return problem_response(request.scope, Conflict())
-
-    @app.exception_handler(DBAPIError)
-    @app.exception_handler(PoolTimeout)
-    @app.exception_handler(OSError)
-    async def _database(request: Request, error: Exception) -> JSONResponse:
-        logger.error(
-            "request %s: %s", request.scope.get(_REQUEST_ID), type(error).__name__, exc_info=error
-        )
-        away = Unavailable("The database does not answer.", code="database_unavailable")
-        return problem_response(request.scope, away)
 
 
 def not_a_route(path: str) -> NotFound:

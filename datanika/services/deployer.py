@@ -12,16 +12,20 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState
+from datanika.contracts.events import Failure
 from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, NotFound, Unavailable
 from datanika.models import Pipeline, PipelineVersion, Run, Schedule
 from datanika.orchestration.deployments import DeploymentRequest
 from datanika.orchestration.gateway import PrefectGateway
-from datanika.services.run_lifecycle import FINAL_STATES, lock_run, state_of
+from datanika.services.run_lifecycle import FINAL_STATES, close_run, lock_run, state_of
 from datanika.services.schedule_service import schedule_spec
 
 logger = logging.getLogger(__name__)
 
+PIPELINE_GONE = Failure(
+    code="pipeline_deleted", message="The pipeline was deleted before the run started."
+)
 _ROUNDS = 5
 """How often a deployment follows a pipeline that changes while it is deployed."""
 
@@ -78,6 +82,11 @@ async def submit(prefect: PrefectGateway, run_id: int) -> bool:
         if run.flow_run_id is not None:
             return True
         pipeline = await _pipeline(session, run.pipeline_id)
+        if pipeline.deleted_at is not None:
+            locked = await lock_run(session, run_id)
+            if locked is not None and locked.state == RunState.QUEUED.value:
+                await close_run(session, locked, RunState.CANCELLED, PIPELINE_GONE)
+            return False
     deployment_id = pipeline.deployment_id
     if deployment_id is None:
         deployment_id = await deploy_pipeline(prefect, pipeline.id)

@@ -186,6 +186,17 @@ async def test_a_pipelines_runs_go_one_after_the_other(
     assert (await run_of(second)).flow_run_id is not None
 
 
+async def test_a_run_that_waits_ends_with_its_pipeline(
+    actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway
+) -> None:
+    run_id = await trigger(actor, pipeline)
+    async with get_session(actor.scope) as session:
+        await PipelineService(session, actor).delete(pipeline.id)
+    await reconcile()
+    run = await run_of(run_id)
+    assert (run.state, run.error_code) == (RunState.CANCELLED, "pipeline_deleted")
+
+
 async def test_a_flow_run_that_ended_before_a_worker_had_it_is_made_anew(
     actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway
 ) -> None:
