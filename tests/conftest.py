@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.redis",
     "tests.support.prefect",
+    "tests.support.platform",
     "tests.support.web",
 ]

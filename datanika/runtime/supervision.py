@@ -120,15 +120,27 @@ class Supervision:
         processes.end(processes.descendants())
 
     def _call(self, command: str, **properties: Any) -> dict[str, Any]:
+        """Circus does one command at a time and refuses a second: it is repeated."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            answer = self._ask({"command": command, "properties": properties})
+            if answer.get("status") == "ok" or "pids" in answer:
+                return answer
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"The supervisor refuses to {command}: {answer.get('reason')}",
+                    code="supervisor_down",
+                )
+            time.sleep(0.05)
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         from circus.exc import CallError
 
         with self._lock:
             if self._client is None:
                 raise Unavailable("The supervisor is not running.", code="supervisor_down")
             try:
-                answer: dict[str, Any] = self._client.call(
-                    {"command": command, "properties": properties}
-                )
+                answer: dict[str, Any] = self._client.call(message)
             except CallError as error:
                 raise Unavailable(
                     f"The supervisor does not answer: {error}", code="supervisor_down"
