@@ -1,0 +1,117 @@
+"""The pictures of the documentation: ``python -m tests.e2e.screenshots`` writes docs/images.
+
+A test like any other, so that it gets the test's servers, but collected only when asked for.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+from pathlib import Path
+
+from playwright.async_api import Browser, Page
+from sqlalchemy import update
+
+from datanika.contracts.enums import RunTrigger
+from datanika.contracts.events import Failure, utcnow
+from datanika.db import SYSTEM, get_session
+from datanika.models import Run
+from tests.e2e.test_ui_browser import browser, log_in
+from tests.support import story as stories
+from tests.support.story import Story
+from tests.support.web import Web
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+__all__ = ["browser"]
+
+
+async def test_screenshots(browser: Browser, web: Web) -> None:
+    IMAGES.mkdir(exist_ok=True)
+    story = await stories.make_story("ada@demo-airlines.example")
+    await _history(story)
+    live = await _live_run(story)
+    for theme in ("light", "dark"):
+        context = await browser.new_context(
+            viewport={"width": 1360, "height": 850},
+            device_scale_factor=1.5,
+            color_scheme=theme,
+            locale="en-GB",
+        )
+        page = await context.new_page()
+        await page.goto(f"{web.url}/login")
+        await page.get_by_label("Email").wait_for()
+        await _shoot(page, "login", theme)
+        await log_in(page, web, story.actor.email)
+        await page.get_by_role("cell", name="nyc_flights").first.wait_for()
+        await _shoot(page, "runs", theme)
+        await page.goto(f"{web.url}/runs/{live}")
+        await page.locator(".graph-node.is-running").wait_for()
+        await _shoot(page, "run", theme)
+        if theme == "light":
+            await page.screenshot(path=IMAGES / "run-full.png", full_page=True)
+            await page.get_by_role("link", name="Pipelines").click()
+            await page.get_by_role("button", name="Run now").wait_for()
+            await _shoot(page, "pipelines", theme)
+        await context.close()
+
+
+async def _shoot(page: Page, name: str, theme: str) -> None:
+    # Fonts, the graph's fit and the transitions settle.
+    await page.wait_for_timeout(700)
+    suffix = "" if theme == "light" else "-dark"
+    await page.screenshot(path=IMAGES / f"{name}{suffix}.png")
+
+
+async def _history(story: Story) -> None:
+    """A week of runs, one of which failed."""
+    for days in range(7, 0, -1):
+        begin = utcnow() - dt.timedelta(days=days, minutes=days * 7)
+        if days == 3:
+            run_id = await stories.start_run(story, RunTrigger.SCHEDULE)
+            await stories.play(story, run_id, stories.load_events(begin)[:6])
+            await stories.finish(
+                story,
+                run_id,
+                Failure(
+                    code="source_unreachable",
+                    message="nyc/planes.parquet could not be read.",
+                    hint="Check that the file is there and run again.",
+                ),
+            )
+        else:
+            trigger = RunTrigger.API if days == 7 else RunTrigger.SCHEDULE
+            run_id = await stories.whole_run(story, trigger)
+        await _backdate(run_id, begin, begin + dt.timedelta(seconds=11.4 + days * 0.37))
+
+
+async def _live_run(story: Story) -> int:
+    run_id = await stories.start_run(story)
+    begin = utcnow() - dt.timedelta(seconds=12)
+    loaded = stories.load_events(begin)
+    plan = await stories.plan_of(story, run_id)
+    await stories.play(story, run_id, loaded)
+    await stories.play(story, run_id, stories.transform_events(plan, loaded[-1].at, nodes=6))
+    await _backdate(run_id, begin, None)
+    return run_id
+
+
+async def _backdate(run_id: int, begin: dt.datetime, end: dt.datetime | None) -> None:
+    """Let the run have happened then. The lease is long: no worker renews it here."""
+    async with get_session(SYSTEM) as session:
+        await session.execute(
+            update(Run)
+            .where(Run.id == run_id)
+            .values(
+                created_at=begin,
+                started_at=begin,
+                finished_at=end,
+                lease_expires_at=None if end else utcnow() + dt.timedelta(hours=1),
+            )
+        )
+
+
+if __name__ == "__main__":
+    # A fresh process: pytest rewrites the test support modules, which are imported here already.
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", "-q", __file__])
