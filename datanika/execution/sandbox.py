@@ -5,8 +5,9 @@ This module is the one door of the control plane into execution (``tasks`` calls
 
 Which limits, and why:
 
-* memory: ``RLIMIT_DATA``. ``RLIMIT_AS`` also counts address space that DuckDB and Arrow reserve
-  and never touch, and would end loads that need a tenth of it.
+* memory: ``RLIMIT_DATA``, on top of what the preloaded process has already. ``RLIMIT_AS`` also
+  counts address space that DuckDB and Arrow reserve and never touch, and would end loads that
+  need a tenth of it.
 * processor time, file size, open files: their rlimits. A file beyond its size is ``EFBIG``, which
   is reported as a full disk.
 * core dumps are off and the process is not dumpable: its memory holds credentials.
@@ -46,7 +47,7 @@ _MB = 1024 * 1024
 class StepLimits(Contract):
     """What one engine child may use."""
 
-    memory_mb: int = Field(default=6144, ge=256)
+    memory_mb: int = Field(default=6144, ge=64, description="Beyond the warm process itself.")
     cpu_seconds: int = Field(default=14_400, ge=1)
     file_mb: int = Field(default=20_480, ge=1, description="Size of any one file it writes.")
     open_files: int = Field(default=1024, ge=64)
@@ -91,7 +92,7 @@ def harden() -> None:
 def limit(limits: StepLimits) -> None:
     """Apply ``limits`` to this process for good."""
     for kind, value in (
-        (resource.RLIMIT_DATA, limits.memory_mb * _MB),
+        (resource.RLIMIT_DATA, _data_bytes() + limits.memory_mb * _MB),
         (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_FSIZE, limits.file_mb * _MB),
         (resource.RLIMIT_NOFILE, limits.open_files),
@@ -103,6 +104,15 @@ def limit(limits: StepLimits) -> None:
     if limits.wall_seconds is not None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, limits.wall_seconds)
+
+
+def _data_bytes() -> int:
+    """What counts for ``RLIMIT_DATA`` now: a preloaded process starts with much of it reserved."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
 
 
 def enter(folder: Path) -> None:

@@ -140,7 +140,7 @@ def test_parquet_types_arrive_exactly(target: Target, tmp_path: Path) -> None:
         single=pa.array([0.5], pa.float32()),
         amount=pa.array([Decimal("12345678901234567890.123456789")], pa.decimal128(38, 9)),
         day=[dt.date(1, 1, 1)],
-        at=pa.array([moment], pa.timestamp("us", "UTC")),
+        moment=pa.array([moment], pa.timestamp("us", "UTC")),
         local=pa.array([moment.replace(tzinfo=None)], pa.timestamp("ns")),
         text=[
             "",
@@ -154,7 +154,7 @@ def test_parquet_types_arrive_exactly(target: Target, tmp_path: Path) -> None:
     out = run(load(files(tmp_path), target.connection, table("t.parquet", "t")))
     assert out.finished.failure is None
     columns = (
-        "small, unsigned, single, amount, day, at, local, text, raw, flag, word, nothing,"
+        "small, unsigned, single, amount, day, moment, local, text, raw, flag, word, nothing,"
         " CAST(nested AS VARCHAR)"
     )
     row = target.query(f"SELECT {columns} FROM raw.t")[0]
@@ -170,14 +170,14 @@ def test_csv_types_come_from_all_values(target: Target, tmp_path: Path) -> None:
     write_text(
         tmp_path,
         "t.csv",
-        "id,code,price,name,day,at,flag,late,huge\n"
+        "id,code,price,name,day,moment,flag,late,huge\n"
         '1,007,0.1,"",2024-01-31,2024-01-31T10:00:00Z,true,1,1e300\n'
         "2,012,1234567.05,,2024-02-01,2024-01-31 12:00:00+02:00,false,x,2.5\n",
     )
     out = run(load(files(tmp_path, "csv"), target.connection, table("t.csv", "t")))
     assert out.finished.failure is None
     rows = target.query(
-        "SELECT id, code, price, name, day, at, flag, late, huge FROM raw.t ORDER BY id"
+        "SELECT id, code, price, name, day, moment, flag, late, huge FROM raw.t ORDER BY id"
     )
     ten = dt.datetime(2024, 1, 31, 10, tzinfo=UTC)
     first, second = rows
@@ -203,8 +203,8 @@ def test_json_lines_and_globs(target: Target, tmp_path: Path) -> None:
     write_text(tmp_path, "events/b.jsonl", '{"id": 2, "note": "hi"}\n')
     out = run(load(files(tmp_path, "jsonl"), target.connection, table("events/*.jsonl", "events")))
     assert out.finished.failure is None
-    rows = target.query("SELECT id, CAST(tags AS VARCHAR), note FROM raw.events ORDER BY id")
-    assert rows == [(1, '["x"]', None), (2, None, "hi")]
+    rows = target.query("SELECT id, CAST(tags AS VARCHAR) AS t, note FROM raw.events")
+    assert sorted(rows) == [(1, '["x"]', None), (2, None, "hi")]
 
 
 @pytest.mark.parametrize(

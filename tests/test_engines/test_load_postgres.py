@@ -63,7 +63,7 @@ def test_values_arrive_exactly(source: Warehouse) -> None:
         "padded": "ab", "mood": "ok", "document::text": '{"b": 1, "a": null}', "nul::text": "null",
         "numbers::text": "[1,2]", "clock": dt.time(13, 30), "zoned": "13:30:00+02",
         "span": "1 mon 2 days", "bits": "101", "oid_value": 4294967295, "span4": "[1,5)",
-        "address": "::1", "id": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+        "address": "::1/128", "id": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
         "day": dt.date(2024, 2, 29), "local": dt.datetime(2024, 2, 29, 10, 0, 0, 123456),
         "moment": dt.datetime(2024, 2, 29, 8, tzinfo=dt.UTC), "flag": True,
     }  # fmt: skip

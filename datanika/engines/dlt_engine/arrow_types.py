@@ -62,6 +62,17 @@ def travel_type(kind: pa.DataType) -> Column | None:
     return Column(pa.string())
 
 
+def column_hint(kind: pa.DataType, is_json: bool) -> dict[str, Any] | None:
+    """What dlt must be told of a column because it would guess otherwise."""
+    import pyarrow as pa
+
+    if is_json:
+        return {"data_type": "json"}
+    if pa.types.is_timestamp(kind) and kind.tz is None:
+        return {"data_type": "timestamp", "timezone": False}
+    return None
+
+
 def stored_type(column: Mapping[str, Any]) -> pa.DataType | None:
     """The arrow type of a column that the destination has, from dlt's schema of it."""
     import pyarrow as pa

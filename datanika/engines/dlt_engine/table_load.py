@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
-from datanika.engines.dlt_engine.arrow_types import fit, stored_type, travel_type
+from datanika.engines.dlt_engine.arrow_types import column_hint, fit, stored_type, travel_type
 from datanika.engines.dlt_engine.cursor import ArrowCursor
 from datanika.engines.dlt_engine.destination import make_destination
 from datanika.engines.dlt_engine.names import check_columns, check_table
@@ -180,15 +180,17 @@ class TableLoad:
         source = self._open(normalize, stored)
         names = check_columns(source.schema.names, normalize, self.table.name)
         types: dict[str, pa.DataType] = {}
-        json_columns: dict[str, Any] = {}
+        columns: dict[str, Any] = {}
         for field in source.schema:
             column, name = travel_type(field.type), names[field.name]
             known = stored_type(stored[name]) if name in stored else None
-            if column is None and known is None:
-                continue
-            types[field.name] = known if known is not None else column.type  # type: ignore[union-attr]
-            if field.name in source.json_columns or (column is not None and column.is_json):
-                json_columns[name] = {"name": name, "data_type": "json"}
+            if known is not None:
+                types[field.name] = known
+            elif column is not None:
+                types[field.name] = column.type
+                is_json = column.is_json or field.name in source.json_columns
+                if (hint := column_hint(column.type, is_json)) is not None:
+                    columns[name] = {"name": name, **hint}
         if not types:
             raise TerminalStepError(
                 f"{self.table.name!r} has no column with a value.", code="columns_empty"
@@ -217,7 +219,7 @@ class TableLoad:
         return dlt.resource(
             rows,
             name=str(self.table.target),
-            columns=json_columns or None,
+            columns=columns or None,
             **{key: value for key, value in hints.items() if value is not None},
         )
 

@@ -100,7 +100,7 @@ def _reader(config: FilesConfig, paths: list[Path]) -> str:
     if config.format == "jsonl":
         return (
             f"read_json({files}, format='newline_delimited', union_by_name=true, sample_size=-1, "
-            "maximum_depth=1, convert_strings_to_integers=false)"
+            "convert_strings_to_integers=false)"
         )
     delimiter = config.delimiter.replace("'", "''")
     # An empty field is NULL; a quoted empty field is an empty string.
