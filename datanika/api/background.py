@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from datanika.orchestration.gateway import preload
 from datanika.services.reconciler import reconcile, renew_leases
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ async def background_tasks() -> AsyncIterator[None]:
 
 
 async def _reconcile_forever() -> None:
+    # Requests are answered meanwhile.
+    await asyncio.to_thread(preload)
     while True:
         try:
             counts = await run_reconciler()

@@ -36,6 +36,11 @@ RETRIES = 1
 """A caller waits: the outbox and the reconciler retry, this client hardly does."""
 
 
+def preload() -> None:
+    """Import Prefect's client, which takes seconds: in a thread, before somebody waits for it."""
+    import prefect.client.orchestration  # noqa: F401
+
+
 class FlowRunState(Contract):
     """Prefect's view of one flow run. ``type`` is Prefect's state type in upper case."""
 
@@ -254,4 +259,4 @@ def _unavailable(reason: str) -> Unavailable:
     )
 
 
-__all__ = ["TENANT_FLOW", "DeploymentRequest", "FlowRunState", "PrefectGateway"]
+__all__ = ["TENANT_FLOW", "DeploymentRequest", "FlowRunState", "PrefectGateway", "preload"]

@@ -1,0 +1,83 @@
+"""Runs as the UI sees them: lists, the latest of each pipeline, cancelling what is over."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from datanika.contracts.enums import RunState, RunTrigger
+from datanika.contracts.events import RunFinish
+from datanika.db import get_session
+from datanika.errors import IllegalTransition, NotFound
+from datanika.services.actor import Actor
+from datanika.services.run_recorder import RunRecorder, claim_run
+from datanika.services.run_service import RunService
+from tests.support.pipelines import MadePipeline, make_pipeline
+from tests.support.tenants import make_tenant
+
+
+@pytest.fixture
+async def actor(database: str) -> Actor:
+    return (await make_tenant()).owner
+
+
+async def trigger(actor: Actor, pipeline: MadePipeline, key: str) -> int:
+    async with get_session(actor.scope) as session:
+        service = RunService(session, actor)
+        return (await service.trigger(pipeline.id, key, RunTrigger.MANUAL)).id
+
+
+async def end(actor: Actor, pipeline: MadePipeline, run_id: int) -> None:
+    async with get_session(actor.scope) as session:
+        claim = await claim_run(
+            session,
+            org_id=actor.org_id,
+            pipeline_id=pipeline.id,
+            flow_run_id=str(uuid.uuid4()),
+            run_id=run_id,
+        )
+        recorder = RunRecorder(session, run_id, claim.attempt)
+        await recorder.finish(RunFinish(state=RunState.SUCCEEDED))
+
+
+async def test_lists_are_newest_first_and_can_be_narrowed(actor: Actor) -> None:
+    one, two = await make_pipeline(actor, "one"), await make_pipeline(actor, "two")
+    ids = [await trigger(actor, one, "1"), await trigger(actor, two, "2")]
+    ids.append(await trigger(actor, one, "3"))
+    await end(actor, one, ids[0])
+    async with get_session(actor.scope) as session:
+        service = RunService(session, actor)
+        assert [run.id for run in await service.list()] == ids[::-1]
+        assert [run.id for run in await service.list(before_id=ids[1])] == ids[:1]
+        assert [run.id for run in await service.list(pipeline_id=one.id)] == [ids[2], ids[0]]
+        assert [run.id for run in await service.list(state=RunState.SUCCEEDED)] == ids[:1]
+        latest = await service.latest([one.id, two.id])
+    assert {key: run.id for key, run in latest.items()} == {one.id: ids[2], two.id: ids[1]}
+
+
+async def test_the_same_key_of_two_pipelines_is_two_runs(actor: Actor) -> None:
+    one, two = await make_pipeline(actor, "one"), await make_pipeline(actor, "two")
+    assert await trigger(actor, one, "k") != await trigger(actor, two, "k")
+    assert await trigger(actor, one, "k") == await trigger(actor, one, "k")
+
+
+async def test_a_run_that_is_over_cannot_be_cancelled(actor: Actor) -> None:
+    pipeline = await make_pipeline(actor)
+    run_id = await trigger(actor, pipeline, "k")
+    await end(actor, pipeline, run_id)
+    async with get_session(actor.scope) as session:
+        with pytest.raises(IllegalTransition):
+            await RunService(session, actor).cancel(run_id)
+
+
+async def test_steps_and_logs_of_anothers_run_are_not_found(actor: Actor) -> None:
+    run_id = await trigger(actor, await make_pipeline(actor), "k")
+    stranger = (await make_tenant("Other")).owner
+    async with get_session(stranger.scope) as session:
+        service = RunService(session, stranger)
+        for call in (service.get(run_id), service.steps(run_id), service.logs(run_id)):
+            with pytest.raises(NotFound):
+                await call
+        with pytest.raises(NotFound):
+            await service.cancel(run_id)
