@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -97,8 +98,12 @@ class FlowProcess:
 class ForkServerClient:
     """Keeps one fork server running. Flow processes outlive it: they need only the worker."""
 
-    def __init__(self, host_module: str = HOST_MODULE) -> None:
+    def __init__(self, host_module: str = HOST_MODULE, home: Path | None = None) -> None:
+        """``home``: the data folder of everything below; default as everywhere."""
         self._host_module = host_module
+        self._environment = clean_environment()
+        if home is not None:
+            self._environment["DATANIKA_HOME"] = str(home)
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -184,7 +189,7 @@ class ForkServerClient:
                         str(theirs.fileno()),
                         self._host_module,
                     ],
-                    env=clean_environment(),
+                    env=self._environment,
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,

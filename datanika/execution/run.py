@@ -35,7 +35,7 @@ async def run_flow_run(
         prefect_settings.PREFECT_API_AUTH_STRING: secret.get_secret_value() if secret else None,
     }
     with prefect_settings.temporary_settings(updates):
-        async with ForkServerClient(host_module) as server, get_client() as prefect:
+        async with ForkServerClient(host_module, settings.home) as server, get_client() as prefect:
             launcher = Launcher(settings, server)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(

@@ -85,7 +85,7 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         from datanika.execution.fork_client import HOST_MODULE, ForkServerClient
         from datanika.execution.launcher import Launcher
 
-        server = ForkServerClient(self._host_module or HOST_MODULE)
+        server = ForkServerClient(self._host_module or HOST_MODULE, self._settings.home)
         await self._exit_stack.enter_async_context(server)
         self._launcher = Launcher(self._settings, server)
         await super().setup()
