@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -67,14 +68,21 @@ class Report:
         if step.duration_seconds is not None:
             details.append(f"{step.duration_seconds:.1f} s")
         self.console.print(
-            f"{indent}{mark} {name}  [dim]{', '.join(details)}[/dim]", highlight=False
+            f"{indent}{mark} {name}  [dim]{', '.join(details)}[/dim]",
+            highlight=False,
+            soft_wrap=True,
         )
+        failing = step.details.get("failures")
+        if step.kind == "test" and failing:
+            self.console.print(f"{indent}  {failing:,} rows fail", highlight=False)
         if step.error_message and step.state in (StepState.FAILED, StepState.WARNED):
             self.console.print(f"{indent}  {escape(step.error_message)}", highlight=False)
 
     def counts(self, counts: dict[str, int], loaded: dict[str, int]) -> None:
         """Rows in the warehouse beside the rows that this run wrote."""
-        table = Table("table", title="Rows in the warehouse", title_justify="left")
+        table = Table(
+            "table", title="Rows in the warehouse", title_justify="left", box=box.SIMPLE_HEAD
+        )
         table.add_column("rows", justify="right")
         table.add_column("written by this run", justify="right")
         for name, rows in counts.items():
@@ -96,7 +104,7 @@ class Report:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A small result table; numbers right, averages with two decimals."""
-        table = Table(title=title, title_justify="left")
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
         for index, column in enumerate(columns):
             numeric = all(isinstance(row[index], int | float) for row in rows)
             table.add_column(column, justify="right" if numeric else "left")
@@ -108,7 +116,7 @@ class Report:
 
     def timing(self, steps: Sequence[RunStepOut]) -> None:
         """The time of each part of the demo, and of each step of its run."""
-        table = Table("part", title="Time", title_justify="left")
+        table = Table("part", title="Time", title_justify="left", box=box.SIMPLE_HEAD)
         table.add_column("seconds", justify="right")
         for title, seconds in self.times:
             table.add_row(title, f"{seconds:.1f}")

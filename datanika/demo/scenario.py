@@ -57,7 +57,9 @@ def _check(run: FollowedRun, warehouse: Warehouse, report: Report) -> list[str]:
     report.tests(run.steps)
     rows = warehouse.rows(verify.MART_QUERY)
     report.table(
-        f"{MARTS}.delay_by_carrier_month, first rows", verify.MART_COLUMNS, rows[:RESULT_ROWS]
+        f"First rows of {MARTS}.delay_by_carrier_month, delays in minutes",
+        verify.SHOWN_COLUMNS,
+        [verify.shown(row) for row in rows[:RESULT_ROWS]],
     )
     wrong = [*verify.compare_counts(counts), *verify.compare_delays(rows)]
     if not wrong:

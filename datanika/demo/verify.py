@@ -23,6 +23,15 @@ MART_QUERY = (
     "order by carrier, year, month"
 )
 
+SHOWN_COLUMNS = ("airline", "month", "flights", "cancelled", "departure delay", "arrival delay")
+"""A few of :data:`MART_COLUMNS`, for people; :func:`shown` picks them. Delays in minutes."""
+
+
+def shown(row: Sequence[Any]) -> tuple[Any, ...]:
+    """The :data:`SHOWN_COLUMNS` of one row of :data:`MART_QUERY`."""
+    _, airline, year, month, flights, cancelled, departure, arrival, _ = row
+    return airline, f"{year}-{month:02}", flights, cancelled, departure, arrival
+
 
 def expected_delays() -> pd.DataFrame:
     """``delay_by_carrier_month`` straight from the source: 185 rows, :data:`MART_COLUMNS`."""

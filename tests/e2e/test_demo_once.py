@@ -1,4 +1,4 @@
-"""``datanika demo --once``, twice in one data folder: right figures, nothing twice, nothing left."""
+"""``datanika demo --once`` twice in one data folder: right figures, none doubled, nothing left."""
 
 from __future__ import annotations
 
