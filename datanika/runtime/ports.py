@@ -75,7 +75,7 @@ def choose_ports(
 
     ``web``: the port somebody asked for; :class:`ConfigError` when it is taken.
     """
-    wanted = asdict(Ports()) | _remembered(home)
+    wanted = asdict(Ports()) | remembered(home)
     if web is not None and not (is_free(web, host) and claims.take(web)):
         raise ConfigError(
             f"Port {web} is taken.",
@@ -95,7 +95,7 @@ def choose_ports(
     return Ports(**chosen)
 
 
-def _remembered(home: Path) -> dict[str, int]:
+def remembered(home: Path) -> dict[str, int]:
     try:
         found = json.loads((home / FILE).read_text("utf-8"))
         return {name: int(found[name]) for name in asdict(Ports()) if name in found}

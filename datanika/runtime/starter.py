@@ -61,7 +61,7 @@ class Starter:
             later("work pool", self._prepare_prefect, "prefect")
             later("web", self._part("web"), "front end", "migrations", "redis")
             later("celery", self._part("celery"), "migrations", "redis")
-            later("worker", self._part("worker"), "work pool", "web")
+            later("worker", self._part("worker"), "prefect", "web")
             done, _ = wait(self._futures.values(), return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()

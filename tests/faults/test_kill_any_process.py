@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from datanika.config import Settings
 from datanika.runtime.checks import checks
-from datanika.runtime.ports import Ports, _remembered
+from datanika.runtime.ports import Ports, remembered
 from datanika.runtime.processes import is_alive
 from datanika.runtime.secrets import load_or_create
 from datanika.runtime.topology import Topology
@@ -48,7 +48,7 @@ def topology(home: Path) -> Topology:
     given = Settings(_env_file=None)
     for name in ("database_url", "redis_url", "prefect_api_url"):
         setattr(given, name, None)
-    return Topology(home, given, Ports(**_remembered(home)), load_or_create(home))
+    return Topology(home, given, Ports(**remembered(home)), load_or_create(home))
 
 
 def part_process(platform: RunningPlatform, name: str) -> psutil.Process:
