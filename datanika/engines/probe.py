@@ -49,5 +49,9 @@ def _rest_api(connection: ResolvedConnection) -> None:
 
     endpoint = REST_API.parse(connection).endpoints[0]
     table = TableSpec(name=endpoint.name, target=endpoint.name.lower())
-    with tempfile.TemporaryDirectory() as folder, isolated_dlt(Path(folder)):
-        next(iter(open_endpoint(connection, table).add_limit(1)), None)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        isolated_dlt(Path(folder)),
+        open_endpoint(connection, table) as resource,
+    ):
+        next(iter(resource.add_limit(1)), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,7 @@ class TableLoad:
         self.name = _pipeline_name(step.pipeline_key, str(table.target))
         self.counter = RowCounter(emit, step.step.key, self.node)
         self.result = Loaded()
+        self._opened = ExitStack()
 
     def run(self) -> Loaded:
         """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
@@ -96,12 +98,19 @@ class TableLoad:
         pipeline.sync_destination()
         known = self.name in pipeline.schemas
         schema = pipeline.schemas[self.name].clone() if known else dlt.Schema(self.name)
-        source = self._source(schema)
         arrow = self.step.source.kind != "rest_api"
-        info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
-        self.result.rows, self.result.bytes = self.counter.rows, self.counter.bytes
+        with self._opened:
+            source = self._source(schema)
+            info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
+        # Of an API's rows dlt drops those that an earlier run loaded, after they were counted.
+        self.result.rows = self.counter.rows if arrow else self._normalized_rows(pipeline)
+        self.result.bytes = self.counter.bytes
         self._verify(info.loads_ids)
         return self.result
+
+    def _normalized_rows(self, pipeline: Any) -> int:
+        info = pipeline.last_trace.last_normalize_info
+        return int(info.row_counts.get(self.table.target, 0)) if info else 0
 
     def _forget(self) -> None:
         """There is no table (any more): load it as if for the first time.
@@ -147,9 +156,9 @@ class TableLoad:
         }
 
     def _rest_resource(self, normalize: Any) -> Any:
-        from datanika.engines.dlt_engine.sources.rest import incremental_of, open_endpoint
+        from datanika.engines.dlt_engine.sources.rest import open_endpoint
 
-        resource = open_endpoint(self.step.source, self.table)
+        resource = self._opened.enter_context(open_endpoint(self.step.source, self.table))
         hints = self._hints(normalize)
         resource.apply_hints(
             table_name=self.table.target,
@@ -157,8 +166,6 @@ class TableLoad:
             primary_key=hints["primary_key"] or [],
         )
         resource.max_table_nesting = 0
-        if self.table.cursor is not None and resource.incremental is None:
-            resource.apply_hints(incremental=incremental_of(self.table))
         wanted = set(self.table.columns)
         checked: set[str] = set()
 

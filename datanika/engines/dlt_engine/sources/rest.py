@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
@@ -11,8 +13,11 @@ from datanika.engines.connectors.rest_api import REST_API, Endpoint, RestApiConf
 from datanika.errors import TerminalStepError
 
 
-def open_endpoint(connection: ResolvedConnection, table: TableSpec) -> Any:
+@contextmanager
+def open_endpoint(connection: ResolvedConnection, table: TableSpec) -> Iterator[Any]:
     """The dlt resource of the endpoint that ``table.name`` names; its items are dicts."""
+    import dlt
+    from dlt.sources.helpers.requests import Client
     from dlt.sources.rest_api import rest_api_resources
 
     config = REST_API.parse(connection)
@@ -23,7 +28,11 @@ def open_endpoint(connection: ResolvedConnection, table: TableSpec) -> Any:
             code="endpoint_missing",
             hint=f"Its endpoints: {', '.join(item.name for item in config.endpoints)}.",
         )
-    client: dict[str, Any] = {"base_url": config.base_url.rstrip("/") + "/"}
+    session = Client(raise_for_status=False).session
+    client: dict[str, Any] = {
+        "base_url": config.base_url.rstrip("/") + "/",
+        "session": session,
+    }
     if (login := _auth(config, connection.name)) is not None:
         client["auth"] = login
     resources = rest_api_resources(
@@ -32,7 +41,14 @@ def open_endpoint(connection: ResolvedConnection, table: TableSpec) -> Any:
             "resources": [{"name": table.target, "endpoint": _endpoint(endpoint, table)}],
         }
     )
-    return resources[0]
+    resource = resources[0]
+    if table.cursor is not None and not endpoint.cursor_param:
+        # An endpoint that cannot filter by itself: all is read, and what is known dropped.
+        resource.apply_hints(incremental=dlt.sources.incremental(**_incremental(table)))
+    try:
+        yield resource
+    finally:
+        session.close()
 
 
 def _endpoint(endpoint: Endpoint, table: TableSpec) -> dict[str, Any]:
@@ -46,13 +62,6 @@ def _endpoint(endpoint: Endpoint, table: TableSpec) -> dict[str, Any]:
         params[endpoint.cursor_param] = "{incremental.start_value}"
         result["incremental"] = _incremental(table)
     return result
-
-
-def incremental_of(table: TableSpec) -> Any:
-    """dlt's cursor over dicts, for an endpoint that cannot filter by itself."""
-    import dlt
-
-    return dlt.sources.incremental(**_incremental(table))
 
 
 def _incremental(table: TableSpec) -> dict[str, Any]:
