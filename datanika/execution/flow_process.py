@@ -28,6 +28,7 @@ from datanika.errors import DatanikaError
 from datanika.execution.internal_api import InternalApi, WorkerApi
 from datanika.execution.run_client import RunClient, StopReason
 from datanika.execution.run_session import EngineHost, RunSession, use_session, use_worker_api
+from datanika.execution.sandbox import harden
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -74,6 +75,8 @@ class FlowReport(Contract):
 
 def main(channel: socket.socket, host: EngineHost | None) -> int:
     """Run one job from ``channel``; the process' exit code."""
+    # Tenant code may run as the same user: it must not read this process' memory.
+    harden()
     line = channel.makefile("rb", buffering=0).readline()
     if not line:
         return 0

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from datanika.execution.fork_client import HOST_MODULE, ForkServerClient
 from datanika.execution.launcher import LaunchEnd, Launcher, settle
+from datanika.execution.sandbox import harden
 from datanika.execution.worker_settings import WorkerSettings
 
 
@@ -57,6 +58,7 @@ def main() -> int:
     except ValueError:
         print("PREFECT__FLOW_RUN_ID does not name a flow run.", file=sys.stderr)  # noqa: T201
         return 2
+    harden()
     return asyncio.run(run_flow_run(flow_run_id, WorkerSettings()))
 
 

@@ -22,6 +22,7 @@ import anyio.abc
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
 from datanika.contracts.nudge import nudge_socket
+from datanika.execution.sandbox import harden
 from datanika.execution.worker_settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ def main() -> int:
         message = "PREFECT_API_URL is not set: where should the worker poll?"
         print(message, file=sys.stderr)  # noqa: T201
         return 2
+    # Its environment and memory hold tokens, and tenant code may run as the same user.
+    harden()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):

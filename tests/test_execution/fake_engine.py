@@ -11,6 +11,8 @@ probe*      logs what this process and its parents can see
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -50,6 +52,7 @@ class FakeHost:
             os.kill(os.getpid(), signal.SIGKILL)
         if key.startswith("probe"):
             yield LogLine(step_key=key, message=json.dumps(_environments()))
+            yield LogLine(step_key=key, message=f"dumpable {_dumpable()}")
         for table in ("a", "b"):
             yield NodeFinished(
                 step_key=key,
@@ -69,11 +72,18 @@ class FakeHost:
 
 
 def _environments() -> dict[str, str]:
-    """/proc/<pid>/environ of this process and its parent, the fork server."""
-    return {
-        str(pid): Path(f"/proc/{pid}/environ").read_bytes().decode()
-        for pid in (os.getpid(), os.getppid())
-    }
+    """/proc/<pid>/environ of this process and its parent, the fork server; "" if unreadable."""
+    seen = {}
+    for pid in (os.getpid(), os.getppid()):
+        seen[str(pid)] = ""
+        with contextlib.suppress(PermissionError):
+            seen[str(pid)] = Path(f"/proc/{pid}/environ").read_bytes().decode()
+    return seen
+
+
+def _dumpable() -> int:
+    """Whether processes of the same user may read this one's memory (PR_GET_DUMPABLE)."""
+    return ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
 
 
 def start_engine_host() -> FakeHost:
