@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from datanika.contracts.base import Contract
 from datanika.contracts.schedule import ScheduleSpec
@@ -16,6 +17,7 @@ from datanika.contracts.schedule import ScheduleSpec
 if TYPE_CHECKING:
     from prefect.client.schemas.actions import DeploymentScheduleCreate
 
+HOUR = dt.timedelta(hours=1)
 TENANT_FLOW = "tenant-pipeline"
 ANCHOR = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 """Intervals count from here, so that the same interval gives the same times after a redeploy."""
@@ -81,7 +83,23 @@ def _prefect_schedule(spec: ScheduleSpec) -> Any:
             anchor_date=ANCHOR,
             timezone=spec.timezone,
         )
-    return CronSchedule(cron=spec.cron or "", timezone=spec.timezone)
+    cron = spec.cron or ""
+    zone = "UTC" if _is_the_same_in_utc(cron, spec.timezone) else spec.timezone
+    return CronSchedule(cron=cron, timezone=zone)
+
+
+def _is_the_same_in_utc(cron: str, timezone: str) -> bool:
+    """Whether a cron of every hour fires at the same instants when read in UTC.
+
+    Prefect reads it as local times, so a local hour that comes twice in autumn fires only once.
+    """
+    fields = cron.split()
+    if len(fields) != 5 or fields[1:] != ["*"] * 4:
+        return False
+    offsets = [
+        dt.datetime(2026, month, 1, tzinfo=ZoneInfo(timezone)).utcoffset() for month in range(1, 13)
+    ]
+    return all(offset is not None and offset % HOUR == dt.timedelta() for offset in offsets)
 
 
 MAINTENANCE = (

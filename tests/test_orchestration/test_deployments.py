@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from datanika.contracts.schedule import ScheduleSpec
@@ -43,6 +44,25 @@ def test_schedules_keep_their_zone_and_their_anchor() -> None:
     assert interval.schedule.anchor_date == ANCHOR
     assert (cron.schedule.cron, cron.schedule.timezone) == ("0 6 * * *", "Europe/Athens")
     assert (interval.active, cron.active) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "read_in"),
+    [
+        ("*/30 * * * *", "America/New_York", "UTC"),
+        ("5 * * * *", "Europe/London", "UTC"),
+        ("0 * * * *", "Asia/Kolkata", "Asia/Kolkata"),
+        ("0 * * * *", "Australia/Lord_Howe", "Australia/Lord_Howe"),
+        ("0 */2 * * *", "America/New_York", "America/New_York"),
+        ("0 * * * 1", "America/New_York", "America/New_York"),
+        ("30 2 * * *", "America/New_York", "America/New_York"),
+    ],
+)
+def test_an_hour_that_comes_twice_fires_twice(cron: str, zone: str, read_in: str) -> None:
+    """Prefect skips the repeated hour of a local cron; where UTC means the same, it reads UTC."""
+    spec = ScheduleSpec(cron=cron, timezone=zone)
+    [schedule] = request(schedules=(spec,)).as_deployment().prefect_schedules()
+    assert schedule.schedule.timezone == read_in
 
 
 def test_prefect_yaml_deploys_the_same_maintenance() -> None:
