@@ -1,8 +1,7 @@
 """The built front end: where it is, whether it is current, and how it is made.
 
 A build belongs to the content it was made from, so an upgraded platform builds once and an
-unchanged one never. About 15 s, npm's downloads included (docs/adr, "The front end is built at
-the first start").
+unchanged one never. About 15 s, npm's downloads included (docs/adr/0007-one-port-web.md).
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ _RXCONFIG = '"""Written with the build."""\n\nfrom datanika.ui.reflex_config imp
 
 
 def lock_folder() -> Path:
-    """``reflex.lock/``: beside the package in a clone, inside it in a wheel."""
-    for folder in (_PACKAGE.parent.parent / "reflex.lock", _PACKAGE / "reflex.lock"):
-        if folder.is_dir():
-            return folder
+    """``reflex.lock/``, beside the package in a clone and in a wheel."""
+    folder = _PACKAGE.parent.parent / "reflex.lock"
+    if folder.is_dir():
+        return folder
     raise ConfigError("reflex.lock is missing.", hint="Reinstall Datanika, or restore the folder.")
 
 

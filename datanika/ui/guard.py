@@ -68,4 +68,5 @@ def _send_to_login(router_data: dict[str, Any]) -> list[Event]:
     path = str(router_data.get("asPath") or router_data.get("pathname") or "/")
     if path.startswith(LOGIN_PAGE):
         return []
-    return Event.from_event_type([rx.redirect(f"{LOGIN_PAGE}?next={quote(path)}")])
+    events: list[Event] = Event.from_event_type([rx.redirect(f"{LOGIN_PAGE}?next={quote(path)}")])
+    return events

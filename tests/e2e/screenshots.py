@@ -51,7 +51,7 @@ async def test_screenshots(browser: Browser, web: Web) -> None:
         await _shoot(page, "run", theme)
         if theme == "light":
             await page.screenshot(path=IMAGES / "run-full.png", full_page=True)
-            await page.get_by_role("link", name="Pipelines").click()
+            await page.get_by_role("link", name="Pipelines", exact=True).click()
             await page.get_by_role("button", name="Run now").wait_for()
             await _shoot(page, "pipelines", theme)
         await context.close()

@@ -33,7 +33,7 @@ class I18nState(rx.State):
         asked = negotiate(headers.get("accept-language", ""))
         # A choice made since the websocket opened is only in the state.
         if not self.chosen:
-            self.locale = chosen if chosen in LOCALES else asked
+            self.locale = chosen if chosen is not None and chosen in LOCALES else asked
 
     @rx.event
     def set_locale(self, locale: str) -> None:

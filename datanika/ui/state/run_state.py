@@ -22,7 +22,7 @@ from datanika.services.run_service import RunService
 from datanika.ui.errors import error_key
 from datanika.ui.run_graph import RunGraph, build_graph
 from datanika.ui.session import actor_of
-from datanika.ui.state.tenant import TenantState, tenant_session
+from datanika.ui.state.tenant import TenantState, is_open, tenant_session
 from datanika.ui.views import LogRow, RunView, StepRow, log_row, run_view, step_rows
 
 POLL_SECONDS = 0.7
@@ -65,7 +65,7 @@ class RunPageState(TenantState):
         while True:
             await asyncio.sleep(POLL_SECONDS)
             async with self:
-                looking = self.run.id == run_id and self.is_live and _is_open(self)
+                looking = self.run.id == run_id and self.is_live and is_open(self, self.run.href)
                 headers, after_id = self.router_data.get("headers", {}), self.last_log_id
             actor = await actor_of(headers) if looking else None
             if actor is None:
@@ -128,13 +128,6 @@ async def _read(
     else:
         lines = await service.logs(run_id, after_id, LOG_LINES)
     return run, names.get(run.pipeline_id, ""), steps, lines
-
-
-def _is_open(state: RunPageState) -> bool:
-    """Whether the tab is still connected and on this page."""
-    namespace = rx.state.RegistrationContext.get().app.event_namespace
-    token = state.router.session.client_token
-    return token in namespace.token_to_sid and state.router.page.path.startswith("/runs/")
 
 
 async def start_run(state: TenantState, pipeline_id: int) -> rx.event.EventSpec | None:

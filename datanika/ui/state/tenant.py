@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import reflex as rx
+from reflex_base.registry import RegistrationContext
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.db import get_session
@@ -34,3 +35,12 @@ async def tenant_session() -> AsyncIterator[tuple[AsyncSession, Actor]]:
     actor = require_actor()
     async with get_session(actor.scope) as session:
         yield session, actor
+
+
+def is_open(state: TenantState, path: str) -> bool:
+    """Whether the state's tab is still connected and shows the page at ``path``."""
+    namespace = RegistrationContext.get().app.event_namespace
+    shown: str = state.router.url.path
+    return state.router.session.client_token in namespace.token_to_sid and (
+        shown.rstrip("/") == path.rstrip("/")
+    )
