@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 import secrets
 import shutil
 import signal
@@ -23,6 +22,7 @@ from datanika.config import settings
 from datanika.runtime import databases
 from datanika.runtime.postgres import PostgresCluster, system_user
 from tests.support.net import free_port
+from tests.support.processes import bound_to_us
 
 TEMPLATE = "datanika_template"
 
@@ -105,17 +105,14 @@ def run_cluster(folder: Path) -> tuple[PostgresCluster, subprocess.Popen[bytes]]
     """Make and start a cluster without durability, for tests."""
     cluster = PostgresCluster(folder / "data", free_port(), secrets.token_hex(12))
     cluster.initialise()
-    user = system_user()
+    command = [*cluster.command(), "-c", "fsync=off", "-c", "synchronous_commit=off"]
     with (folder / "postgres.log").open("ab") as log:
         process = subprocess.Popen(
-            [*cluster.command(), "-c", "fsync=off", "-c", "synchronous_commit=off"],
+            bound_to_us(command, signal.SIGINT, system_user()),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
-            user=user,
-            group=pwd.getpwnam(user).pw_gid if user else None,
-            extra_groups=[] if user else None,
             start_new_session=True,
         )
     cluster.wait_ready()

@@ -27,6 +27,7 @@ from datanika.runtime import databases
 from datanika.runtime.prefect import PrefectServer
 from tests.support.net import free_port
 from tests.support.postgres import run_cluster, stop_cluster
+from tests.support.processes import bound_to_us
 
 READY, STARTING, USERS, LOG = "ready.json", "starting.lock", "users.lock", "prefect.log"
 
@@ -51,7 +52,7 @@ def somebody_uses(path: Path) -> bool:
 def start_prefect(folder: Path, server: PrefectServer) -> subprocess.Popen[bytes]:
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
-            server.command(),
+            bound_to_us(server.command()),
             env={
                 "PATH": os.environ.get("PATH", ""),
                 "HOME": str(folder),

@@ -14,6 +14,7 @@ import pytest
 
 from datanika.runtime.redis import RedisServer
 from tests.support.net import free_port
+from tests.support.processes import bound_to_us
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def redis_server() -> Iterator[RunningRedis]:
     server.initialise()
     with (folder / "redis.log").open("ab") as log:
         process = subprocess.Popen(
-            server.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            bound_to_us(server.command()), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
         server.wait_ready()
