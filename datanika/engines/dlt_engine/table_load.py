@@ -16,6 +16,7 @@ from datanika.engines.dlt_engine.arrow_types import column_hint, fit, stored_typ
 from datanika.engines.dlt_engine.cursor import ArrowCursor
 from datanika.engines.dlt_engine.destination import make_destination
 from datanika.engines.dlt_engine.names import check_columns, check_table
+from datanika.engines.dlt_engine.row_cursor import RowCursor
 from datanika.engines.emit import Emit, RowCounter, log
 from datanika.engines.warehouse import Warehouse, WriterId
 from datanika.engines.warehouse.base import Table, qualified
@@ -100,17 +101,12 @@ class TableLoad:
         schema = pipeline.schemas[self.name].clone() if known else dlt.Schema(self.name)
         arrow = self.step.source.kind != "rest_api"
         with self._opened:
-            source = self._source(schema)
+            source = self._source(pipeline, schema)
             info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
-        # Of an API's rows dlt drops those that an earlier run loaded, after they were counted.
-        self.result.rows = self.counter.rows if arrow else self._normalized_rows(pipeline)
+        self.result.rows = self.counter.rows
         self.result.bytes = self.counter.bytes
         self._verify(info.loads_ids)
         return self.result
-
-    def _normalized_rows(self, pipeline: Any) -> int:
-        info = pipeline.last_trace.last_normalize_info
-        return int(info.row_counts.get(self.table.target, 0)) if info else 0
 
     def _forget(self) -> None:
         """There is no table (any more): load it as if for the first time.
@@ -135,13 +131,13 @@ class TableLoad:
                 node=self.node,
             )
 
-    def _source(self, schema: Any) -> Any:
+    def _source(self, pipeline: Any, schema: Any) -> Any:
         from dlt.extract.source import DltSource
 
         normalize = schema.naming.normalize_identifier
         check_table(str(self.table.target), normalize)
         if self.step.source.kind == "rest_api":
-            resource = self._rest_resource(normalize)
+            resource = self._rest_resource(pipeline, normalize)
         else:
             resource = self._arrow_resource(schema, normalize)
         return DltSource(schema, self.name, [resource])
@@ -155,10 +151,18 @@ class TableLoad:
             "primary_key": keys if self.table.write_disposition is WriteDisposition.MERGE else None,
         }
 
-    def _rest_resource(self, normalize: Any) -> Any:
+    def _rest_resource(self, pipeline: Any, normalize: Any) -> Any:
+        import dlt
+
         from datanika.engines.dlt_engine.sources.rest import open_endpoint
 
-        resource = self._opened.enter_context(open_endpoint(self.step.source, self.table))
+        cursor = None
+        if self.table.cursor is not None:
+            sources = pipeline.state.get("sources", {}).get(self.name, {})
+            state = sources.get("resources", {}).get(self.table.target, {})
+            cursor = RowCursor(self.table, state)
+        start = cursor.start if cursor else None
+        resource = self._opened.enter_context(open_endpoint(self.step.source, self.table, start))
         hints = self._hints(normalize)
         resource.apply_hints(
             table_name=self.table.target,
@@ -169,6 +173,13 @@ class TableLoad:
         wanted = set(self.table.columns)
         checked: set[str] = set()
 
+        def keep(item: dict[str, Any]) -> bool:
+            if cursor is None:
+                return True
+            kept = cursor.keep(item)
+            dlt.current.resource_state(self.table.target)["cursor"] = cursor.saved()
+            return kept
+
         def count(item: dict[str, Any]) -> dict[str, Any]:
             if wanted:
                 item = {name: value for name, value in item.items() if name in wanted}
@@ -178,7 +189,7 @@ class TableLoad:
             self.counter.add(1)
             return item
 
-        return resource.add_map(count)
+        return resource.add_filter(keep).add_map(count)
 
     def _arrow_resource(self, schema: Any, normalize: Any) -> Any:
         import dlt

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.rest_api import REST_API, Endpoint, RestApiConfig
@@ -14,9 +13,13 @@ from datanika.errors import TerminalStepError
 
 
 @contextmanager
-def open_endpoint(connection: ResolvedConnection, table: TableSpec) -> Iterator[Any]:
-    """The dlt resource of the endpoint that ``table.name`` names; its items are dicts."""
-    import dlt
+def open_endpoint(
+    connection: ResolvedConnection, table: TableSpec, start: Any = None
+) -> Iterator[Any]:
+    """The dlt resource of the endpoint that ``table.name`` names; its items are dicts.
+
+    ``start`` goes into the endpoint's cursor parameter, if it has one.
+    """
     from dlt.sources.helpers.requests import Client
     from dlt.sources.rest_api import rest_api_resources
 
@@ -38,50 +41,24 @@ def open_endpoint(connection: ResolvedConnection, table: TableSpec) -> Iterator[
     resources = rest_api_resources(
         {
             "client": client,
-            "resources": [{"name": table.target, "endpoint": _endpoint(endpoint, table)}],
+            "resources": [{"name": table.target, "endpoint": _endpoint(endpoint, start)}],
         }
     )
-    resource = resources[0]
-    if table.cursor is not None and not endpoint.cursor_param:
-        # An endpoint that cannot filter by itself: all is read, and what is known dropped.
-        resource.apply_hints(incremental=dlt.sources.incremental(**_incremental(table)))
     try:
-        yield resource
+        yield resources[0]
     finally:
         session.close()
 
 
-def _endpoint(endpoint: Endpoint, table: TableSpec) -> dict[str, Any]:
+def _endpoint(endpoint: Endpoint, start: Any) -> dict[str, Any]:
     params: dict[str, Any] = dict(endpoint.params)
     result: dict[str, Any] = {"path": endpoint.path.lstrip("/"), "params": params}
     if endpoint.data_selector:
         result["data_selector"] = endpoint.data_selector
     if endpoint.paginator != "auto":
         result["paginator"] = _paginator(endpoint)
-    if table.cursor is not None and endpoint.cursor_param:
-        params[endpoint.cursor_param] = "{incremental.start_value}"
-        result["incremental"] = _incremental(table)
-    return result
-
-
-def _incremental(table: TableSpec) -> dict[str, Any]:
-    cursor = table.cursor
-    if cursor is None:
-        raise ValueError("The table has no cursor.")
-    if cursor.lag_seconds and table.write_disposition is WriteDisposition.APPEND:
-        raise TerminalStepError(
-            f"{table.name!r}: a lag reads rows again, which append would double.",
-            code="lag_needs_merge",
-            hint="Use merge with a primary key, or a lag of 0.",
-        )
-    result: dict[str, Any] = {"cursor_path": cursor.column}
-    if cursor.initial_value is not None:
-        result["initial_value"] = cursor.initial_value
-    if cursor.lag_seconds:
-        result["lag"] = cursor.lag_seconds
-    if table.write_disposition is WriteDisposition.MERGE:
-        # No deduplication at the boundary: a changed row must replace the old one.
-        result["primary_key"] = ()
+    if endpoint.cursor_param and start is not None:
+        params[endpoint.cursor_param] = start
     return result
 
 
