@@ -66,7 +66,7 @@ def _play(runtime: RunningRuntime, report: Report) -> None:
         {
             "This run": f"{runtime.web_url}/runs/{run.run.id}",
             "User interface": runtime.web_url,
-            "REST API": f"{runtime.web_url}/docs",
+            "REST API": f"{runtime.web_url}/api/v1/openapi.json",
             "Prefect": runtime.prefect_ui_url or "the one given",
             "Log in as": account.me.email,
         }
