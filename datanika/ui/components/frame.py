@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reflex as rx
+from reflex.config import get_config
 from reflex_components_core.core.banner import has_connection_errors
 
 from datanika.i18n import LOCALES
@@ -18,7 +19,7 @@ _t = I18nState.translations
 
 def api_path(path: str) -> str:
     """Where the browser finds an API path. In development it is another port than the page's."""
-    return f"http://localhost:8000{path}" if is_development() else path
+    return f"{get_config().api_url.rstrip('/')}{path}" if is_development() else path
 
 
 def language_select() -> rx.Component:
