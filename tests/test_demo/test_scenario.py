@@ -1,0 +1,131 @@
+"""The demo against the real API: it is set up once, found again, and says what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import socket
+import stat
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from rich.console import Console
+from sqlalchemy import select
+
+from datanika.api.app import create_app
+from datanika.client import DatanikaClient
+from datanika.contracts.enums import RunState
+from datanika.contracts.events import Failure, RunFinish
+from datanika.db import TenantScope, get_session
+from datanika.demo.account import Account, open_account
+from datanika.demo.report import Report
+from datanika.demo.scenario import DemoFailed, play
+from datanika.demo.setup import Prepared, Setup
+from datanika.demo.warehouse import Warehouse
+from datanika.errors import Conflict
+from datanika.models import Run
+from datanika.services.run_recorder import RunRecorder, claim_run
+
+WAREHOUSE = Warehouse("127.0.0.1", 5432, "demo_warehouse", "demo", "demo-password")
+
+
+@pytest.fixture
+async def url(database: str) -> AsyncIterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", lifespan="off"))
+        # The test run owns the signals.
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@pytest.fixture
+async def account(url: str, tmp_path: Path) -> Account:
+    return await asyncio.to_thread(open_account, url, tmp_path)
+
+
+async def prepare(url: str, account: Account, warehouse: Warehouse = WAREHOUSE) -> Prepared:
+    def work() -> Prepared:
+        with DatanikaClient(url, account.token) as api:
+            return Setup(api).prepare(warehouse)
+
+    return await asyncio.to_thread(work)
+
+
+async def test_a_new_account_has_a_password_and_its_key_is_for_its_owner_only(account, tmp_path):
+    assert account.password
+    path = tmp_path / "cli.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert json.loads(path.read_text())["token"] == account.token
+    assert account.password not in path.read_text()
+    assert account.password not in repr(account)
+
+
+async def test_the_account_is_found_again_by_its_key(url, account, tmp_path):
+    again = await asyncio.to_thread(open_account, url, tmp_path)
+    assert (again.me.org_id, again.token) == (account.me.org_id, account.token)
+    assert again.password is None
+
+
+async def test_a_lost_key_is_an_error_that_says_so(url, account, tmp_path):
+    (tmp_path / "cli.json").unlink()
+    with pytest.raises(Conflict) as caught:
+        await asyncio.to_thread(open_account, url, tmp_path)
+    assert caught.value.code == "demo_key_missing"
+
+
+async def test_a_second_setup_creates_nothing_and_a_moved_warehouse_is_followed(url, account):
+    first = await prepare(url, account)
+    assert (first.created, first.updated) == (14, 0)
+    assert await prepare(url, account) == Prepared(first.pipeline_id, 0, 0)
+    moved = Warehouse("127.0.0.1", 5433, "demo_warehouse", "demo", "demo-password")
+    assert await prepare(url, account, moved) == Prepared(first.pipeline_id, 0, 1)
+    assert await prepare(url, account, moved) == Prepared(first.pipeline_id, 0, 0)
+
+
+async def test_a_failed_run_fails_the_demo_with_its_reason(url, account, tmp_path):
+    prepared = await prepare(url, account)
+    output = io.StringIO()
+
+    def demo() -> None:
+        with DatanikaClient(url, account.token) as api:
+            play(api, tmp_path / "files", WAREHOUSE, Report(Console(file=output)))
+
+    async def fail_the_run() -> None:
+        scope, run_id = TenantScope(account.me.org_id), 0
+        while not run_id:
+            await asyncio.sleep(0.1)
+            async with get_session(scope) as session:
+                run_id = await session.scalar(select(Run.id)) or 0
+        async with get_session(scope) as session:
+            claim = await claim_run(
+                session,
+                org_id=account.me.org_id,
+                pipeline_id=prepared.pipeline_id,
+                flow_run_id=str(uuid.uuid4()),
+                run_id=run_id,
+            )
+        failure = Failure(code="host_unreachable", message="The warehouse does not answer.")
+        async with get_session(scope) as session:
+            await RunRecorder(session, run_id, claim.attempt).finish(
+                RunFinish(state=RunState.FAILED, failure=failure)
+            )
+
+    failing = asyncio.create_task(fail_the_run())
+    with pytest.raises(DemoFailed) as caught:
+        await asyncio.to_thread(demo)
+    await failing
+    assert "The warehouse does not answer." in caught.value.message
+    assert "load_nyc" in output.getvalue()
