@@ -12,9 +12,20 @@ from datanika.runtime.checks import Check
 LOOK_SECONDS = 1.0
 CHECK_SECONDS = 5.0
 HANGING_SECONDS = 30.0
-"""A living part that answers no check for this long is restarted."""
+"""A part that answered before and lives, but answers no check for this long, is restarted."""
+STARTING_SECONDS = 150.0
+"""The same for one that has not answered yet: a restart would only begin its start anew."""
 LATE_SECONDS = 60.0
 """A part that is not back after this long is reported."""
+
+
+NEEDS = {
+    "prefect": ("postgres",),
+    "web": ("postgres",),
+    "celery": ("redis",),
+    "worker": ("prefect", "postgres"),
+}
+"""Whose outage explains that a part does not answer: restarting it would not help."""
 
 
 @dataclass
@@ -23,7 +34,8 @@ class Watched:
 
     pids: tuple[int, ...]
     unhealthy_since: float | None = None
-    restarted_at: float = 0.0
+    answered: bool = True
+    patient_since: float = field(default_factory=time.monotonic)
     spawned_at: float = field(default_factory=time.time)
     checked_at: float = 0.0
     reported: bool = False
@@ -44,13 +56,6 @@ class Monitor:
         self._names = names
         self._watched: dict[str, Watched] = {}
 
-    def reset(self) -> None:
-        """Forget what was known: everything was started anew."""
-        self._watched = {}
-
-    def unhealthy(self) -> list[str]:
-        return [name for name, one in self._watched.items() if one.unhealthy_since is not None]
-
     def run(self, stopping: threading.Event) -> None:
         """Look until ``stopping`` or until the supervisor does not answer (Unavailable)."""
         while not stopping.wait(LOOK_SECONDS):
@@ -62,7 +67,8 @@ class Monitor:
             pids = tuple(self._pids(name))
             known = self._watched.setdefault(name, Watched(pids))
             if pids != known.pids:
-                known.pids, known.spawned_at = pids, time.time()
+                known.pids, known.spawned_at, known.answered = pids, time.time(), False
+                known.patient_since = time.monotonic()
                 self._notice(name, known)
             self._check(name, known)
 
@@ -79,22 +85,32 @@ class Monitor:
         # A worker's heartbeat counts only if this process sent it.
         since = known.spawned_at if known.unhealthy_since is not None else 0.0
         healthy = bool(known.pids) and self._checks[name](since)
-        if healthy and known.unhealthy_since is not None:
-            self._say(f"{name} is healthy again after {now - known.unhealthy_since:.1f} s.")
-            known.unhealthy_since, known.reported = None, False
-        elif not healthy and known.unhealthy_since is None:
-            known.unhealthy_since = now
-        elif not healthy:
+        if healthy:
+            if known.unhealthy_since is not None:
+                self._say(f"{name} is healthy again after {now - known.unhealthy_since:.1f} s.")
+            known.unhealthy_since, known.reported, known.answered = None, False, True
+        elif known.unhealthy_since is None:
+            known.unhealthy_since = known.patient_since = now
+        else:
             self._escalate(name, known, now)
 
     def _escalate(self, name: str, known: Watched, now: float) -> None:
         assert known.unhealthy_since is not None
         down = now - known.unhealthy_since
-        alive_but_silent = known.pids and time.time() - known.spawned_at > HANGING_SECONDS
-        if alive_but_silent and now - known.restarted_at > HANGING_SECONDS:
+        if self._waits_for_another(name):
+            # It gets its whole time again after that one is back.
+            known.patient_since = now
+        patience = HANGING_SECONDS if known.answered else STARTING_SECONDS
+        if known.pids and now - known.patient_since > patience:
             self._say(f"{name} does not answer; restarting it.")
-            known.restarted_at = now
+            known.patient_since = now
             self._restart(name)
         if down > LATE_SECONDS and not known.reported:
             known.reported = True
             self._say(f"{name} has been down for {down:.0f} s. Its log says why.")
+
+    def _waits_for_another(self, name: str) -> bool:
+        return any(
+            need in self._watched and self._watched[need].unhealthy_since is not None
+            for need in NEEDS.get(name, ())
+        )

@@ -63,6 +63,25 @@ def test_what_lives_but_does_not_answer_is_restarted_once(
     assert platform.restarted == ["web"]
 
 
+def test_what_waits_for_a_part_that_is_down_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "HANGING_SECONDS", 0.05)
+    restarted: list[str] = []
+    down = Monitor(
+        ["prefect", "worker"],
+        {"prefect": lambda since: False, "worker": lambda since: False},
+        lambda name: [7] if name == "worker" else [],
+        restarted.append,
+        lambda text: None,
+    )
+    for _ in range(3):
+        down.look()
+        module.time.sleep(0.06)
+    assert restarted == []
+
+
 def test_what_stays_down_is_reported_once(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
