@@ -184,6 +184,8 @@ class ForkServerClient:
                 self._process = subprocess.Popen(  # noqa: ASYNC220
                     [
                         sys.executable,
+                        # No module of the present folder is ever imported.
+                        "-P",
                         "-m",
                         "datanika.execution.forkserver",
                         str(theirs.fileno()),
