@@ -266,7 +266,7 @@ async def test_scopes_do_not_leak_between_transactions_at_once(two: Two) -> None
 REFERENCES = [
     (model, key)
     for model in TENANT_MODELS
-    for key in model.__table__.foreign_key_constraints
+    for key in sorted(model.__table__.foreign_key_constraints, key=lambda key: str(key.name))
     if "org_id" in key.referred_table.c
 ]
 
