@@ -68,7 +68,8 @@ def celery_answers(redis_url: str) -> bool:
 
     with Celery("datanika-check", broker=redis_url, set_as_current=False) as app:
         try:
-            return bool(app.control.ping(timeout=1.0))
+            # The first answer will do; a ping would wait for all of them.
+            return bool(app.control.broadcast("ping", reply=True, timeout=2.0, limit=1))
         except app.connection_for_read().connection_errors:
             return False
 
