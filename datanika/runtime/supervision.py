@@ -118,6 +118,8 @@ class Supervision:
     def end_remains(self) -> None:
         """End every process below this one, after the supervisor ended or was killed."""
         processes.end(processes.descendants())
+        # What ended by itself was adopted by us too.
+        processes.reap()
 
     def _call(self, command: str, **properties: Any) -> dict[str, Any]:
         """Circus does one command at a time and refuses a second: it is repeated."""

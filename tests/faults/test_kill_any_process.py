@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,8 +64,7 @@ def part_process(platform: RunningPlatform, name: str) -> psutil.Process:
         "worker": "datanika.execution.worker",
         "supervisor": "datanika.runtime.supervisor",
     }[name]
-    children = psutil.Process(platform.process.pid).children(recursive=True)
-    found = [one for one in children if mark in " ".join(one.cmdline())]
+    found = [one for one in platform.descendants() if mark in " ".join(one.cmdline())]
     # Celery's own children have its command line too: its first process is the oldest.
     return min(found, key=lambda one: (one.create_time(), one.pid))
 
@@ -123,14 +124,11 @@ def test_a_killed_supervisor_is_healed(running: RunningPlatform) -> None:
     before = set(running.descendants())
     supervisor.kill()
     running.wait_for("Everything is healthy again", after=seen, seconds=120)
-    assert unhealthy(running, {}) == []
+    heal(running, {})
     assert not [one for one in before if is_alive(one)]
 
 
 def test_a_second_start_on_the_same_folder_is_refused(running: RunningPlatform) -> None:
-    import subprocess
-    import sys
-
     refused = subprocess.run(
         [str(Path(sys.executable).with_name("datanika")), "up", "--home", str(running.home)],
         capture_output=True, text=True, timeout=60, check=False,
