@@ -53,9 +53,7 @@ def main(channel: socket.socket, folder: Path, limits: StepLimits, parent: int) 
         os._exit(0)
 
 
-def _run(
-    step: ResolvedLoad | ResolvedTransform, channel: socket.socket, folder: Path
-) -> None:
+def _run(step: ResolvedLoad | ResolvedTransform, channel: socket.socket, folder: Path) -> None:
     events = EventWriter(channel, Redactor(secrets_of(step)))
     capture = OutputCapture(step.step.key, events)
     try:
