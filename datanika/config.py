@@ -33,8 +33,10 @@ class Settings(BaseSettings):
         env_prefix="DATANIKA_", extra="ignore", populate_by_name=True, env_ignore_empty=True
     )
 
-    env: Literal["development", "production"] = "development"
-    home: Path = Field(default_factory=data_home)
+    env: Literal["development", "production"] = Field(
+        default="development", description="Production refuses missing and weak secrets."
+    )
+    home: Path = Field(default_factory=data_home, description="The data folder.")
 
     database_url: SecretStr | None = Field(
         default=None,
@@ -45,21 +47,30 @@ class Settings(BaseSettings):
         default=None, description="The same database as its owner: migrations only."
     )
     redis_url: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("REDIS_URL", "redis_url")
+        default=None,
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="Broker of the ad hoc jobs.",
     )
     prefect_api_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url")
+        default=None,
+        validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url"),
+        description="Prefect's API, ending in /api.",
     )
     prefect_api_auth_string: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_api_auth_string"),
+        description="user:password of Prefect's API.",
     )
-    prefect_ui_url: str | None = None
-    work_pool: str = "datanika"
+    prefect_ui_url: str | None = Field(
+        default=None, description="Where operators open Prefect's own UI."
+    )
+    work_pool: str = Field(default="datanika", description="Prefect's work pool of the workers.")
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    public_url: str = "http://127.0.0.1:8000"
+    host: str = Field(default="127.0.0.1", description="Address that UI and API listen on.")
+    port: int = Field(default=8000, description="Port of UI and API.")
+    public_url: str = Field(
+        default="http://127.0.0.1:8000", description="Where people reach UI and API."
+    )
     internal_url: str = Field(
         default="http://127.0.0.1:8000", description="Where workers reach the internal API."
     )
@@ -72,8 +83,8 @@ class Settings(BaseSettings):
         default=None, description="What a worker shows to claim a run."
     )
 
-    access_token_minutes: int = 15
-    refresh_token_days: int = 30
+    access_token_minutes: int = Field(default=15, description="How long an access token lives.")
+    refresh_token_days: int = Field(default=30, description="How long a login lives unused.")
     max_attempts: int = Field(default=3, description="Attempts of a run whose process died.")
 
     def require(self, name: str) -> str:
