@@ -124,9 +124,7 @@ class Settings(BaseSettings):
         return self.home / "orgs" / str(org_id)
 
 
-_UNPREFIXED = frozenset(
-    {"database_url", "redis_url", "prefect_api_url", "prefect_api_auth_string"}
-)
+_UNPREFIXED = frozenset({"database_url", "redis_url", "prefect_api_url", "prefect_api_auth_string"})
 
 
 def load_settings() -> Settings:
