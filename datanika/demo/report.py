@@ -107,7 +107,7 @@ class Report:
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
         for index, column in enumerate(columns):
             numeric = all(isinstance(row[index], int | float) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left")
+            table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
         for row in rows:
             table.add_row(
                 *(f"{item:.2f}" if isinstance(item, float) else str(item) for item in row)

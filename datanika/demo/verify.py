@@ -23,7 +23,7 @@ MART_QUERY = (
     "order by carrier, year, month"
 )
 
-SHOWN_COLUMNS = ("airline", "month", "flights", "cancelled", "departure delay", "arrival delay")
+SHOWN_COLUMNS = ("airline", "month", "flights", "cancelled", "dep. delay", "arr. delay")
 """A few of :data:`MART_COLUMNS`, for people; :func:`shown` picks them. Delays in minutes."""
 
 
