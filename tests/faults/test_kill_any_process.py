@@ -39,6 +39,13 @@ def home() -> Iterator[Path]:
         yield Path(folder) / "home"
 
 
+@pytest.fixture
+def other_home() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="datanika-test-kill-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder) / "home"
+
+
 @pytest.fixture(scope="module")
 def running(home: Path) -> Iterator[RunningPlatform]:
     with running_platform(home) as platform:
@@ -145,8 +152,9 @@ def test_what_developers_run_beside_it_finds_everything(running: RunningPlatform
         assert isinstance(getattr(settings, name), SecretStr)
 
 
-def test_when_the_platforms_own_process_is_killed_everything_ends(home: Path) -> None:
-    """Runs last: it takes the platform down, and starts it again on what the crash left."""
+def test_when_the_platforms_own_process_is_killed_everything_ends(other_home: Path) -> None:
+    """And the next start works on what the crash left."""
+    home = other_home
     with running_platform(home) as platform:
         platform.process.send_signal(signal.SIGKILL)
         platform.process.wait()
