@@ -5,12 +5,15 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+import reflex as rx
 from sqlalchemy import func, select
 from websockets.exceptions import InvalidStatus
 
 from datanika.db import SYSTEM, get_session
 from datanika.models import Run
 from datanika.services.auth import AuthService
+from datanika.ui.guard import PUBLIC_EVENTS
+from datanika.ui.state.tenant import TenantState, tenant_states
 from tests.support import story as stories
 from tests.support.socket import ROOT, open_socket
 from tests.support.web import Web
@@ -112,3 +115,19 @@ async def test_other_sites_cannot_open_the_socket(web: Web) -> None:
             pass
     async with open_socket(web, cookie=cookie, origin=web.url) as socket:
         assert "Demo Airlines" in await socket.hydrate("/")
+
+
+def test_the_events_open_to_all_exist_and_no_tenant_state_has_one() -> None:
+    for name in PUBLIC_EVENTS:
+        state, handler = name.rsplit(".", 1)
+        cls = rx.State.get_class_substate(state)
+        assert handler in cls.event_handlers, name
+        assert not issubclass(cls, TenantState) or handler == "load_login"
+
+
+def test_a_tenants_values_start_empty_and_are_not_computed() -> None:
+    for cls in tenant_states():
+        own = {name: field.default_value() for name, field in cls.get_fields().items()}
+        texts = [value for name, value in own.items() if isinstance(value, str)]
+        assert set(texts) <= {"", "/"}, cls
+        assert set(cls.computed_vars) == set(), cls
