@@ -40,7 +40,7 @@ from datanika.runtime.postgres import PostgresCluster, bin_dir
 from datanika.runtime.secrets import load_or_create
 from tests.support.platform import RunningPlatform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("platform")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RUN_SECONDS = 180
 

@@ -74,7 +74,7 @@ def rows_of(demo: Demo) -> dict[str, tuple[int, int]]:
     }
 
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("platform")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def test_the_first_demo_loads_transforms_and_checks_everything(first):
