@@ -7,12 +7,13 @@ message, a value or a credential: those go to the control plane only.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
 import anyio
-from prefect import Task, task
+from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Cancelled, Completed, Failed
@@ -33,6 +34,7 @@ from datanika.errors import DatanikaError, StepError
 from datanika.execution.run_session import RunSession, current_session
 
 SEE_RUN = "The run's page in Datanika has the message."
+GOOD = frozenset({StepState.SUCCEEDED, StepState.WARNED})
 PREFECT_MARGIN_SECONDS = 60
 """The step's own timeout cleans up and explains itself; Prefect's is the net below it."""
 
@@ -72,6 +74,7 @@ class StepRuns:
             self.tries[key] = self.tries.get(key, 0) + 1
             outcome = await self._attempt(key, retry.timeout_seconds)
             self.outcomes[key] = outcome
+            log_to_prefect(key, outcome.state, outcome.rows, outcome.failure)
             if outcome.state is StepState.FAILED:
                 failure = outcome.failure or _UNKNOWN
                 raise StepFailed(failure.code, transient=failure.transient)
@@ -192,10 +195,19 @@ async def _node_task(name: str, outcome: asyncio.Future[NodeFinished]) -> None:
     )
     async def run_node() -> State[Any]:
         ended = await outcome
+        log_to_prefect(name, ended.state, ended.rows, ended.failure)
         code = f"[{ended.failure.code}] {SEE_RUN}" if ended.failure else None
         return prefect_state(ended.state, code)
 
     await run_to_state(run_node)
+
+
+def log_to_prefect(name: str, state: StepState, rows: int | None, failure: Failure | None) -> None:
+    """One line for operators: what ended, how, with how many rows. Never a message or a value."""
+    counted = "" if rows is None else f", {rows:,} rows"
+    code = "" if failure is None else f" [{failure.code}]"
+    level = logging.INFO if state in GOOD else logging.WARNING
+    get_run_logger().log(level, "%s %s%s%s", name, state, counted, code)
 
 
 async def run_to_state(

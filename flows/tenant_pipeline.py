@@ -15,9 +15,7 @@ from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
 from datanika.errors import DatanikaError
 from datanika.execution.run_client import RunClient, StopReason
 from datanika.execution.run_session import current_session
-from flows.steps import StepRuns, run_to_state, skipped_task, step_runs
-
-_GOOD = frozenset({StepState.SUCCEEDED, StepState.WARNED})
+from flows.steps import GOOD, StepRuns, run_to_state, skipped_task, step_runs
 
 
 @flow(
@@ -63,7 +61,7 @@ async def _run_after(
     if client.stopping.is_set():
         state = Cancelled()
         runs.outcomes[key] = StepFinished(step_key=key, state=StepState.CANCELLED)
-    elif any(runs.outcomes[up].state not in _GOOD for up in planned.step.depends_on):
+    elif any(runs.outcomes[up].state not in GOOD for up in planned.step.depends_on):
         state = await run_to_state(skipped_task(key))
         runs.outcomes[key] = StepFinished(step_key=key, state=StepState.SKIPPED)
     else:

@@ -81,7 +81,7 @@ class PipelineService:
     async def get(self, pipeline_id: int) -> Pipeline:
         """The pipeline; raises :class:`NotFound`, also for another organisation's."""
         self.actor.require("pipeline:read")
-        return await self._find(pipeline_id)
+        return await self.find(pipeline_id)
 
     async def list(
         self, limit: int = 100, after_id: int = 0, name: str | None = None
@@ -136,7 +136,7 @@ class PipelineService:
     ) -> Pipeline:
         """Change what is given. A changed specification becomes a new version."""
         self.actor.require("pipeline:write")
-        pipeline = await self._find(pipeline_id, lock=True)
+        pipeline = await self.find(pipeline_id, lock=True)
         check_revision(pipeline.revision, revision)
         old = _summary(pipeline)
         if name is not None:
@@ -159,7 +159,7 @@ class PipelineService:
     async def delete(self, pipeline_id: int) -> None:
         """Take the pipeline away; its runs stay readable."""
         self.actor.require("pipeline:delete")
-        pipeline = await self._find(pipeline_id, lock=True)
+        pipeline = await self.find(pipeline_id, lock=True)
         pipeline.deleted_at = utcnow()
         pipeline.deployed_hash = None
         await self.session.flush()
@@ -174,7 +174,8 @@ class PipelineService:
     async def _compile(self, spec: PipelineSpec) -> Plan:
         return await compile_spec(self.session, self.actor.org_id, spec, lock=True)
 
-    async def _find(self, pipeline_id: int, *, lock: bool = False) -> Pipeline:
+    async def find(self, pipeline_id: int, *, lock: bool = False) -> Pipeline:
+        """The pipeline, for a caller that has checked its own permission; or :class:`NotFound`."""
         query = select(Pipeline).where(
             Pipeline.org_id == self.actor.org_id,
             Pipeline.id == pipeline_id,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState, RunTrigger
 from datanika.errors import InvalidInput, NotFound
-from datanika.models import Run, RunLog, RunStep
+from datanika.models import PipelineVersion, Run, RunLog, RunStep
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.pipeline_service import PipelineService, compile_version
@@ -41,12 +41,12 @@ class RunService:
                 code="idempotency_key_invalid",
                 field="Idempotency-Key",
             )
-        pipelines = PipelineService(self.session, self.actor)
-        pipeline = await pipelines.get(pipeline_id)
+        # Not get(): a key that may trigger need not be able to read the pipeline.
+        pipeline = await PipelineService(self.session, self.actor).find(pipeline_id)
         known = await self._by_key(pipeline_id, idempotency_key)
         if known is not None:
             return known
-        version = await pipelines.current_version(pipeline)
+        version = await self.session.get_one(PipelineVersion, pipeline.current_version_id)
         plan = await compile_version(self.session, self.actor.org_id, version)
         values: dict[str, Any] = {
             "org_id": self.actor.org_id,

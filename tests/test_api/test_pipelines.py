@@ -154,6 +154,15 @@ async def test_of_twenty_triggers_with_one_key_there_is_one_run(
         assert await session.scalar(entries) == 1
 
 
+async def test_a_key_that_may_only_trigger_triggers(
+    api: httpx.AsyncClient, connect: Connect, made: MadePipeline
+) -> None:
+    body = {"name": "trigger", "scopes": ["run:trigger"]}
+    key = connect(bearer=(await api.post("/api/v1/api-keys", json=body)).json()["key"])
+    assert (await key.post(f"/api/v1/pipelines/{made.id}/runs")).status_code == 202
+    assert (await key.get(f"/api/v1/pipelines/{made.id}")).status_code == 403
+
+
 async def test_without_a_key_every_trigger_is_a_run(
     api: httpx.AsyncClient, made: MadePipeline
 ) -> None:

@@ -88,7 +88,6 @@ async def test_a_ten_row_load_in_a_warm_child_takes_about_a_second(
     events = await collect(host, step)
     seconds = time.monotonic() - started
     assert events[-1].state is StepState.SUCCEEDED  # type: ignore[union-attr]
-    # 0.4 s on an idle machine; a cold process takes 8.
     assert seconds < 6
 
 

@@ -106,7 +106,8 @@ async def test_a_run_is_shown_step_by_step_and_table_by_table(
     assert [end.state for end in stage.plane.finished] == [RunState.SUCCEEDED]
     assert stage.plane.step_states() == {"ok_one": "succeeded", "ok_two": "succeeded"}
     assert len(stage.plane.of_type("node_finished")) == 4
-    tasks, _ = await seen_by_prefect(prefect_server, flow_run_id)
+    tasks, shown = await seen_by_prefect(prefect_server, flow_run_id)
+    assert "ok_one_a succeeded, 21 rows" in shown and "ok_two succeeded, 42 rows" in shown
     assert set(tasks) == {"ok_one", "ok_one_a", "ok_one_b", "ok_two", "ok_two_a", "ok_two_b"}
     assert {task.state_name for task in tasks.values()} == {"Completed"}
     [parent] = tasks["ok_one_a"].task_inputs["__parents__"]
