@@ -297,7 +297,9 @@ def _announce(platform: RunningRuntime, progress: Progress) -> None:
     progress.say(f"Everything is healthy after {platform.started_in:.1f} s.\n")
     progress.say(f"Datanika     {platform.web_url}")
     if platform.prefect_ui_url:
-        progress.say(f"Prefect      {platform.prefect_ui_url}")
+        # Operators only: whoever knows the auth string is root on the workers.
+        where = f"asks for PREFECT_API_AUTH_STRING of {platform.home / 'runtime.env'}"
+        progress.say(f"Prefect      {platform.prefect_ui_url}  ({where})")
     progress.say(f"Data, logs   {platform.home}")
     progress.say("Ctrl-C stops everything.")
 
