@@ -130,7 +130,7 @@ def test_a_killed_supervisor_is_healed(running: RunningPlatform) -> None:
     supervisor = part_process(running, "supervisor")
     before = set(running.descendants())
     supervisor.kill()
-    running.wait_for("Everything is healthy again", after=seen, seconds=120)
+    running.wait_for("Everything is healthy again", after=seen, seconds=HEALED_SECONDS)
     heal(running, {})
     assert not [one for one in before if is_alive(one)]
 
