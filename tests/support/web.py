@@ -1,4 +1,4 @@
-"""The web process alone, on a test's database, with a front end built once per machine."""
+"""The web process alone, on a test's database, with a front end built once per test run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import fcntl
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -27,9 +26,8 @@ class Web:
     url: str
 
 
-def built_frontend() -> Path:
-    """The folder builds are in (``DATANIKA_UI_DIR``), with a current one. About 15 s once."""
-    folder = Path(tempfile.gettempdir()) / f"datanika-test-ui-{os.getuid()}"
+def built_frontend(folder: Path) -> Path:
+    """``folder`` (``DATANIKA_UI_DIR``) with a current build in it. About 15 s once."""
     folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -86,9 +84,10 @@ def _wait_ready(web: Web, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def frontend() -> Path:
-    """A built front end."""
-    return built_frontend()
+def frontend(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A built front end, the same for all test processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    return built_frontend((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "ui")
 
 
 @pytest.fixture(scope="module")
