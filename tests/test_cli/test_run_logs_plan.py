@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -15,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from datanika.api.app import create_app
 from datanika.client import DatanikaClient, save_credentials
@@ -29,6 +26,7 @@ from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
 from tests.support.net import free_port
 from tests.support.pipelines import MadePipeline, make_pipeline
+from tests.support.serving import serving
 from tests.support.tenants import make_tenant
 
 
@@ -65,20 +63,8 @@ class Platform:
 
 @pytest.fixture
 async def platform_url(database: str) -> AsyncIterator[str]:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", lifespan="off"))
-    # The test run owns the signals.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        while not server.started:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
-        listener.close()
+    async with serving(create_app()) as url:
+        yield url
 
 
 @pytest.fixture

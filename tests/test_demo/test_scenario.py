@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import json
-import socket
 import stat
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from rich.console import Console
 from sqlalchemy import select
 
@@ -30,25 +27,15 @@ from datanika.demo.warehouse import Warehouse
 from datanika.errors import Conflict
 from datanika.models import Run
 from datanika.services.run_recorder import RunRecorder, claim_run
+from tests.support.serving import serving
 
 WAREHOUSE = Warehouse("127.0.0.1", 5432, "demo_warehouse", "demo", "demo-password")
 
 
 @pytest.fixture
 async def url(database: str) -> AsyncIterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", lifespan="off"))
-        # The test run owns the signals.
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            while not server.started:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
+    async with serving(create_app()) as found:
+        yield found
 
 
 @pytest.fixture
