@@ -29,6 +29,7 @@ from datanika.contracts.api import (
     MeOut,
     Page,
     PipelineIn,
+    PipelineItem,
     PipelineOut,
     PlanOut,
     Problem,
@@ -66,6 +67,9 @@ _ERRORS: dict[int, type[DatanikaError]] = {
         Unavailable,
     )
 }
+
+
+_OVERWRITE = {"If-Match": "*"}
 
 
 def credentials_file(home: Path) -> Path:
@@ -166,7 +170,7 @@ class DatanikaClient:
     def update_connection(self, connection_id: int, config: dict[str, Any]) -> ConnectionOut:
         """Replace the configuration; secrets left out keep their value."""
         body = {"config": config}
-        return self._send(ConnectionOut, "PATCH", f"connections/{connection_id}", body)
+        return self._change(ConnectionOut, f"connections/{connection_id}", body)
 
     def connections(self) -> Iterator[ConnectionOut]:
         """Every connection."""
@@ -180,9 +184,7 @@ class DatanikaClient:
         self, transformation_id: int, spec: TransformationSpec
     ) -> TransformationOut:
         """Replace a transformation."""
-        body = {"spec": spec.model_dump(mode="json")}
-        path = f"transformations/{transformation_id}"
-        return self._send(TransformationOut, "PUT", path, body)
+        return self._change(TransformationOut, f"transformations/{transformation_id}", spec)
 
     def transformations(self) -> Iterator[TransformationOut]:
         """Every transformation."""
@@ -196,18 +198,18 @@ class DatanikaClient:
     def update_pipeline(self, pipeline_id: int, spec: PipelineSpec) -> PipelineOut:
         """Give a pipeline another specification; a changed one is a new version."""
         body = {"spec": spec.model_dump(mode="json")}
-        return self._send(PipelineOut, "PATCH", f"pipelines/{pipeline_id}", body)
+        return self._change(PipelineOut, f"pipelines/{pipeline_id}", body)
 
-    def pipelines(self, name: str | None = None) -> Iterator[PipelineOut]:
-        """Every pipeline, or the one called ``name``."""
-        return self._items(PipelineOut, "pipelines", **({"name": name} if name else {}))
+    def pipelines(self, name: str | None = None) -> Iterator[PipelineItem]:
+        """Every pipeline, or the one called ``name``, without its specification."""
+        return self._items(PipelineItem, "pipelines", **({"name": name} if name else {}))
 
     def pipeline(self, reference: str | int) -> PipelineOut:
         """A pipeline by its id or its name."""
         if str(reference).isdecimal():
             return self._send(PipelineOut, "GET", f"pipelines/{reference}")
         for found in self.pipelines(str(reference)):
-            return found
+            return self._send(PipelineOut, "GET", f"pipelines/{found.id}")
         raise NotFound(f"There is no pipeline {reference!r}.", code="pipeline_not_found")
 
     def plan(self, pipeline_id: int) -> PlanOut:
@@ -258,7 +260,7 @@ class DatanikaClient:
 
     def patch(self, path: str, body: Any) -> Any:
         """Change what ``body`` names; the answer's JSON."""
-        return json.loads(self._request("PATCH", path, json=body))
+        return json.loads(self._request("PATCH", path, json=body, headers=_OVERWRITE))
 
     def delete(self, path: str) -> None:
         """Take away what is at ``path``."""
@@ -287,6 +289,12 @@ class DatanikaClient:
         content = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
         answer = self._request(method, path, json=content, headers=headers or {})
         return kind.model_validate_json(answer)
+
+    def _change[Answer: BaseModel](
+        self, kind: type[Answer], path: str, body: BaseModel | dict[str, Any]
+    ) -> Answer:
+        """Change what is at ``path``, whatever it is now."""
+        return self._send(kind, "PATCH", path, body, headers=_OVERWRITE)
 
     def _request(self, method: str, path: str, **more: Any) -> bytes:
         try:

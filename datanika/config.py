@@ -83,6 +83,12 @@ class Settings(BaseSettings):
         default=None, description="What a worker shows to claim a run."
     )
 
+    api_requests_per_minute: int = Field(
+        default=1200, ge=1, description="Requests a minute of one person or API key."
+    )
+    anonymous_requests_per_minute: int = Field(
+        default=120, ge=1, description="Requests a minute of one address that is not logged in."
+    )
     access_token_minutes: int = Field(default=15, description="How long an access token lives.")
     refresh_token_days: int = Field(default=30, description="How long a login lives unused.")
     max_attempts: int = Field(default=3, description="Attempts of a run whose process died.")

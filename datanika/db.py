@@ -100,7 +100,7 @@ async def get_session(scope: Scope = None) -> AsyncIterator[AsyncSession]:
             AsyncSession(get_engine(), expire_on_commit=False) as session,
             session.begin(),
         ):
-            await _enter(session, scope)
+            await enter(session, scope)
             yield session
     except DBAPIError as error:
         if not error.connection_invalidated:
@@ -108,8 +108,10 @@ async def get_session(scope: Scope = None) -> AsyncIterator[AsyncSession]:
         raise _unavailable() from error
 
 
-async def _enter(session: AsyncSession, scope: Scope) -> None:
-    """Connect, and take the scope's role until the transaction ends."""
+async def enter(session: AsyncSession, scope: Scope) -> None:
+    """Connect, and take the scope's role until the transaction ends or enters another scope.
+
+    For :func:`get_session`, and for whoever learns in system scope which tenant is asking."""
     role = SYSTEM_ROLE if scope == SYSTEM else APP_ROLE
     org_id = str(scope.org_id) if isinstance(scope, TenantScope) else ""
     try:

@@ -6,7 +6,10 @@
     ├── PermissionDenied                403 permission_denied
     ├── NotFound                        404 not_found          (also for other tenants' rows)
     ├── Conflict                        409 conflict
-    │   └── IllegalTransition           409 illegal_transition
+    │   ├── IllegalTransition           409 illegal_transition
+    │   └── LimitReached                409 limit_reached      (a quota of the organisation)
+    ├── PreconditionFailed              412 precondition_failed (somebody else changed it)
+    ├── PreconditionRequired            428 precondition_required (say which state you change)
     ├── InvalidInput                    422 invalid_input
     │   ├── SpecError                   422 spec_invalid       (names the step)
     │   └── GuardRefused                422 guard_refused      (tenant code that may not run)
@@ -87,6 +90,26 @@ class IllegalTransition(Conflict):
     default_code = "illegal_transition"
 
 
+class LimitReached(Conflict):
+    """The organisation has used up what it may use."""
+
+    default_code = "limit_reached"
+
+
+class PreconditionFailed(DatanikaError):
+    """Somebody else changed this since you read it."""
+
+    default_code = "precondition_failed"
+    status = 412
+
+
+class PreconditionRequired(DatanikaError):
+    """This needs an If-Match header."""
+
+    default_code = "precondition_required"
+    status = 428
+
+
 class InvalidInput(DatanikaError):
     """The input is not valid."""
 
@@ -107,7 +130,7 @@ class GuardRefused(InvalidInput):
 
 
 class TooManyRequests(DatanikaError):
-    """Too many requests; try again later."""
+    """Too many requests; try again later. ``context["retry_after"]`` is in seconds."""
 
     default_code = "too_many_requests"
     status = 429

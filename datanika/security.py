@@ -86,6 +86,8 @@ _ALGORITHM: Final = "HS256"
 class AccessToken:
     user_id: int
     org_id: int
+    session_id: int
+    """The login that the token came from: it ends when that login is revoked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,17 @@ class RunToken:
     attempt: int
 
 
-def create_access_token(user_id: int, org_id: int) -> str:
+def create_access_token(user_id: int, org_id: int, session_id: int) -> str:
     lifetime = dt.timedelta(minutes=settings.access_token_minutes)
-    return _sign(ACCESS_AUDIENCE, {"sub": str(user_id), "org": org_id}, lifetime)
+    claims = {"sub": str(user_id), "org": org_id, "sid": session_id}
+    return _sign(ACCESS_AUDIENCE, claims, lifetime)
 
 
 def read_access_token(token: str) -> AccessToken:
     """Raises :class:`AuthenticationError` for anything but a live token of this platform."""
-    return AccessToken(*_verify(ACCESS_AUDIENCE, token, ("sub", "org"), "access_token_invalid"))
+    return AccessToken(
+        *_verify(ACCESS_AUDIENCE, token, ("sub", "org", "sid"), "access_token_invalid")
+    )
 
 
 def create_run_token(

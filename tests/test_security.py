@@ -70,9 +70,9 @@ def test_without_a_hash_the_check_fails_in_the_same_time() -> None:
 
 
 def test_tokens_come_back_as_they_were_made() -> None:
-    assert security.read_access_token(security.create_access_token(1, 2)) == security.AccessToken(
-        user_id=1, org_id=2
-    )
+    assert security.read_access_token(
+        security.create_access_token(1, 2, 3)
+    ) == security.AccessToken(user_id=1, org_id=2, session_id=3)
     assert security.read_run_token(security.create_run_token(1, 2, 3)) == security.RunToken(
         run_id=1, org_id=2, attempt=3
     )
@@ -82,6 +82,7 @@ def forged(algorithm: str = "HS256", key: str | None = None, **changes: object) 
     """An access token made with the platform's own secret, but for what is changed."""
     claims = {
         "sub": "1",
+        "sid": 3,
         "org": 2,
         "aud": "datanika",
         "exp": dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5),
@@ -127,7 +128,7 @@ def test_a_bad_access_token_is_refused(case: str) -> None:
 
 def test_an_access_token_is_no_run_token() -> None:
     with pytest.raises(AuthenticationError):
-        security.read_run_token(security.create_access_token(1, 2))
+        security.read_run_token(security.create_access_token(1, 2, 3))
 
 
 def test_only_the_worker_token_is_the_worker_token() -> None:

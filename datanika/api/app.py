@@ -14,23 +14,27 @@ from datanika.api import (
     health,
     internal,
     jobs,
+    me,
     pipelines,
     problems,
     runs,
     schedules,
     transformations,
+    triggering,
 )
 from datanika.api.background import background_tasks
 
 PREFIX = "/api/v1"
 _ROUTERS = (
     auth.router,
+    me.router,
     api_keys.router,
     connections.router,
     transformations.router,
     pipelines.router,
     schedules.router,
     runs.router,
+    triggering.router,
     catalog.router,
     audit.router,
     jobs.router,
@@ -48,6 +52,7 @@ def create_app() -> FastAPI:
         title="Datanika",
         version=__version__,
         summary="Data pipelines: connect, load, transform, schedule, watch.",
+        generate_unique_id_function=lambda route: route.name,
         openapi_url=f"{PREFIX}/openapi.json",
         # Swagger's page would load its scripts from somebody else's server.
         docs_url=None,

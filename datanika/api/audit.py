@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from datanika.api.deps import MAX_ID, PROBLEMS, Before, Caller, Limit, make_page
+from datanika.api.deps import MAX_ID, PROBLEMS, page_of
+from datanika.api.paging import paging
+from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.contracts.api import AuditOut, Page
-from datanika.db import get_session
-from datanika.services.audit_service import AuditService
+from datanika.services.audit_service import SORTS, AuditService
+from datanika.services.paging import PageRequest
 
-router = APIRouter(prefix="/audit", tags=["audit"], responses=PROBLEMS)
+router = APIRouter(prefix="/audit", tags=["audit"], responses=PROBLEMS, route_class=TenantRoute)
+Paging = Annotated[PageRequest, paging(SORTS, "-id")]
 
 
-@router.get("")
+@router.get("", **needs("audit:read"))
 async def list_audit(
-    actor: Caller,
-    cursor: Before = None,
-    limit: Limit = 50,
+    tx: Tx,
+    page: Paging,
     resource_type: Annotated[str | None, Query(max_length=50)] = None,
     resource_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
+    action: Annotated[str | None, Query(max_length=100, examples=["pipeline.updated"])] = None,
+    user_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
+    after: Annotated[dt.datetime | None, Query(description="At this moment or later.")] = None,
+    before: Annotated[dt.datetime | None, Query(description="Before this moment.")] = None,
 ) -> Page[AuditOut]:
     """The audit log, the newest first. Secrets are masked in it."""
-    async with get_session(actor.scope) as session:
-        rows = await AuditService(session, actor).list(
-            limit=limit + 1,
-            before_id=cursor,
-            resource_type=resource_type,
-            resource_id=resource_id,
-        )
-        return make_page(rows, limit, AuditOut.model_validate)
+    entries = await AuditService(tx.session, tx.actor).list(
+        page,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        action=action,
+        user_id=user_id,
+        after=after,
+        before=before,
+    )
+    return page_of(entries, AuditOut.model_validate)

@@ -9,12 +9,18 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import ValidationError
 
-from datanika.api.deps import PROBLEMS, SESSION_COOKIE, Caller, is_same_origin, refuse_cross_site
+from datanika.api.deps import (
+    PROBLEMS,
+    SESSION_COOKIE,
+    LoginOrigin,
+    is_same_origin,
+    refuse_cross_site,
+)
 from datanika.api.problems import invalid_request
+from datanika.api.transaction import SystemRoute, SystemSession
 from datanika.config import settings
 from datanika.contracts.api import (
     LoginIn,
-    MeOut,
     RefreshIn,
     RegisteredOut,
     RegisterIn,
@@ -22,45 +28,39 @@ from datanika.contracts.api import (
     TokensOut,
 )
 from datanika.contracts.events import utcnow
-from datanika.db import SYSTEM, get_session
 from datanika.errors import DatanikaError
-from datanika.services.auth import AuthService, BrowserSession
-from datanika.services.organization_service import OrganizationService
-from datanika.services.permissions import PERMISSIONS
+from datanika.services.auth import AuthService
+from datanika.services.login_sessions import BrowserSession, LoginSessions
 
-router = APIRouter(prefix="/auth", tags=["auth"], responses=PROBLEMS)
+router = APIRouter(prefix="/auth", tags=["auth"], responses=PROBLEMS, route_class=SystemRoute)
 
 
 @router.post("/register", status_code=status.HTTP_201_CREATED)
-async def register(body: RegisterIn) -> RegisteredOut:
+async def register(body: RegisterIn, session: SystemSession) -> RegisteredOut:
     """Make a user and the organisation they own."""
-    async with get_session(SYSTEM) as session:
-        user, organization = await AuthService(session).register(
-            body.email, body.password, body.name, body.organization_name
-        )
-        return RegisteredOut(user_id=user.id, org_id=organization.id)
+    user, organization = await AuthService(session).register(
+        body.email, body.password, body.name, body.organization_name
+    )
+    return RegisteredOut(user_id=user.id, org_id=organization.id)
 
 
 @router.post("/login")
-async def login(body: LoginIn) -> TokensOut:
+async def login(body: LoginIn, session: SystemSession, origin: LoginOrigin) -> TokensOut:
     """An access token and a refresh token for an e-mail address and a password."""
-    async with get_session(SYSTEM) as session:
-        pair = await AuthService(session).login(body.email, body.password, body.org_id)
-        return TokensOut.model_validate(pair)
+    pair = await AuthService(session, origin).login(body.email, body.password, body.org_id)
+    return TokensOut.model_validate(pair)
 
 
 @router.post("/refresh")
-async def refresh(body: RefreshIn) -> TokensOut:
+async def refresh(body: RefreshIn, session: SystemSession) -> TokensOut:
     """New tokens for a refresh token, which is used up. Using one twice ends the login."""
-    async with get_session(SYSTEM) as session:
-        return TokensOut.model_validate(await AuthService(session).refresh(body.refresh_token))
+    return TokensOut.model_validate(await LoginSessions(session).refresh(body.refresh_token))
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
-async def logout(body: RefreshIn) -> None:
+async def logout(body: RefreshIn, session: SystemSession) -> None:
     """End the login that the refresh token belongs to."""
-    async with get_session(SYSTEM) as session:
-        await AuthService(session).logout(body.refresh_token)
+    await LoginSessions(session).revoke_by_token(body.refresh_token)
 
 
 async def _login_form(request: Request) -> tuple[LoginIn, str | None]:
@@ -92,7 +92,10 @@ async def _login_form(request: Request) -> tuple[LoginIn, str | None]:
     },
 )
 async def open_session(
-    request: Request, given: Annotated[tuple[LoginIn, str | None], Depends(_login_form)]
+    request: Request,
+    given: Annotated[tuple[LoginIn, str | None], Depends(_login_form)],
+    session: SystemSession,
+    origin: LoginOrigin,
 ) -> Response:
     """Log a browser in: an httpOnly cookie. A form is answered with a redirect to ``next``."""
     login_in, next_page = given
@@ -100,10 +103,9 @@ async def open_session(
     if request.headers.get("origin") and not is_same_origin(request):
         refuse_cross_site(request)
     try:
-        async with get_session(SYSTEM) as session:
-            opened = await AuthService(session).create_session(
-                login_in.email, login_in.password, login_in.org_id
-            )
+        opened = await AuthService(session, origin).create_session(
+            login_in.email, login_in.password, login_in.org_id
+        )
     except DatanikaError as error:
         if next_page is None:
             raise
@@ -120,31 +122,15 @@ async def open_session(
 
 
 @router.delete("/session", status_code=status.HTTP_204_NO_CONTENT)
-async def close_session(request: Request) -> Response:
+async def close_session(request: Request, session: SystemSession) -> Response:
     """Log the browser out."""
     answer = Response(status_code=status.HTTP_204_NO_CONTENT)
     token = request.cookies.get(SESSION_COOKIE)
     if token is not None:
         refuse_cross_site(request)
-        async with get_session(SYSTEM) as session:
-            await AuthService(session).close_session(token)
+        await LoginSessions(session).revoke_by_token(token)
         answer.delete_cookie(SESSION_COOKIE, path="/")
     return answer
-
-
-@router.get("/me")
-async def me(actor: Caller) -> MeOut:
-    """Who you are here, and what you may do."""
-    async with get_session(actor.scope) as session:
-        organization = await OrganizationService(session, actor).get()
-    return MeOut(
-        user_id=actor.user_id,
-        email=actor.email,
-        org_id=actor.org_id,
-        organization=organization.name,
-        role=actor.role,
-        permissions=[name for name in PERMISSIONS if actor.may(name)],
-    )
 
 
 def _set_cookie(answer: Response, opened: BrowserSession) -> None:

@@ -6,31 +6,33 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from datanika.api.deps import MAX_ID, PROBLEMS, Caller, Cursor, Id, Limit, make_page
+from datanika.api.deps import MAX_ID, PROBLEMS, Id, Search, page_of
+from datanika.api.paging import paging
+from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.contracts.api import CatalogEntryOut, Page
-from datanika.db import get_session
-from datanika.services.catalog_service import CatalogService
+from datanika.services.catalog_service import SORTS, CatalogService
+from datanika.services.paging import PageRequest
 
-router = APIRouter(prefix="/catalog", tags=["catalog"], responses=PROBLEMS)
+router = APIRouter(prefix="/catalog", tags=["catalog"], responses=PROBLEMS, route_class=TenantRoute)
+Paging = Annotated[PageRequest, paging(SORTS)]
 
 
-@router.get("")
+@router.get("", **needs("catalog:read"))
 async def list_catalog(
-    actor: Caller,
-    cursor: Cursor = 0,
-    limit: Limit = 200,
+    tx: Tx,
+    page: Paging,
     connection_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
+    schema_name: Annotated[str | None, Query(max_length=63)] = None,
+    search: Search = None,
 ) -> Page[CatalogEntryOut]:
     """Tables and views with their columns and what they were made from."""
-    async with get_session(actor.scope) as session:
-        rows = await CatalogService(session, actor).list(
-            limit=limit + 1, after_id=cursor, connection_id=connection_id
-        )
-        return make_page(rows, limit, CatalogEntryOut.model_validate)
+    entries = await CatalogService(tx.session, tx.actor).list(
+        page, connection_id=connection_id, schema_name=schema_name, search=search
+    )
+    return page_of(entries, CatalogEntryOut.model_validate)
 
 
-@router.get("/{entry_id}")
-async def read_catalog_entry(entry_id: Id, actor: Caller) -> CatalogEntryOut:
+@router.get("/{entry_id}", **needs("catalog:read"))
+async def read_catalog_entry(entry_id: Id, tx: Tx) -> CatalogEntryOut:
     """One table or view."""
-    async with get_session(actor.scope) as session:
-        return CatalogEntryOut.model_validate(await CatalogService(session, actor).get(entry_id))
+    return CatalogEntryOut.model_validate(await CatalogService(tx.session, tx.actor).get(entry_id))

@@ -2,73 +2,83 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, status
+from typing import Annotated
 
-from datanika.api.deps import PROBLEMS, Caller, Cursor, Id, Limit, make_page
+from fastapi import APIRouter, Query, status
+
+from datanika.api.deps import PROBLEMS, Id, IfMatch, Named, Search, page_of
+from datanika.api.paging import paging
+from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.contracts.api import ConnectionIn, ConnectionOut, ConnectionPatch, Page
 from datanika.contracts.catalog import ConnectorKind, connector_kinds
-from datanika.db import get_session
 from datanika.models import Connection
-from datanika.services.connection_service import ConnectionService, secret_names
+from datanika.services.connection_service import SORTS, ConnectionService, secret_names
+from datanika.services.paging import PageRequest
 
-router = APIRouter(tags=["connections"], responses=PROBLEMS)
+router = APIRouter(tags=["connections"], responses=PROBLEMS, route_class=TenantRoute)
+Paging = Annotated[PageRequest, paging(SORTS)]
 
 
-@router.get("/connection-kinds")
-async def list_connection_kinds(actor: Caller) -> Page[ConnectorKind]:
+@router.get("/connection-kinds", **needs("connection:read"))
+async def list_connection_kinds(tx: Tx) -> Page[ConnectorKind]:
     """What can be connected, each with the JSON schema of its configuration."""
-    actor.require("connection:read")
     return Page(items=list(connector_kinds().values()))
 
 
-@router.get("/connections")
+@router.get("/connections", **needs("connection:read"))
 async def list_connections(
-    actor: Caller, cursor: Cursor = 0, limit: Limit = 100
+    tx: Tx,
+    page: Paging,
+    name: Named = None,
+    search: Search = None,
+    kind: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Page[ConnectionOut]:
     """The organisation's connections, without their secrets."""
-    async with get_session(actor.scope) as session:
-        rows = await ConnectionService(session, actor).list(limit=limit + 1, after_id=cursor)
-        return make_page(rows, limit, connection_out)
+    rows = await ConnectionService(tx.session, tx.actor).list(
+        page, name=name, search=search, kind=kind
+    )
+    return page_of(rows, connection_out)
 
 
-@router.post("/connections", status_code=status.HTTP_201_CREATED)
-async def create_connection(body: ConnectionIn, actor: Caller) -> ConnectionOut:
+@router.post("/connections", status_code=status.HTTP_201_CREATED, **needs("connection:write"))
+async def create_connection(body: ConnectionIn, tx: Tx) -> ConnectionOut:
     """A new connection. Its secrets are encrypted and never shown again."""
-    async with get_session(actor.scope) as session:
-        row = await ConnectionService(session, actor).create(
-            body.name, body.kind, body.config, body.description
-        )
-        return connection_out(row)
+    row = await ConnectionService(tx.session, tx.actor).create(
+        body.name, body.kind, body.config, body.description
+    )
+    return tx.tagged(connection_out(row))
 
 
-@router.get("/connections/{connection_id}")
-async def read_connection(connection_id: Id, actor: Caller) -> ConnectionOut:
+@router.get("/connections/{connection_id}", **needs("connection:read"))
+async def read_connection(connection_id: Id, tx: Tx) -> ConnectionOut:
     """One connection."""
-    async with get_session(actor.scope) as session:
-        return connection_out(await ConnectionService(session, actor).get(connection_id))
+    row = await ConnectionService(tx.session, tx.actor).get(connection_id)
+    return tx.tagged(connection_out(row))
 
 
-@router.patch("/connections/{connection_id}")
+@router.patch("/connections/{connection_id}", **needs("connection:write"))
 async def update_connection(
-    connection_id: Id, body: ConnectionPatch, actor: Caller
+    connection_id: Id, body: ConnectionPatch, tx: Tx, revision: IfMatch
 ) -> ConnectionOut:
     """Change what is given."""
-    async with get_session(actor.scope) as session:
-        row = await ConnectionService(session, actor).update(
-            connection_id,
-            name=body.name,
-            config=body.config,
-            description=body.description,
-            revision=body.revision,
-        )
-        return connection_out(row)
+    row = await ConnectionService(tx.session, tx.actor).update(
+        connection_id,
+        name=body.name,
+        config=body.config,
+        description=body.description,
+        revision=revision,
+    )
+    return tx.tagged(connection_out(row))
 
 
-@router.delete("/connections/{connection_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_connection(connection_id: Id, actor: Caller) -> None:
+@router.delete(
+    "/connections/{connection_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    **needs("connection:delete"),
+)
+async def delete_connection(connection_id: Id, tx: Tx) -> None:
     """Refused while a pipeline or a transformation uses it."""
-    async with get_session(actor.scope) as session:
-        await ConnectionService(session, actor).delete(connection_id)
+    await ConnectionService(tx.session, tx.actor).delete(connection_id)
 
 
 def connection_out(row: Connection) -> ConnectionOut:

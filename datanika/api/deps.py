@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 
 from datanika.config import settings
 from datanika.contracts.api import Page, Problem
-from datanika.db import SYSTEM, get_session
 from datanika.errors import AuthenticationError, PermissionDenied
-from datanika.services.actor import Actor
-from datanika.services.auth import AuthService, actor_for_token
+from datanika.services.login_sessions import Origin
+from datanika.services.paging import RowPage
 
 SESSION_COOKIE = "datanika_session"
 MAX_ID = 2**63 - 1
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ETAG = re.compile(r'"([0-9]{1,18})"')
 DEV_ORIGINS = frozenset({"http://localhost:3000", "http://127.0.0.1:3000"})
 
 
@@ -56,31 +56,24 @@ def refuse_cross_site(request: Request) -> None:
         )
 
 
-async def current_actor(request: Request) -> Actor:
-    """Who sent the request: a bearer token or API key, else a browser's session cookie."""
-    token = bearer_token(request)
-    cookie = request.cookies.get(SESSION_COOKIE)
-    if token is None and cookie is None:
-        raise AuthenticationError(
-            "This needs a login.",
-            hint="Send Authorization: Bearer <access token or API key>.",
-        )
-    async with get_session(SYSTEM) as session:
-        if token is not None:
-            return await actor_for_token(session, token)
-        if request.method not in SAFE_METHODS:
-            refuse_cross_site(request)
-        return await AuthService(session).actor_for_session(cookie or "")
+def credential_missing() -> AuthenticationError:
+    """For a request that says nothing about who sends it."""
+    return AuthenticationError(
+        "This needs a login.",
+        hint="Send Authorization: Bearer <access token or API key>.",
+    )
 
 
-Caller = Annotated[Actor, Depends(current_actor)]
+async def login_origin(request: Request) -> Origin:
+    """Where a login comes from, for the list of sessions."""
+    address = request.client.host if request.client else ""
+    return Origin(request.headers.get("user-agent", ""), address)
+
+
+LoginOrigin = Annotated[Origin, Depends(login_origin)]
 Id = Annotated[int, Path(ge=1, le=MAX_ID)]
-Cursor = Annotated[int, Query(ge=0, le=MAX_ID, description="`next_cursor` of the page before.")]
-Before = Annotated[
-    int | None,
-    Query(alias="cursor", ge=1, le=MAX_ID, description="`next_cursor` of the page before"),
-]
-Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page.")]
+Named = Annotated[str | None, Query(max_length=200, description="Only the one called so.")]
+Search = Annotated[str | None, Query(max_length=200, description="A part of the name.")]
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
@@ -94,11 +87,29 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_page[Row, Item](
-    rows: Sequence[Row], limit: int, convert: Callable[[Row], Item]
-) -> Page[Item]:
-    """A page of ``rows``, which were asked for with one more than ``limit``."""
-    shown = rows[:limit]
-    more = len(rows) > limit
-    cursor = str(shown[-1].id) if more else None  # type: ignore[attr-defined]
-    return Page(items=[convert(row) for row in shown], next_cursor=cursor)
+async def read_if_match(
+    if_match: Annotated[
+        str,
+        Header(
+            description="The `ETag` of what you read: the change is refused (412) if somebody else "
+            "changed it since. `*` changes it whatever it is now.",
+            examples=['"3"'],
+        ),
+    ],
+) -> int | None:
+    """The revision that a change is based on; None for ``*``.
+
+    A tag of another shape matches nothing (RFC 9110, section 13.1.1).
+    """
+    if if_match.strip() == "*":
+        return None
+    found = _ETAG.fullmatch(if_match.strip())
+    return int(found[1]) if found else -1
+
+
+IfMatch = Annotated[int | None, Depends(read_if_match)]
+
+
+def page_of[Row, Item](page: RowPage[Row], convert: Callable[[Row], Item]) -> Page[Item]:
+    """A page of a list as the API answers it."""
+    return Page(items=[convert(row) for row in page.rows], next_cursor=page.next_cursor)

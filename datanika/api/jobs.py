@@ -13,15 +13,15 @@ from fastapi import APIRouter, status
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from datanika.api.deps import PROBLEMS, Caller, Id
+from datanika.api.deps import PROBLEMS, Id
+from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.config import settings
 from datanika.contracts.api import JobOut
 from datanika.contracts.jobs import CELERY, TEST_CONNECTION
-from datanika.db import get_session
 from datanika.errors import NotFound, Unavailable
 from datanika.services.connection_service import ConnectionService
 
-router = APIRouter(tags=["jobs"], responses=PROBLEMS)
+router = APIRouter(tags=["jobs"], responses=PROBLEMS, route_class=TenantRoute)
 
 PATIENCE = 3
 """Seconds for Redis to answer."""
@@ -29,24 +29,26 @@ ACCEPTED = "ACCEPTED"
 _STATES = {ACCEPTED: "pending", "STARTED": "running", "SUCCESS": "succeeded"}
 
 
-@router.post("/connections/{connection_id}/test", status_code=status.HTTP_202_ACCEPTED)
-async def test_connection(connection_id: Id, actor: Caller) -> JobOut:
+@router.post(
+    "/connections/{connection_id}/test",
+    status_code=status.HTTP_202_ACCEPTED,
+    **needs("connection:test"),
+)
+async def test_connection(connection_id: Id, tx: Tx) -> JobOut:
     """Try the connection with its credentials; ask ``/jobs/{id}`` for the result."""
-    actor.require("connection:test")
-    async with get_session(actor.scope) as session:
-        await ConnectionService(session, actor).get(connection_id)
+    actor = tx.actor
+    await ConnectionService(tx.session, actor).get(connection_id)
     job_id = f"{actor.org_id}-{secrets.token_hex(12)}"
     arguments = (actor.org_id, actor.user_id, connection_id)
     await _reach_redis(_send, job_id, TEST_CONNECTION, arguments)
     return JobOut(id=job_id, state="pending")
 
 
-@router.get("/jobs/{job_id}")
-async def read_job(job_id: str, actor: Caller) -> JobOut:
+@router.get("/jobs/{job_id}", **needs("connection:test"))
+async def read_job(job_id: str, tx: Tx) -> JobOut:
     """How a job is doing. Results are kept for an hour."""
-    actor.require("connection:test")
     state, result = "PENDING", None
-    if job_id.startswith(f"{actor.org_id}-"):
+    if job_id.startswith(f"{tx.actor.org_id}-"):
         state, result = await _reach_redis(_look, job_id)
     # Celery calls pending what it has never heard of.
     if state == "PENDING":

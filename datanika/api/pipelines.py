@@ -1,102 +1,112 @@
-"""Pipelines, their plans, and triggering a run of one."""
+"""Pipelines and their plans."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-import time
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Header, Query, Response, status
+from fastapi import APIRouter, BackgroundTasks, status
 
-from datanika.api.deps import PROBLEMS, Caller, Cursor, Id, Limit, make_page
+from datanika.api.deps import PROBLEMS, Id, IfMatch, Named, Search, page_of
+from datanika.api.paging import paging
+from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.compiler import explain_mermaid, explain_text, plan_warnings
-from datanika.contracts.api import Page, PipelineIn, PipelineOut, PipelinePatch, PlanOut, RunOut
-from datanika.contracts.enums import RunState
+from datanika.contracts.api import (
+    Page,
+    PipelineIn,
+    PipelineItem,
+    PipelineOut,
+    PipelinePatch,
+    PipelineVersionOut,
+    PlanOut,
+)
 from datanika.contracts.spec import PipelineSpec
-from datanika.db import get_session
 from datanika.models import Pipeline, PipelineVersion
-from datanika.services.actor import Actor
-from datanika.services.deployer import deploy_after_commit, submit_run
-from datanika.services.pipeline_service import PipelineService
-from datanika.services.run_service import RunService
+from datanika.services.deployer import deploy_after_commit
+from datanika.services.paging import PageRequest
+from datanika.services.pipeline_service import SORTS, VERSION_SORTS, PipelineService
 
-router = APIRouter(prefix="/pipelines", tags=["pipelines"], responses=PROBLEMS)
+router = APIRouter(
+    prefix="/pipelines", tags=["pipelines"], responses=PROBLEMS, route_class=TenantRoute
+)
+Paging = Annotated[PageRequest, paging(SORTS)]
+VersionPaging = Annotated[PageRequest, paging(VERSION_SORTS, "-id")]
 
-MAX_WAIT_SECONDS = 300
-POLL_SECONDS = 0.2
 
-
-@router.get("")
+@router.get("", **needs("pipeline:read"))
 async def list_pipelines(
-    actor: Caller,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    name: Annotated[str | None, Query(description="Only the one called so.")] = None,
-) -> Page[PipelineOut]:
-    """The organisation's pipelines."""
-    async with get_session(actor.scope) as session:
-        service = PipelineService(session, actor)
-        rows = await service.list(limit=limit + 1, after_id=cursor, name=name)
-        versions = await service.current_versions(rows)
-        return make_page(rows, limit, lambda row: pipeline_out(row, versions[row.id]))
+    tx: Tx,
+    page: Paging,
+    name: Named = None,
+    search: Search = None,
+    is_paused: bool | None = None,
+) -> Page[PipelineItem]:
+    """The organisation's pipelines, without their specifications."""
+    rows = await PipelineService(tx.session, tx.actor).list(
+        page, name=name, search=search, is_paused=is_paused
+    )
+    return page_of(rows, pipeline_item)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED)
-async def create_pipeline(body: PipelineIn, actor: Caller, later: BackgroundTasks) -> PipelineOut:
+@router.post("", status_code=status.HTTP_201_CREATED, **needs("pipeline:write"))
+async def create_pipeline(body: PipelineIn, tx: Tx, later: BackgroundTasks) -> PipelineOut:
     """A new pipeline. Its specification must compile: errors name the step."""
-    async with get_session(actor.scope) as session:
-        service = PipelineService(session, actor)
-        row = await service.create(body.name, body.description, body.spec)
-        answer = pipeline_out(row, await service.current_version(row))
-    later.add_task(deploy_after_commit, answer.id)
-    return answer
+    service = PipelineService(tx.session, tx.actor)
+    row = await service.create(body.name, body.description, body.spec)
+    later.add_task(deploy_after_commit, row.id)
+    return tx.tagged(pipeline_out(row, await service.current_version(row)))
 
 
-@router.get("/{pipeline_id}")
-async def read_pipeline(pipeline_id: Id, actor: Caller) -> PipelineOut:
+@router.get("/{pipeline_id}", **needs("pipeline:read"))
+async def read_pipeline(pipeline_id: Id, tx: Tx) -> PipelineOut:
     """One pipeline with its present specification."""
-    async with get_session(actor.scope) as session:
-        service = PipelineService(session, actor)
-        row = await service.get(pipeline_id)
-        return pipeline_out(row, await service.current_version(row))
+    service = PipelineService(tx.session, tx.actor)
+    row = await service.get(pipeline_id)
+    return tx.tagged(pipeline_out(row, await service.current_version(row)))
 
 
-@router.patch("/{pipeline_id}")
+@router.patch("/{pipeline_id}", **needs("pipeline:write"))
 async def update_pipeline(
-    pipeline_id: Id, body: PipelinePatch, actor: Caller, later: BackgroundTasks
+    pipeline_id: Id, body: PipelinePatch, tx: Tx, revision: IfMatch, later: BackgroundTasks
 ) -> PipelineOut:
     """Change what is given; a changed specification becomes a new version."""
-    async with get_session(actor.scope) as session:
-        service = PipelineService(session, actor)
-        row = await service.update(
-            pipeline_id,
-            name=body.name,
-            description=body.description,
-            spec=body.spec,
-            is_paused=body.is_paused,
-            revision=body.revision,
-        )
-        answer = pipeline_out(row, await service.current_version(row))
+    service = PipelineService(tx.session, tx.actor)
+    row = await service.update(
+        pipeline_id,
+        name=body.name,
+        description=body.description,
+        spec=body.spec,
+        is_paused=body.is_paused,
+        revision=revision,
+    )
     later.add_task(deploy_after_commit, pipeline_id)
-    return answer
+    return tx.tagged(pipeline_out(row, await service.current_version(row)))
 
 
-@router.delete("/{pipeline_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_pipeline(pipeline_id: Id, actor: Caller, later: BackgroundTasks) -> None:
+@router.delete("/{pipeline_id}", status_code=status.HTTP_204_NO_CONTENT, **needs("pipeline:delete"))
+async def delete_pipeline(pipeline_id: Id, tx: Tx, later: BackgroundTasks) -> None:
     """Take the pipeline away; its runs stay readable."""
-    async with get_session(actor.scope) as session:
-        await PipelineService(session, actor).delete(pipeline_id)
+    await PipelineService(tx.session, tx.actor).delete(pipeline_id)
     later.add_task(deploy_after_commit, pipeline_id)
 
 
-@router.get("/{pipeline_id}/plan")
-async def read_plan(pipeline_id: Id, actor: Caller) -> PlanOut:
+@router.post("/{pipeline_id}/pause", **needs("pipeline:write"))
+async def pause_pipeline(pipeline_id: Id, tx: Tx, later: BackgroundTasks) -> PipelineOut:
+    """No schedule starts it any more; people and programs still may."""
+    return await _set_paused(pipeline_id, tx, later, True)
+
+
+@router.post("/{pipeline_id}/resume", **needs("pipeline:write"))
+async def resume_pipeline(pipeline_id: Id, tx: Tx, later: BackgroundTasks) -> PipelineOut:
+    """Its schedules start it again."""
+    return await _set_paused(pipeline_id, tx, later, False)
+
+
+@router.get("/{pipeline_id}/plan", **needs("pipeline:read"))
+async def read_plan(pipeline_id: Id, tx: Tx) -> PlanOut:
     """What a run triggered now would do: as data, in words, and as a Mermaid graph."""
-    async with get_session(actor.scope) as session:
-        service = PipelineService(session, actor)
-        pipeline = await service.get(pipeline_id)
-        plan = await service.plan(pipeline_id)
+    service = PipelineService(tx.session, tx.actor)
+    pipeline = await service.get(pipeline_id)
+    plan = await service.plan(pipeline_id)
     return PlanOut(
         plan=plan,
         hash=plan.hash,
@@ -106,57 +116,54 @@ async def read_plan(pipeline_id: Id, actor: Caller) -> PlanOut:
     )
 
 
-@router.post("/{pipeline_id}/runs", status_code=status.HTTP_202_ACCEPTED)
-async def trigger_run(
-    pipeline_id: Id,
-    actor: Caller,
-    response: Response,
-    later: BackgroundTasks,
-    idempotency_key: Annotated[
-        str | None, Header(description="The same key never makes a second run.")
-    ] = None,
-    wait: Annotated[
-        float,
-        Query(
-            ge=0,
-            le=MAX_WAIT_SECONDS,
-            description="Answer when it is over, or after so many seconds.",
-        ),
-    ] = 0,
-) -> RunOut:
-    """Accept a run. It starts in about a second, or when Prefect is back."""
-    key = idempotency_key or f"api-{secrets.token_hex(16)}"
-    async with get_session(actor.scope) as session:
-        run = RunOut.model_validate(await RunService(session, actor).trigger(pipeline_id, key))
-    response.headers["Location"] = f"/api/v1/runs/{run.id}"
-    if not wait:
-        later.add_task(submit_run, run.id)
-        return run
-    await submit_run(run.id)
-    return await _wait_for(actor, run.id, wait)
+@router.get("/{pipeline_id}/versions", **needs("pipeline:read"))
+async def list_pipeline_versions(
+    pipeline_id: Id, tx: Tx, page: VersionPaging
+) -> Page[PipelineVersionOut]:
+    """Every specification that was saved, the newest first."""
+    rows = await PipelineService(tx.session, tx.actor).versions(pipeline_id, page)
+    return page_of(rows, PipelineVersionOut.model_validate)
 
 
-async def _wait_for(actor: Actor, run_id: int, seconds: float) -> RunOut:
-    deadline = time.monotonic() + seconds
-    while True:
-        async with get_session(actor.scope) as session:
-            run = RunOut.model_validate(await RunService(session, actor).get(run_id))
-        if RunState(run.state).is_final or time.monotonic() > deadline:
-            return run
-        await asyncio.sleep(POLL_SECONDS)
+@router.post("/{pipeline_id}/versions/{number}/restore", **needs("pipeline:write"))
+async def restore_pipeline_version(
+    pipeline_id: Id, number: Id, tx: Tx, later: BackgroundTasks
+) -> PipelineOut:
+    """Make an old specification the present one, as a new version."""
+    service = PipelineService(tx.session, tx.actor)
+    row = await service.restore(pipeline_id, number)
+    later.add_task(deploy_after_commit, pipeline_id)
+    return tx.tagged(pipeline_out(row, await service.current_version(row)))
+
+
+async def _set_paused(
+    pipeline_id: int, tx: Tx, later: BackgroundTasks, is_paused: bool
+) -> PipelineOut:
+    service = PipelineService(tx.session, tx.actor)
+    row = await service.update(pipeline_id, is_paused=is_paused)
+    later.add_task(deploy_after_commit, pipeline_id)
+    return tx.tagged(pipeline_out(row, await service.current_version(row)))
+
+
+def pipeline_item(row: Pipeline) -> PipelineItem:
+    """The pipeline in a list."""
+    return PipelineItem(**_columns(row))
 
 
 def pipeline_out(row: Pipeline, version: PipelineVersion) -> PipelineOut:
-    """The pipeline for the API."""
-    return PipelineOut(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        is_paused=row.is_paused,
-        revision=row.revision,
-        version=version.number,
-        spec=PipelineSpec.model_validate(version.spec),
-        is_deployed=row.deployed_hash is not None,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
+    """The pipeline by itself."""
+    return PipelineOut(**_columns(row), spec=PipelineSpec.model_validate(version.spec))
+
+
+def _columns(row: Pipeline) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "is_paused": row.is_paused,
+        "revision": row.revision,
+        "version": row.version,
+        "is_deployed": row.deployed_hash is not None,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from datanika.contracts.api import Problem
-from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound
+from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound, PreconditionRequired
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,10 @@ OURS = ("/api/", "/internal/", "/healthz", "/readyz")
 """Paths of this package; everything else on the port belongs to the UI."""
 
 RETRY_AFTER_SECONDS = 2
+EXTRA_HEADERS = "datanika.headers"
+"""Key of an ASGI scope: headers that every answer to its request gets, errors too."""
 _REQUEST_ID = "datanika.request_id"
+_MOST_ERRORS = 50
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -47,11 +50,15 @@ def problem_response(scope: Scope, error: DatanikaError) -> JSONResponse:
         detail=error.message,
         hint=error.hint,
         field=error.field,
+        errors=error.context.get("errors"),
         request_id=scope.get(_REQUEST_ID),
     )
-    headers = {}
+    headers = dict(error.context.get("headers", {}))
+    retry_after = error.context.get("retry_after")
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        retry_after = RETRY_AFTER_SECONDS
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="datanika"'
     return JSONResponse(
@@ -85,6 +92,10 @@ class RequestContext:
                 message["headers"] = [
                     *message.get("headers", []),
                     *(header for header in _HEADERS if header[0] not in present),
+                    *(
+                        (name.lower().encode(), value.encode())
+                        for name, value in scope.get(EXTRA_HEADERS, {}).items()
+                    ),
                     (b"x-request-id", request_id.encode()),
                 ]
             await send(message)
@@ -135,9 +146,27 @@ def not_a_route(path: str) -> NotFound:
     return NotFound(f"There is nothing at {path}.", code="route_not_found")
 
 
-def invalid_request(errors: Any) -> InvalidInput:
-    """The first of pydantic's errors, without the input, which may be a secret."""
-    first = errors[0]
-    path = [str(part) for part in first["loc"]]
-    field = ".".join(path[1:] if path[0] in ("body", "query", "path", "header") else path)
-    return InvalidInput(f"{field or 'body'}: {first['msg']}", field=field or None)
+def invalid_request(errors: Any) -> DatanikaError:
+    """Pydantic's errors, without the input, which may be a secret. ``field`` is the first's."""
+    found = [
+        {"field": _field(error), "code": str(error["type"]), "message": str(error["msg"])}
+        for error in errors[:_MOST_ERRORS]
+    ]
+    first = found[0]
+    if first["code"] == "missing" and first["field"].lower() == "if-match":
+        return PreconditionRequired(
+            "Say which state of it you change.",
+            hint='Send If-Match with the ETag of what you read ("3"), or * to overwrite it.',
+            field="If-Match",
+        )
+    return InvalidInput(
+        f"{first['field'] or 'body'}: {first['message']}",
+        field=first["field"] or None,
+        errors=found,
+    )
+
+
+def _field(error: Any) -> str:
+    """The dotted path of what is wrong, without where in the request it was."""
+    path = [str(part) for part in error["loc"]]
+    return ".".join(path[1:] if path[0] in ("body", "query", "path", "header") else path)

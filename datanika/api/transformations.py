@@ -6,61 +6,67 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, status
 
-from datanika.api.deps import MAX_ID, PROBLEMS, Caller, Cursor, Id, Limit, make_page
+from datanika.api.deps import MAX_ID, PROBLEMS, Id, IfMatch, Named, Search, page_of
+from datanika.api.paging import paging
+from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.contracts.api import Page, TransformationOut
+from datanika.contracts.enums import TransformationKind
 from datanika.contracts.spec import TransformationSpec
-from datanika.db import get_session
-from datanika.services.transformation_service import TransformationService
+from datanika.services.paging import PageRequest
+from datanika.services.transformation_service import SORTS, TransformationService
 
-router = APIRouter(prefix="/transformations", tags=["transformations"], responses=PROBLEMS)
+router = APIRouter(
+    prefix="/transformations", tags=["transformations"], responses=PROBLEMS, route_class=TenantRoute
+)
+Paging = Annotated[PageRequest, paging(SORTS)]
 
 
-@router.get("")
+@router.get("", **needs("transformation:read"))
 async def list_transformations(
-    actor: Caller,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
+    tx: Tx,
+    page: Paging,
+    name: Named = None,
+    search: Search = None,
+    kind: TransformationKind | None = None,
     destination_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
 ) -> Page[TransformationOut]:
     """The organisation's transformations."""
-    async with get_session(actor.scope) as session:
-        rows = await TransformationService(session, actor).list(
-            limit=limit + 1, after_id=cursor, destination_id=destination_id
-        )
-        return make_page(rows, limit, TransformationOut.model_validate)
+    rows = await TransformationService(tx.session, tx.actor).list(
+        page, name=name, search=search, kind=kind, destination_id=destination_id
+    )
+    return page_of(rows, TransformationOut.model_validate)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED)
-async def create_transformation(body: TransformationSpec, actor: Caller) -> TransformationOut:
+@router.post("", status_code=status.HTTP_201_CREATED, **needs("transformation:write"))
+async def create_transformation(body: TransformationSpec, tx: Tx) -> TransformationOut:
     """A new one. Its code passes the guard first: errors say what may not run."""
-    async with get_session(actor.scope) as session:
-        row = await TransformationService(session, actor).create(body)
-        return TransformationOut.model_validate(row)
+    row = await TransformationService(tx.session, tx.actor).create(body)
+    return tx.tagged(TransformationOut.model_validate(row))
 
 
-@router.get("/{transformation_id}")
-async def read_transformation(transformation_id: Id, actor: Caller) -> TransformationOut:
+@router.get("/{transformation_id}", **needs("transformation:read"))
+async def read_transformation(transformation_id: Id, tx: Tx) -> TransformationOut:
     """One transformation."""
-    async with get_session(actor.scope) as session:
-        row = await TransformationService(session, actor).get(transformation_id)
-        return TransformationOut.model_validate(row)
+    row = await TransformationService(tx.session, tx.actor).get(transformation_id)
+    return tx.tagged(TransformationOut.model_validate(row))
 
 
-@router.patch("/{transformation_id}")
+@router.patch("/{transformation_id}", **needs("transformation:write"))
 async def update_transformation(
-    transformation_id: Id,
-    body: TransformationSpec,
-    actor: Caller,
-    revision: Annotated[int | None, Query(description="Refuse if it was changed since.")] = None,
+    transformation_id: Id, body: TransformationSpec, tx: Tx, revision: IfMatch
 ) -> TransformationOut:
     """Change it. Send the whole specification: what is left out takes its default."""
-    async with get_session(actor.scope) as session:
-        row = await TransformationService(session, actor).update(transformation_id, body, revision)
-        return TransformationOut.model_validate(row)
+    row = await TransformationService(tx.session, tx.actor).update(
+        transformation_id, body, revision
+    )
+    return tx.tagged(TransformationOut.model_validate(row))
 
 
-@router.delete("/{transformation_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_transformation(transformation_id: Id, actor: Caller) -> None:
+@router.delete(
+    "/{transformation_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    **needs("transformation:delete"),
+)
+async def delete_transformation(transformation_id: Id, tx: Tx) -> None:
     """Take it away. What it built stays in the destination."""
-    async with get_session(actor.scope) as session:
-        await TransformationService(session, actor).delete(transformation_id)
+    await TransformationService(tx.session, tx.actor).delete(transformation_id)

@@ -4,12 +4,25 @@ from datanika.models.audit import AuditLog
 from datanika.models.base import Base
 from datanika.models.catalog import CatalogEntry
 from datanika.models.connection import Connection
-from datanika.models.organization import Organization
+from datanika.models.cursor import CursorVersion
+from datanika.models.idempotency import IdempotencyKey
+from datanika.models.notification import NotificationChannel, NotificationDelivery
+from datanika.models.organization import Organization, UsageMonth
 from datanika.models.pipeline import Pipeline, PipelineVersion
 from datanika.models.run import Run, RunLog, RunStep
 from datanika.models.schedule import Schedule
 from datanika.models.transformation import Transformation
-from datanika.models.user import ApiKey, Membership, RefreshToken, User
+from datanika.models.user import (
+    ApiKey,
+    Invitation,
+    LoginSession,
+    Membership,
+    RefreshToken,
+    Throttle,
+    User,
+    UserIdentity,
+    UserToken,
+)
 
 __all__ = [
     "ApiKey",
@@ -17,7 +30,13 @@ __all__ = [
     "Base",
     "CatalogEntry",
     "Connection",
+    "CursorVersion",
+    "IdempotencyKey",
+    "Invitation",
+    "LoginSession",
     "Membership",
+    "NotificationChannel",
+    "NotificationDelivery",
     "Organization",
     "Pipeline",
     "PipelineVersion",
@@ -26,6 +45,10 @@ __all__ = [
     "RunLog",
     "RunStep",
     "Schedule",
+    "Throttle",
     "Transformation",
+    "UsageMonth",
     "User",
+    "UserIdentity",
+    "UserToken",
 ]

@@ -11,7 +11,11 @@ from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampM
 
 
 class Connection(TimestampMixin, TenantMixin, Base):
-    """``config`` holds what may be read back; ``secrets`` the encrypted rest."""
+    """``config`` holds what may be read back; ``secrets`` the encrypted rest.
+
+    ``operator_managed``: a secret is a reference to the operator's environment or files, so only
+    operators may change where it is sent.
+    """
 
     __tablename__ = "connections"
     __table_args__ = (
@@ -32,4 +36,5 @@ class Connection(TimestampMixin, TenantMixin, Base):
     description: Mapped[str] = mapped_column(Text, default="", server_default="")
     config: Mapped[dict[str, Any]]
     secrets: Mapped[str | None] = mapped_column(Text)
+    operator_managed: Mapped[bool] = mapped_column(default=False, server_default="false")
     revision: Mapped[int] = mapped_column(default=1, server_default="1")

@@ -11,7 +11,8 @@ from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampM
 
 
 class Pipeline(TimestampMixin, TenantMixin, Base):
-    """``deployment_id`` and ``deployed_hash`` say what Prefect knows of it."""
+    """``version`` is the number of the version ``current_version_id``; ``deployment_id`` and
+    ``deployed_hash`` say what Prefect knows of it."""
 
     __tablename__ = "pipelines"
     __table_args__ = (
@@ -31,6 +32,7 @@ class Pipeline(TimestampMixin, TenantMixin, Base):
     description: Mapped[str] = mapped_column(Text, default="", server_default="")
     is_paused: Mapped[bool] = mapped_column(default=False, server_default="false")
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
     current_version_id: Mapped[int | None] = mapped_column(
         BigInteger,
         ForeignKey("pipeline_versions.id", use_alter=True, ondelete="SET NULL"),

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import Role
 from datanika.db import TenantScope
 from datanika.errors import AuthenticationError, PermissionDenied
-from datanika.models import Membership, Organization, User
+from datanika.models import LoginSession, Membership, Organization, User
 from datanika.services.permissions import PERMISSIONS
 
 _PROOF: Final = object()
@@ -32,6 +32,10 @@ class Actor:
     scopes: frozenset[str] | None = None
     """Permissions an API key is limited to; None for a person."""
     api_key_id: int | None = None
+    session_id: int | None = None
+    """The login that a person came with; None for an API key."""
+    is_operator: bool = False
+    """Whether this person runs the platform itself. A key never has it."""
     _proof: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -64,25 +68,60 @@ async def prove_membership(
     org_id: int,
     scopes: frozenset[str] | None = None,
     api_key_id: int | None = None,
+    login_session_id: int | None = None,
 ) -> Actor:
     """The actor for a live membership of a live user; raises :class:`AuthenticationError`.
 
-    ``session`` must be able to see the membership: system scope, or the organisation's own.
+    With ``login_session_id`` that login must live, too. ``session`` must be able to see the
+    membership: system scope, or the organisation's own.
     """
     row = (
         await session.execute(
-            select(User.email, Membership.role)
-            .join(User, User.id == Membership.user_id)
-            .join(Organization, Organization.id == Membership.org_id)
-            .where(
-                Membership.user_id == user_id,
-                Membership.org_id == org_id,
-                Membership.deleted_at.is_(None),
-                User.deleted_at.is_(None),
-                Organization.deleted_at.is_(None),
-            )
+            _PROOF_OF_MEMBERSHIP,
+            {"user_id": user_id, "org_id": org_id, "session_id": login_session_id},
         )
     ).one_or_none()
     if row is None:
         raise AuthenticationError("You are not a member of this organisation.", code="not_a_member")
-    return Actor(user_id, org_id, row.email, Role(row.role), scopes, api_key_id, _PROOF)
+    if login_session_id is not None and not row.session_lives:
+        raise AuthenticationError(
+            "This login has ended.", code="session_revoked", hint="Log in again."
+        )
+    return Actor(
+        user_id,
+        org_id,
+        row.email,
+        Role(row.role),
+        scopes=scopes,
+        api_key_id=api_key_id,
+        session_id=login_session_id,
+        is_operator=row.is_instance_admin and api_key_id is None,
+        _proof=_PROOF,
+    )
+
+
+# Made once: every request asks it.
+_PROOF_OF_MEMBERSHIP = (
+    select(
+        User.email,
+        User.is_instance_admin,
+        Membership.role,
+        exists(
+            select(LoginSession.id).where(
+                LoginSession.id == bindparam("session_id", type_=BigInteger),
+                LoginSession.user_id == Membership.user_id,
+                LoginSession.revoked_at.is_(None),
+                LoginSession.expires_at > func.now(),
+            )
+        ).label("session_lives"),
+    )
+    .join(User, User.id == Membership.user_id)
+    .join(Organization, Organization.id == Membership.org_id)
+    .where(
+        Membership.user_id == bindparam("user_id"),
+        Membership.org_id == bindparam("org_id"),
+        Membership.deleted_at.is_(None),
+        User.deleted_at.is_(None),
+        Organization.deleted_at.is_(None),
+    )
+)

@@ -13,11 +13,14 @@ from datanika.models import ApiKey
 from datanika.security import API_KEY_PREFIX, hash_token, new_api_key
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.paging import OLDEST, PageRequest, RowPage, fetch_page, sorts_of
 from datanika.services.permissions import PERMISSIONS
 from datanika.services.validation import valid_name
 
 _SHOWN = len(API_KEY_PREFIX) + 6
 """Characters of a key that lists show, to tell one from another."""
+
+SORTS = sorts_of(ApiKey, "name", "created_at")
 
 
 class ApiKeyService:
@@ -69,19 +72,30 @@ class ApiKeyService:
         )  # fmt: skip
         return key, plaintext
 
-    async def list(self) -> list[ApiKey]:
-        """Newest first, without the revoked ones."""
+    async def list(self, page: PageRequest = OLDEST) -> RowPage[ApiKey]:
+        """The keys that were not revoked."""
         self.actor.require("api_key:read")
-        rows = await self.session.scalars(
-            select(ApiKey)
-            .where(ApiKey.org_id == self.actor.org_id, ApiKey.revoked_at.is_(None))
-            .order_by(ApiKey.id.desc())
+        query = select(ApiKey).where(
+            ApiKey.org_id == self.actor.org_id, ApiKey.revoked_at.is_(None)
         )
-        return [*rows.all()]
+        return await fetch_page(self.session, query, SORTS, page)
+
+    async def get(self, api_key_id: int) -> ApiKey:
+        """Raises :class:`NotFound`, also for another organisation's key and a revoked one."""
+        self.actor.require("api_key:read")
+        return await self._find(api_key_id)
 
     async def revoke(self, api_key_id: int) -> None:
         """From the next request on the key is refused. Raises :class:`NotFound`."""
         self.actor.require("api_key:delete")
+        key = await self._find(api_key_id)
+        key.revoked_at = dt.datetime.now(dt.UTC)
+        await self.session.flush()
+        await record(
+            self.session, self.actor, "api_key.revoked", "api_key", key.id, old={"name": key.name}
+        )
+
+    async def _find(self, api_key_id: int) -> ApiKey:
         key = await self.session.scalar(
             select(ApiKey).where(
                 ApiKey.id == api_key_id,
@@ -91,8 +105,4 @@ class ApiKeyService:
         )
         if key is None:
             raise NotFound("There is no such API key.", code="api_key_not_found")
-        key.revoked_at = dt.datetime.now(dt.UTC)
-        await self.session.flush()
-        await record(
-            self.session, self.actor, "api_key.revoked", "api_key", key.id, old={"name": key.name}
-        )
+        return key

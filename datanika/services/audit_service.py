@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.models import AuditLog, Organization
 from datanika.services.actor import Actor
+from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, sorts_of
 
 GENESIS: Final = "0" * 64
 MASK: Final = "***"
@@ -28,6 +29,8 @@ _SECRET_NAMES: Final = re.compile(
     r"passw|secret|token|api_?key|access_?key|private_?key|credential|passphrase", re.IGNORECASE
 )
 _VERIFY_BATCH: Final = 1000
+
+SORTS = sorts_of(AuditLog, "at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,23 +188,28 @@ class AuditService:
 
     async def list(
         self,
-        limit: int = 50,
-        before_id: int | None = None,
+        page: PageRequest = NEWEST,
+        *,
         resource_type: str | None = None,
         resource_id: int | None = None,
-    ) -> list[AuditLog]:
-        """Newest first; the next page is before the last entry's id."""
+        action: str | None = None,
+        user_id: int | None = None,
+        after: dt.datetime | None = None,
+        before: dt.datetime | None = None,
+    ) -> RowPage[AuditLog]:
+        """The organisation's entries."""
         self.actor.require("audit:read")
-        query = (
-            select(AuditLog)
-            .where(AuditLog.org_id == self.actor.org_id)
-            .order_by(AuditLog.id.desc())
-            .limit(limit)
-        )
-        if before_id is not None:
-            query = query.where(AuditLog.id < before_id)
-        if resource_type is not None:
-            query = query.where(AuditLog.resource_type == resource_type)
-        if resource_id is not None:
-            query = query.where(AuditLog.resource_id == resource_id)
-        return [*(await self.session.scalars(query)).all()]
+        query = select(AuditLog).where(AuditLog.org_id == self.actor.org_id)
+        for column, value in (
+            (AuditLog.resource_type, resource_type),
+            (AuditLog.resource_id, resource_id),
+            (AuditLog.action, action),
+            (AuditLog.user_id, user_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if after is not None:
+            query = query.where(AuditLog.at >= after)
+        if before is not None:
+            query = query.where(AuditLog.at < before)
+        return await fetch_page(self.session, query, SORTS, page)

@@ -12,6 +12,9 @@ from datanika.contracts.events import NodeFinished
 from datanika.errors import NotFound
 from datanika.models import CatalogEntry
 from datanika.services.actor import Actor
+from datanika.services.paging import OLDEST, PageRequest, RowPage, contains, fetch_page, sorts_of
+
+SORTS = sorts_of(CatalogEntry, "schema_name", "name", "updated_at")
 
 
 class CatalogService:
@@ -22,23 +25,25 @@ class CatalogService:
         self.actor = actor
 
     async def list(
-        self, limit: int = 200, after_id: int = 0, connection_id: int | None = None
-    ) -> list[CatalogEntry]:
-        """Oldest first; the next page is after the last one's id."""
+        self,
+        page: PageRequest = OLDEST,
+        *,
+        connection_id: int | None = None,
+        schema_name: str | None = None,
+        search: str | None = None,
+    ) -> RowPage[CatalogEntry]:
+        """The organisation's tables and views; ``search`` is a part of the name."""
         self.actor.require("catalog:read")
-        query = (
-            select(CatalogEntry)
-            .where(
-                CatalogEntry.org_id == self.actor.org_id,
-                CatalogEntry.deleted_at.is_(None),
-                CatalogEntry.id > after_id,
-            )
-            .order_by(CatalogEntry.id)
-            .limit(limit)
+        query = select(CatalogEntry).where(
+            CatalogEntry.org_id == self.actor.org_id, CatalogEntry.deleted_at.is_(None)
         )
         if connection_id is not None:
             query = query.where(CatalogEntry.connection_id == connection_id)
-        return [*(await self.session.scalars(query)).all()]
+        if schema_name is not None:
+            query = query.where(CatalogEntry.schema_name == schema_name)
+        if search is not None:
+            query = query.where(contains(CatalogEntry.name, search))
+        return await fetch_page(self.session, query, SORTS, page)
 
     async def get(self, entry_id: int) -> CatalogEntry:
         """Raises :class:`NotFound`, also for another organisation's entry."""

@@ -21,9 +21,12 @@ from datanika.models import Connection, Pipeline, PipelineVersion, Transformatio
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.encryption import EncryptionService
+from datanika.services.paging import OLDEST, PageRequest, RowPage, contains, fetch_page, sorts_of
 from datanika.services.validation import check_revision, valid_name
 
 TABLE = Connection.__tablename__
+
+SORTS = sorts_of(Connection, "name", "kind", "created_at", "updated_at")
 
 
 class ConnectionService:
@@ -62,20 +65,26 @@ class ConnectionService:
         self.actor.require("connection:read")
         return await load_connection(self.session, self.actor.org_id, connection_id, lock=lock)
 
-    async def list(self, limit: int = 100, after_id: int = 0) -> list[Connection]:
-        """Oldest first; the next page is after the last one's id."""
+    async def list(
+        self,
+        page: PageRequest = OLDEST,
+        *,
+        name: str | None = None,
+        search: str | None = None,
+        kind: str | None = None,
+    ) -> RowPage[Connection]:
+        """The organisation's connections; ``search`` is a part of the name."""
         self.actor.require("connection:read")
-        rows = await self.session.scalars(
-            select(Connection)
-            .where(
-                Connection.org_id == self.actor.org_id,
-                Connection.deleted_at.is_(None),
-                Connection.id > after_id,
-            )
-            .order_by(Connection.id)
-            .limit(limit)
+        query = select(Connection).where(
+            Connection.org_id == self.actor.org_id, Connection.deleted_at.is_(None)
         )
-        return [*rows.all()]
+        if name is not None:
+            query = query.where(Connection.name == name)
+        if search is not None:
+            query = query.where(contains(Connection.name, search))
+        if kind is not None:
+            query = query.where(Connection.kind == kind)
+        return await fetch_page(self.session, query, SORTS, page)
 
     async def update(
         self,

@@ -22,8 +22,12 @@ from datanika.errors import Conflict, NotFound
 from datanika.models import Connection, Pipeline, PipelineVersion
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.paging import OLDEST, PageRequest, RowPage, contains, fetch_page, sorts_of
 from datanika.services.transformation_service import load_transformation_specs
 from datanika.services.validation import check_revision, valid_name
+
+VERSION_SORTS = sorts_of(PipelineVersion)
+SORTS = sorts_of(Pipeline, "name", "created_at", "updated_at")
 
 
 async def compile_spec(
@@ -84,23 +88,25 @@ class PipelineService:
         return await self.find(pipeline_id)
 
     async def list(
-        self, limit: int = 100, after_id: int = 0, name: str | None = None
-    ) -> list[Pipeline]:
-        """Pipelines in the order they were made; with ``name`` only the one called so."""
+        self,
+        page: PageRequest = OLDEST,
+        *,
+        name: str | None = None,
+        search: str | None = None,
+        is_paused: bool | None = None,
+    ) -> RowPage[Pipeline]:
+        """The organisation's pipelines; ``search`` is a part of the name."""
         self.actor.require("pipeline:read")
-        query = (
-            select(Pipeline)
-            .where(
-                Pipeline.org_id == self.actor.org_id,
-                Pipeline.id > after_id,
-                Pipeline.deleted_at.is_(None),
-            )
-            .order_by(Pipeline.id)
-            .limit(limit)
+        query = select(Pipeline).where(
+            Pipeline.org_id == self.actor.org_id, Pipeline.deleted_at.is_(None)
         )
         if name is not None:
             query = query.where(Pipeline.name == name)
-        return list((await self.session.execute(query)).scalars())
+        if search is not None:
+            query = query.where(contains(Pipeline.name, search))
+        if is_paused is not None:
+            query = query.where(Pipeline.is_paused == is_paused)
+        return await fetch_page(self.session, query, SORTS, page)
 
     async def names(self, pipeline_ids: Collection[int]) -> dict[int, str]:
         """Names by id, of deleted pipelines as well: their runs are still shown."""
@@ -123,6 +129,29 @@ class PipelineService:
         )
         found = (await self.session.execute(query)).scalars()
         return {version.pipeline_id: version for version in found}
+
+    async def versions(self, pipeline_id: int, page: PageRequest) -> RowPage[PipelineVersion]:
+        """Every specification that the pipeline ever had."""
+        await self.get(pipeline_id)
+        query = select(PipelineVersion).where(
+            PipelineVersion.org_id == self.actor.org_id,
+            PipelineVersion.pipeline_id == pipeline_id,
+        )
+        return await fetch_page(self.session, query, VERSION_SORTS, page)
+
+    async def restore(self, pipeline_id: int, number: int) -> Pipeline:
+        """Make the specification of version ``number`` the present one; see :meth:`update`."""
+        self.actor.require("pipeline:write")
+        version = await self.session.scalar(
+            select(PipelineVersion).where(
+                PipelineVersion.org_id == self.actor.org_id,
+                PipelineVersion.pipeline_id == pipeline_id,
+                PipelineVersion.number == number,
+            )
+        )
+        if version is None:
+            raise NotFound("There is no such version.", code="pipeline_version_not_found")
+        return await self.update(pipeline_id, spec=PipelineSpec.model_validate(version.spec))
 
     async def update(
         self,
@@ -205,6 +234,7 @@ class PipelineService:
         self.session.add(version)
         await self.session.flush()
         pipeline.current_version_id = version.id
+        pipeline.version = version.number
         await self.session.flush()
 
     async def _save(self, pipeline: Pipeline) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -14,10 +15,13 @@ from datanika.errors import InvalidInput, NotFound
 from datanika.models import PipelineVersion, Run, RunLog, RunStep
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, sorts_of
 from datanika.services.pipeline_service import PipelineService, compile_version
 from datanika.services.run_lifecycle import add_steps, close_run, lock_run, move, state_of
 
 MAX_KEY = 255
+
+SORTS = sorts_of(Run, "created_at")
 
 
 class RunService:
@@ -95,26 +99,28 @@ class RunService:
 
     async def list(
         self,
-        limit: int = 50,
-        before_id: int | None = None,
+        page: PageRequest = NEWEST,
+        *,
         pipeline_id: int | None = None,
         state: RunState | None = None,
-    ) -> list[Run]:
-        """Runs, the newest first."""
+        trigger: RunTrigger | None = None,
+        created_after: dt.datetime | None = None,
+        created_before: dt.datetime | None = None,
+    ) -> RowPage[Run]:
+        """The organisation's runs."""
         self.actor.require("run:read")
-        query = (
-            select(Run)
-            .where(Run.org_id == self.actor.org_id, Run.deleted_at.is_(None))
-            .order_by(Run.id.desc())
-            .limit(limit)
-        )
-        if before_id is not None:
-            query = query.where(Run.id < before_id)
+        query = select(Run).where(Run.org_id == self.actor.org_id, Run.deleted_at.is_(None))
         if pipeline_id is not None:
             query = query.where(Run.pipeline_id == pipeline_id)
         if state is not None:
             query = query.where(Run.state == state.value)
-        return list(await self.session.scalars(query))
+        if trigger is not None:
+            query = query.where(Run.trigger == trigger.value)
+        if created_after is not None:
+            query = query.where(Run.created_at >= created_after)
+        if created_before is not None:
+            query = query.where(Run.created_at < created_before)
+        return await fetch_page(self.session, query, SORTS, page)
 
     async def steps(self, run_id: int) -> Sequence[RunStep]:
         """The run's steps, and the tables and dbt nodes in them, in the order they appeared."""

@@ -12,8 +12,11 @@ from datanika.errors import NotFound
 from datanika.models import Pipeline, Schedule
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.paging import OLDEST, PageRequest, RowPage, fetch_page, sorts_of
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.validation import check_revision
+
+SORTS = sorts_of(Schedule, "created_at", "updated_at")
 
 
 class ScheduleService:
@@ -38,25 +41,28 @@ class ScheduleService:
         return await self._find(schedule_id)
 
     async def list(
-        self, limit: int = 100, after_id: int = 0, pipeline_id: int | None = None
-    ) -> list[Schedule]:
-        """Schedules in the order they were made."""
+        self,
+        page: PageRequest = OLDEST,
+        *,
+        pipeline_id: int | None = None,
+        is_active: bool | None = None,
+    ) -> RowPage[Schedule]:
+        """The schedules of the organisation's pipelines."""
         self.actor.require("schedule:read")
         query = (
             select(Schedule)
             .join(Pipeline, Pipeline.id == Schedule.pipeline_id)
             .where(
                 Schedule.org_id == self.actor.org_id,
-                Schedule.id > after_id,
                 Schedule.deleted_at.is_(None),
                 Pipeline.deleted_at.is_(None),
             )
-            .order_by(Schedule.id)
-            .limit(limit)
         )
         if pipeline_id is not None:
             query = query.where(Schedule.pipeline_id == pipeline_id)
-        return list(await self.session.scalars(query))
+        if is_active is not None:
+            query = query.where(Schedule.is_active == is_active)
+        return await fetch_page(self.session, query, SORTS, page)
 
     async def update(
         self, schedule_id: int, spec: ScheduleSpec, revision: int | None = None

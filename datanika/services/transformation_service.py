@@ -17,7 +17,10 @@ from datanika.models import Transformation
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.connection_service import ConnectionService
+from datanika.services.paging import OLDEST, PageRequest, RowPage, contains, fetch_page, sorts_of
 from datanika.services.validation import check_revision
+
+SORTS = sorts_of(Transformation, "name", "kind", "created_at", "updated_at")
 
 
 class TransformationService:
@@ -56,23 +59,28 @@ class TransformationService:
         return row
 
     async def list(
-        self, limit: int = 500, after_id: int = 0, destination_id: int | None = None
-    ) -> list[Transformation]:
-        """Oldest first; the next page is after the last one's id."""
+        self,
+        page: PageRequest = OLDEST,
+        *,
+        name: str | None = None,
+        search: str | None = None,
+        kind: str | None = None,
+        destination_id: int | None = None,
+    ) -> RowPage[Transformation]:
+        """The organisation's transformations; ``search`` is a part of the name."""
         self.actor.require("transformation:read")
-        query = (
-            select(Transformation)
-            .where(
-                Transformation.org_id == self.actor.org_id,
-                Transformation.deleted_at.is_(None),
-                Transformation.id > after_id,
-            )
-            .order_by(Transformation.id)
-            .limit(limit)
+        query = select(Transformation).where(
+            Transformation.org_id == self.actor.org_id, Transformation.deleted_at.is_(None)
         )
+        if name is not None:
+            query = query.where(Transformation.name == name)
+        if search is not None:
+            query = query.where(contains(Transformation.name, search))
+        if kind is not None:
+            query = query.where(Transformation.kind == kind)
         if destination_id is not None:
             query = query.where(Transformation.destination_id == destination_id)
-        return [*(await self.session.scalars(query)).all()]
+        return await fetch_page(self.session, query, SORTS, page)
 
     async def update(
         self, transformation_id: int, spec: TransformationSpec, revision: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datanika.errors import Conflict, InvalidInput
+from datanika.errors import InvalidInput, PreconditionFailed
 
 
 def valid_name(name: str, field: str = "name") -> str:
@@ -19,9 +19,10 @@ def valid_name(name: str, field: str = "name") -> str:
 
 
 def check_revision(current: int, expected: int | None) -> None:
-    """Raise :class:`Conflict` ``stale_revision`` unless ``expected`` is ``current`` or None."""
+    """Raise :class:`PreconditionFailed` ``stale_revision`` unless ``expected`` is ``current`` or
+    None."""
     if expected is not None and expected != current:
-        raise Conflict(
+        raise PreconditionFailed(
             "Somebody else changed this since you opened it.",
             code="stale_revision",
             hint="Reload, and make your change again.",

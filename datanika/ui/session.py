@@ -13,7 +13,7 @@ from http.cookies import CookieError, SimpleCookie
 from datanika.db import SYSTEM, get_session
 from datanika.errors import AuthenticationError
 from datanika.services.actor import Actor
-from datanika.services.auth import AuthService
+from datanika.services.login_sessions import LoginSessions
 
 SESSION_COOKIE = "datanika_session"
 
@@ -36,7 +36,7 @@ async def actor_of(headers: Mapping[str, str]) -> Actor | None:
         return None
     async with get_session(SYSTEM) as session:
         try:
-            return await AuthService(session).actor_for_session(token)
+            return await LoginSessions(session).actor_of_cookie(token)
         except AuthenticationError:
             return None
 

@@ -20,7 +20,13 @@ from datanika.models import (
     Base,
     CatalogEntry,
     Connection,
+    CursorVersion,
+    IdempotencyKey,
+    Invitation,
+    LoginSession,
     Membership,
+    NotificationChannel,
+    NotificationDelivery,
     Organization,
     Pipeline,
     PipelineVersion,
@@ -29,8 +35,12 @@ from datanika.models import (
     RunLog,
     RunStep,
     Schedule,
+    Throttle,
     Transformation,
+    UsageMonth,
     User,
+    UserIdentity,
+    UserToken,
 )
 from datanika.models.base import TenantMixin
 from datanika.services.audit_service import record
@@ -40,7 +50,9 @@ TENANT_MODELS = sorted(
     (m.class_ for m in Base.registry.mappers if issubclass(m.class_, TenantMixin)),
     key=lambda model: model.__name__,
 )
-APPEND_ONLY = {AuditLog, PipelineVersion}
+APPEND_ONLY = {AuditLog, CursorVersion, PipelineVersion}
+SYSTEM_ONLY = (RefreshToken, Throttle, UserIdentity, UserToken)
+"""Tables of which the application's role sees nothing at all."""
 
 
 async def fill(tenant: Tenant) -> dict[type, int]:
@@ -103,6 +115,43 @@ async def fill(tenant: Tenant) -> dict[type, int]:
                 expires_at=utcnow(),
             )
         )  # fmt: skip
+        await add(
+            Invitation(
+                org_id=org_id, email="new@example.com", role="viewer",
+                token_hash=f"{org_id:064}", expires_at=utcnow(),
+            )
+        )  # fmt: skip
+        await add(UsageMonth(org_id=org_id, month=utcnow().date()))
+        channel = await add(
+            NotificationChannel(
+                org_id=org_id, name="ops", kind="webhook", config={}, events=[], pipeline_ids=[]
+            )
+        )
+        await add(
+            NotificationDelivery(
+                org_id=org_id, channel_id=channel, event_id=f"e{org_id}", event="run.failed", payload={},
+                state="pending", next_attempt_at=utcnow(),
+            )
+        )  # fmt: skip
+        await add(
+            CursorVersion(
+                org_id=org_id, pipeline_id=pipeline, step_key="load", target="t", number=1,
+                cursor_column="at", state={}, origin="run",
+            )
+        )  # fmt: skip
+        await add(
+            IdempotencyKey(
+                org_id=org_id, key_hash=f"{org_id:064}", request_hash="0" * 64, headers={},
+                expires_at=utcnow(),
+            )
+        )  # fmt: skip
+        await add(UserIdentity(user_id=user_id, provider="github", subject=str(user_id), email="."))
+        await add(
+            UserToken(
+                user_id=user_id, purpose="reset", token_hash=f"{org_id:064}", data={},
+                expires_at=utcnow(),
+            )
+        )  # fmt: skip
         ids[AuditLog] = (await record(session, tenant.owner, "made", "thing", None)).id
         membership = await session.scalar(
             select(Membership.id).where(Membership.user_id == user_id)
@@ -129,7 +178,8 @@ async def two(database: Any) -> AsyncIterator[Two]:
 
 def test_every_table_with_tenants_rows_is_covered() -> None:
     models = {mapper.class_ for mapper in Base.registry.mappers}
-    assert models - set(TENANT_MODELS) == {Organization, User, RefreshToken}
+    others = models - set(TENANT_MODELS)
+    assert others == {Organization, User, LoginSession, IdempotencyKey, *SYSTEM_ONLY}
 
 
 async def test_only_the_own_organisations_rows_are_visible(two: Two) -> None:
@@ -207,8 +257,20 @@ async def test_history_cannot_be_rewritten(verb: str, model: Any, scope: str, tw
             await session.execute(text(verb.format(model.__tablename__)))
 
 
-async def test_the_application_cannot_read_password_hashes_or_refresh_tokens(two: Two) -> None:
-    for query in ("SELECT password_hash FROM users", "SELECT * FROM refresh_tokens"):
+async def test_only_the_own_organisations_logins_and_answers_are_visible(two: Two) -> None:
+    async with get_session(two.ours.owner.scope) as session:
+        users = await session.scalars(select(LoginSession.user_id).distinct())
+        assert [*users] == [two.ours.owner.user_id]
+        assert [*await session.scalars(select(IdempotencyKey.org_id))] == [two.ours.org_id]
+
+
+async def test_the_application_cannot_read_what_logs_people_in(two: Two) -> None:
+    for query in (
+        "SELECT password_hash FROM users",
+        "SELECT totp_secret FROM users",
+        "SELECT family FROM login_sessions",
+        *(f"SELECT * FROM {model.__tablename__}" for model in SYSTEM_ONLY),
+    ):
         with pytest.raises(DBAPIError, match="permission denied"):
             async with get_session(two.ours.owner.scope) as session:
                 await session.execute(text(query))
@@ -280,7 +342,11 @@ async def test_a_row_cannot_refer_to_another_organisations_row(
     """Not even in system scope, where row-level security hides nothing. A reference that ends as
     NULL may be a plain one: clearing both columns of a pair would clear the organisation."""
     if key.ondelete == "SET NULL":
-        assert [column.name for column in key.columns] in (["run_id"], ["current_version_id"])
+        assert [column.name for column in key.columns] in (
+            ["run_id"],
+            ["retry_of"],
+            ["current_version_id"],
+        )
         return
     parent = next(m.class_ for m in Base.registry.mappers if m.local_table is key.referred_table)
     column = next(name for name in key.column_keys if name != "org_id")

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
 from datanika.models import Membership, Organization, User
+from datanika.security import create_access_token
 from datanika.services.actor import Actor, prove_membership
+from datanika.services.login_sessions import LoginSessions
 
 
 @dataclass(frozen=True)
@@ -36,4 +38,11 @@ async def add_member(org_id: int, role: Role) -> Actor:
         await session.flush()
         session.add(Membership(org_id=org_id, user_id=user.id, role=role))
         await session.flush()
-        return await prove_membership(session, user.id, org_id)
+        login = await LoginSessions(session).open(user.id, "refresh", "password")
+        return await prove_membership(session, user.id, org_id, login_session_id=login.id)
+
+
+def access_token(actor: Actor) -> str:
+    """What the actor's login would send as its bearer token."""
+    assert actor.session_id is not None
+    return create_access_token(actor.user_id, actor.org_id, actor.session_id)

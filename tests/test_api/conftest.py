@@ -8,11 +8,12 @@ import httpx
 import pytest
 
 from datanika.api.app import create_app
-from datanika.security import create_access_token
 from datanika.services.actor import Actor
-from tests.support.tenants import Tenant, make_tenant
+from tests.support.tenants import Tenant, access_token, make_tenant
 
 Connect = Callable[..., httpx.AsyncClient]
+ANY = {"If-Match": "*"}
+"""Change it, whatever it is now."""
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def connect(database: str) -> AsyncIterator[Connect]:
     opened: list[httpx.AsyncClient] = []
 
     def make(actor: Actor | None = None, bearer: str | None = None) -> httpx.AsyncClient:
-        token = create_access_token(actor.user_id, actor.org_id) if actor else bearer
+        token = access_token(actor) if actor else bearer
         client = httpx.AsyncClient(
             transport=transport,
             base_url="http://datanika.test",

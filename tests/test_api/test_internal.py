@@ -15,9 +15,9 @@ from datanika.contracts.enums import RunState, StepState
 from datanika.contracts.events import NodeFinished, RunFinish, StepFinished, StepStarted
 from datanika.db import SYSTEM, get_session
 from datanika.models import AuditLog, Run, RunStep
-from datanika.security import create_access_token, create_run_token
+from datanika.security import create_run_token
 from tests.support.pipelines import CANARY, MadePipeline, make_pipeline
-from tests.support.tenants import Tenant
+from tests.support.tenants import Tenant, access_token
 from tests.test_api.conftest import Connect
 
 RUN_ROUTES = [("GET", "plan"), ("GET", "steps/load"), ("POST", "events"), ("POST", "finish")]
@@ -119,7 +119,7 @@ async def test_a_run_is_open_to_its_own_token_only(
         None: 401,
         "nonsense": 401,
         settings.require("worker_token"): 401,
-        create_access_token(tenant.owner.user_id, org_id): 401,
+        access_token(tenant.owner): 401,
         expired: 401,
         create_run_token(run_id + 1, org_id, 1): 403,
         create_run_token(run_id, org_id + 1, 1): 409,
@@ -141,7 +141,7 @@ async def test_the_workers_routes_are_open_to_the_workers_token_only(
     for token in (
         None,
         "nonsense",
-        create_access_token(tenant.owner.user_id, tenant.org_id),
+        access_token(tenant.owner),
         create_run_token(1, tenant.org_id, 1),
     ):
         answer = await connect(bearer=token).post(f"/internal/v1/{route}", json={})

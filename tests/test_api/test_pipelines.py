@@ -14,7 +14,7 @@ from datanika.db import SYSTEM, get_session
 from datanika.models import AuditLog, Pipeline, Run
 from tests.support.pipelines import CANARY, MadePipeline, make_pipeline, two_steps
 from tests.support.tenants import Tenant, add_member
-from tests.test_api.conftest import Connect
+from tests.test_api.conftest import ANY, Connect
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def test_an_error_in_a_specification_names_the_step(
     answer = await api.post("/api/v1/pipelines", json={"name": "circle", "spec": spec})
     assert (answer.status_code, answer.json()["code"]) == (422, "step_cycle")
     spec["steps"][0].update(depends_on=[], source_id=999)
-    answer = await api.patch(f"/api/v1/pipelines/{made.id}", json={"spec": spec})
+    answer = await api.patch(f"/api/v1/pipelines/{made.id}", json={"spec": spec}, headers=ANY)
     assert (answer.status_code, answer.json()["field"]) == (422, "steps.0.source_id")
 
 
@@ -81,11 +81,14 @@ async def test_a_changed_specification_is_a_new_version_and_an_equal_one_is_not(
     path = f"/api/v1/pipelines/{made.id}"
     same = two_steps(made.source_id, made.destination_id).model_dump(mode="json")
     other = two_steps(made.source_id, made.destination_id, "bronze").model_dump(mode="json")
-    assert (await api.patch(path, json={"spec": same})).json()["version"] == 1
-    changed = (await api.patch(path, json={"spec": other, "revision": 2})).json()
-    assert (changed["version"], changed["revision"]) == (2, 3)
-    stale = await api.patch(path, json={"name": "x", "revision": 2})
-    assert (stale.status_code, stale.json()["code"]) == (409, "stale_revision")
+    assert (await api.patch(path, json={"spec": same}, headers=ANY)).json()["version"] == 1
+    tag = (await api.get(path)).headers["etag"]
+    changed = await api.patch(path, json={"spec": other}, headers={"If-Match": tag})
+    assert (changed.json()["version"], changed.headers["etag"]) == (2, '"3"')
+    stale = await api.patch(path, json={"name": "x"}, headers={"If-Match": tag})
+    assert (stale.status_code, stale.json()["code"]) == (412, "stale_revision")
+    blind = await api.patch(path, json={"name": "x"})
+    assert (blind.status_code, blind.json()["code"]) == (428, "precondition_required")
 
 
 async def test_a_name_is_taken_until_its_pipeline_is_deleted(
@@ -132,7 +135,7 @@ async def test_a_schedule_is_checked_and_changes_the_deployment(
     async with get_session(SYSTEM) as session:
         assert (await session.get_one(Pipeline, made.id)).deployed_hash is None
     path = f"/api/v1/schedules/{schedule['id']}"
-    changed = (await api.patch(path, json={"interval_seconds": 60})).json()
+    changed = (await api.patch(path, json={"interval_seconds": 60}, headers=ANY)).json()
     assert (changed["cron"], changed["interval_seconds"]) == (None, 60)
     assert changed["timezone"] == "Europe/Berlin"
     assert (await api.delete(path)).status_code == 204
@@ -213,7 +216,7 @@ async def test_a_secret_is_in_no_answer(api: httpx.AsyncClient, made: MadePipeli
     """Every readable route, with the canary stored in a connection that a run uses."""
     run = (await api.post(f"/api/v1/pipelines/{made.id}/runs")).json()
     patched = await api.patch(
-        f"/api/v1/connections/{made.destination_id}", json={"description": "changed"}
+        f"/api/v1/connections/{made.destination_id}", json={"description": "changed"}, headers=ANY
     )
     answers = [
         patched,

@@ -20,14 +20,13 @@ from datanika.contracts.enums import RunState, StepState
 from datanika.contracts.events import Failure, LogLine, NodeFinished, RunFinish, StepStarted
 from datanika.db import get_session
 from datanika.errors import Conflict, NotFound, PermissionDenied, Unavailable
-from datanika.security import create_access_token
 from datanika.services.actor import Actor
 from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
 from tests.support.net import free_port
 from tests.support.pipelines import MadePipeline, make_pipeline
 from tests.support.serving import serving
-from tests.support.tenants import make_tenant
+from tests.support.tenants import access_token, make_tenant
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Platform:
 
     @property
     def token(self) -> str:
-        return create_access_token(self.actor.user_id, self.actor.org_id)
+        return access_token(self.actor)
 
     async def command(self, *arguments: str, url: str | None = None) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of ``datanika …``."""
@@ -79,7 +78,7 @@ async def play(platform: Platform, end: RunFinish) -> None:
     while not run_id:
         await asyncio.sleep(0.1)
         async with get_session(actor.scope) as session:
-            found = await RunService(session, actor).list(state=RunState.QUEUED)
+            found = (await RunService(session, actor).list(state=RunState.QUEUED)).rows
             run_id = found[0].id if found else 0
     async with get_session(actor.scope) as session:
         claim = await claim_run(
@@ -138,13 +137,13 @@ async def test_the_same_key_does_not_run_twice(platform_of_one: Platform) -> Non
         code, _, err = await platform_of_one.command("run", "orders", "--key", "x", "--no-wait")
         assert code == 0, err
     async with get_session(platform_of_one.actor.scope) as session:
-        assert len(await RunService(session, platform_of_one.actor).list()) == 1
+        assert len((await RunService(session, platform_of_one.actor).list()).rows) == 1
 
 
 async def test_logs_follow_a_run_to_its_end(platform_of_one: Platform) -> None:
     await platform_of_one.command("run", "orders", "--no-wait")
     async with get_session(platform_of_one.actor.scope) as session:
-        run = (await RunService(session, platform_of_one.actor).list())[0]
+        run = (await RunService(session, platform_of_one.actor).list()).rows[0]
     worker = asyncio.create_task(play(platform_of_one, RunFinish(state=RunState.SUCCEEDED)))
     code, out, err = await platform_of_one.command("logs", str(run.id), "--follow")
     await worker

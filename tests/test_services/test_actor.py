@@ -25,7 +25,10 @@ async def test_a_members_role_is_read_when_asked() -> None:
     tenant = await make_tenant()
     editor = await add_member(tenant.org_id, Role.EDITOR)
     async with get_session(tenant.owner.scope) as session:
-        assert await prove_membership(session, editor.user_id, tenant.org_id) == editor
+        proven = await prove_membership(
+            session, editor.user_id, tenant.org_id, login_session_id=editor.session_id
+        )
+        assert proven == editor
         assert editor.may("pipeline:write") and not editor.may("pipeline:delete")
         with pytest.raises(PermissionDenied, match="pipeline:delete") as refused:
             editor.require("pipeline:delete")

@@ -36,12 +36,12 @@ async def test_a_revoked_key_is_gone() -> None:
     async with get_session(theirs.owner.scope) as session:
         with pytest.raises(NotFound):
             await ApiKeyService(session, theirs.owner).revoke(key.id)
-        assert await ApiKeyService(session, theirs.owner).list() == []
+        assert (await ApiKeyService(session, theirs.owner).list()).rows == []
     async with get_session(ours.owner.scope) as session:
         service = ApiKeyService(session, ours.owner)
-        assert [row.name for row in await service.list()] == ["ci"]
+        assert [row.name for row in (await service.list()).rows] == ["ci"]
         await service.revoke(key.id)
-        assert await service.list() == []
+        assert (await service.list()).rows == []
         with pytest.raises(NotFound):
             await service.revoke(key.id)
 

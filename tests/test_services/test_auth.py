@@ -17,6 +17,7 @@ from datanika.models import ApiKey, Membership, Organization, RefreshToken, User
 from datanika.security import create_access_token, new_api_key, read_access_token
 from datanika.services.api_key_service import ApiKeyService
 from datanika.services.auth import AuthService, TokenPair, actor_for_token
+from datanika.services.login_sessions import LoginSessions
 from tests.support.tenants import add_member, make_tenant
 
 PASSWORD = "correct horse battery"
@@ -37,7 +38,7 @@ async def login(email: str = "ada@example.com", password: str = PASSWORD, **more
 
 async def refresh(token: str) -> TokenPair:
     async with get_session(SYSTEM) as session:
-        return await AuthService(session).refresh(token)
+        return await LoginSessions(session).refresh(token)
 
 
 async def test_a_registered_user_owns_an_organisation_and_logs_in() -> None:
@@ -202,8 +203,8 @@ async def test_expired_unknown_and_logged_out_tokens_are_refused() -> None:
     expired, left = await login(), await login()
     async with get_session(SYSTEM) as session:
         await session.execute(text("UPDATE refresh_tokens SET expires_at = now() WHERE id = 1"))
-        await AuthService(session).logout(left.refresh_token)
-        await AuthService(session).logout("unknown")
+        await LoginSessions(session).revoke_by_token(left.refresh_token)
+        await LoginSessions(session).revoke_by_token("unknown")
     for token in (expired.refresh_token, left.refresh_token, "unknown", "", "\ud800"):
         with pytest.raises(AuthenticationError):
             await refresh(token)
@@ -242,13 +243,13 @@ async def test_a_browser_session_lives_until_it_is_closed() -> None:
     assert opened.expires_at > dt.datetime.now(dt.UTC) + dt.timedelta(days=29)
     for _ in range(2):
         async with get_session(SYSTEM) as session:
-            actor = await AuthService(session).actor_for_session(opened.token)
+            actor = await LoginSessions(session).actor_of_cookie(opened.token)
         assert actor.org_id == opened.org_id
     async with get_session(SYSTEM) as session:
-        await AuthService(session).close_session(opened.token)
+        await LoginSessions(session).revoke_by_token(opened.token)
     async with get_session(SYSTEM) as session:
         with pytest.raises(AuthenticationError) as refused:
-            await AuthService(session).actor_for_session(opened.token)
+            await LoginSessions(session).actor_of_cookie(opened.token)
     assert refused.value.code == "session_invalid"
 
 
@@ -258,7 +259,7 @@ async def test_refresh_tokens_and_session_tokens_are_not_exchangeable() -> None:
     async with get_session(SYSTEM) as session:
         opened = await AuthService(session).create_session("ada@example.com", PASSWORD)
         with pytest.raises(AuthenticationError):
-            await AuthService(session).actor_for_session(pair.refresh_token)
+            await LoginSessions(session).actor_of_cookie(pair.refresh_token)
     with pytest.raises(AuthenticationError):
         await refresh(opened.token)
 
@@ -273,7 +274,7 @@ async def test_a_session_moves_only_to_organisations_of_its_user() -> None:
         await AuthService(session).switch_organization(opened.token, second.org_id)
     async with get_session(SYSTEM) as session:
         service = AuthService(session)
-        assert (await service.actor_for_session(opened.token)).role is Role.EDITOR
+        assert (await service.logins.actor_of_cookie(opened.token)).role is Role.EDITOR
         with pytest.raises(AuthenticationError):
             await service.switch_organization(opened.token, strange.org_id)
 
@@ -319,7 +320,7 @@ async def test_wrong_expired_and_revoked_api_keys_are_refused() -> None:
 
 async def test_an_access_token_for_an_organisation_the_user_is_not_in_is_refused() -> None:
     mine, theirs = await make_tenant(), await make_tenant()
-    token = create_access_token(mine.owner.user_id, theirs.org_id)
+    token = create_access_token(mine.owner.user_id, theirs.org_id, mine.owner.session_id or 0)
     async with get_session(SYSTEM) as session:
         with pytest.raises(AuthenticationError):
             await actor_for_token(session, token)

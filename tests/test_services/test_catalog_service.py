@@ -89,12 +89,11 @@ async def test_only_the_own_organisations_entries_are_listed() -> None:
     assert entry is not None
     async with get_session(ours.owner.scope) as session:
         service = CatalogService(session, ours.owner)
-        assert [row.id for row in await service.list()] == [entry.id]
-        assert [row.id for row in await service.list(connection_id=dwh)] == [entry.id]
-        assert await service.list(after_id=entry.id) == []
+        assert [row.id for row in (await service.list()).rows] == [entry.id]
+        assert [row.id for row in (await service.list(connection_id=dwh)).rows] == [entry.id]
         assert (await service.get(entry.id)).name == "flights"
     async with get_session(theirs.owner.scope) as session:
         service = CatalogService(session, theirs.owner)
-        assert await service.list() == []
+        assert (await service.list()).rows == []
         with pytest.raises(NotFound):
             await service.get(entry.id)

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from datanika.contracts.enums import Role
 from datanika.contracts.spec import ConnectionRef, TransformationSpec
 from datanika.db import SYSTEM, get_session
-from datanika.errors import Conflict, InvalidInput, NotFound, PermissionDenied
+from datanika.errors import Conflict, InvalidInput, NotFound, PermissionDenied, PreconditionFailed
 from datanika.models import AuditLog, Connection, Pipeline, PipelineVersion
 from datanika.services.audit_service import verify
 from datanika.services.connection_service import (
@@ -20,6 +20,7 @@ from datanika.services.connection_service import (
     secret_names,
 )
 from datanika.services.transformation_service import TransformationService
+from tests.support.paging import pages
 from tests.support.tenants import Tenant, add_member, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -101,7 +102,7 @@ async def test_another_organisations_connection_does_not_exist() -> None:
             with pytest.raises(NotFound) as refused:
                 await call
             assert refused.value.code == "connection_not_found"
-        assert await service.list() == []
+        assert (await service.list()).rows == []
         assert await service.refs([connection.id]) == {}
     async with get_session(SYSTEM) as session:
         with pytest.raises(NotFound):
@@ -183,7 +184,7 @@ async def test_a_stale_revision_is_refused() -> None:
     tenant = await make_tenant()
     connection = await create(tenant)
     assert (await update(tenant, connection.id, name="b", revision=1)).revision == 2
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(PreconditionFailed) as refused:
         await update(tenant, connection.id, name="c", revision=1)
     assert refused.value.code == "stale_revision"
 
@@ -196,7 +197,7 @@ async def test_of_two_edits_of_the_same_revision_one_wins() -> None:
         return_exceptions=True,
     )
     assert sum(isinstance(outcome, Connection) for outcome in outcomes) == 1
-    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 4
+    assert sum(isinstance(outcome, PreconditionFailed) for outcome in outcomes) == 4
 
 
 @pytest.mark.parametrize("use", ["source_id", "destination_id"])
@@ -296,9 +297,11 @@ async def test_pages_follow_each_other() -> None:
     ids = [(await create(tenant, f"c{number}")).id for number in range(3)]
     async with get_session(tenant.owner.scope) as session:
         service = ConnectionService(session, tenant.owner)
-        first = await service.list(limit=2)
-        assert [row.id for row in first] == ids[:2]
-        assert [row.id for row in await service.list(after_id=first[-1].id)] == ids[2:]
+        for sort in ("id", "name", "created_at"):
+            found = await pages(service.list, limit=2, sort=sort)
+            assert [row.id for row in found] == ids
+        found = await pages(service.list, limit=1, sort="-name")
+        assert [row.id for row in found] == ids[::-1]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\0b", "a\nb"])

@@ -197,6 +197,7 @@ async def test_changes_of_membership_are_in_the_audit_log() -> None:
     await act(tenant.owner, "set_role", user_id, Role.EDITOR)
     await act(tenant.owner, "remove_member", user_id)
     async with get_session(tenant.owner.scope) as session:
-        actions = [entry.action for entry in await AuditService(session, tenant.owner).list()]
+        entries = await AuditService(session, tenant.owner).list()
+        actions = [entry.action for entry in entries.rows]
         assert await verify(session, tenant.org_id) is None
     assert actions == ["member.removed", "member.role_changed", "member.added"]

@@ -7,7 +7,7 @@ import pytest
 from datanika.contracts.enums import Role
 from datanika.contracts.spec import PipelineSpec, TransformStep
 from datanika.db import get_session
-from datanika.errors import Conflict, NotFound, PermissionDenied, SpecError
+from datanika.errors import Conflict, NotFound, PermissionDenied, PreconditionFailed, SpecError
 from datanika.models import PipelineVersion
 from datanika.services.actor import Actor
 from datanika.services.audit_service import AuditService
@@ -84,7 +84,7 @@ async def test_a_specification_that_does_not_compile_is_refused_and_nothing_is_s
         service = PipelineService(session, actor)
         with pytest.raises(SpecError, match="marts"):
             await service.create("broken", "", broken)
-        assert await service.list(name="broken") == []
+        assert (await service.list(name="broken")).rows == []
 
 
 async def test_a_connection_of_another_organisation_is_not_found(
@@ -118,7 +118,7 @@ async def test_a_change_made_meanwhile_is_not_overwritten(
     async with get_session(actor.scope) as session:
         service = PipelineService(session, actor)
         await service.update(pipeline.id, description="first", revision=1)
-        with pytest.raises(Conflict):
+        with pytest.raises(PreconditionFailed):
             await service.update(pipeline.id, description="second", revision=1)
 
 
@@ -130,7 +130,7 @@ async def test_a_deleted_pipeline_is_gone_but_its_runs_keep_its_name(
         await service.delete(pipeline.id)
         with pytest.raises(NotFound):
             await service.get(pipeline.id)
-        assert await service.list() == []
+        assert (await service.list()).rows == []
         assert await service.names([pipeline.id]) == {pipeline.id: "orders"}
 
 
@@ -140,7 +140,7 @@ async def test_every_change_is_in_the_audit_log(actor: Actor, pipeline: MadePipe
         await service.update(pipeline.id, is_paused=True)
         await service.delete(pipeline.id)
     async with get_session(actor.scope) as session:
-        entries = await AuditService(session, actor).list(resource_type="pipeline")
+        entries = (await AuditService(session, actor).list(resource_type="pipeline")).rows
     assert [entry.action for entry in entries] == [
         "pipeline.deleted",
         "pipeline.updated",
@@ -177,7 +177,7 @@ async def test_another_organisations_pipelines_do_not_exist(
     stranger = (await make_tenant("Other")).owner
     async with get_session(stranger.scope) as session:
         service = PipelineService(session, stranger)
-        assert await service.list() == []
+        assert (await service.list()).rows == []
         assert await service.names([pipeline.id]) == {}
         for refused in (
             service.get(pipeline.id),

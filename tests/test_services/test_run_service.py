@@ -13,6 +13,7 @@ from datanika.errors import IllegalTransition, NotFound
 from datanika.services.actor import Actor
 from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
+from tests.support.paging import pages
 from tests.support.pipelines import MadePipeline, make_pipeline
 from tests.support.tenants import make_tenant
 
@@ -48,10 +49,10 @@ async def test_lists_are_newest_first_and_can_be_narrowed(actor: Actor) -> None:
     await end(actor, one, ids[0])
     async with get_session(actor.scope) as session:
         service = RunService(session, actor)
-        assert [run.id for run in await service.list()] == ids[::-1]
-        assert [run.id for run in await service.list(before_id=ids[1])] == ids[:1]
-        assert [run.id for run in await service.list(pipeline_id=one.id)] == [ids[2], ids[0]]
-        assert [run.id for run in await service.list(state=RunState.SUCCEEDED)] == ids[:1]
+        assert [run.id for run in (await service.list()).rows] == ids[::-1]
+        assert [run.id for run in await pages(service.list, limit=2, sort="-id")] == ids[::-1]
+        assert [run.id for run in (await service.list(pipeline_id=one.id)).rows] == [ids[2], ids[0]]
+        assert [run.id for run in (await service.list(state=RunState.SUCCEEDED)).rows] == ids[:1]
         latest = await service.latest([one.id, two.id])
     assert {key: run.id for key, run in latest.items()} == {one.id: ids[2], two.id: ids[1]}
 

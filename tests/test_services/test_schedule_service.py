@@ -7,12 +7,13 @@ import pytest
 from datanika.contracts.enums import Role
 from datanika.contracts.schedule import ScheduleSpec
 from datanika.db import get_session
-from datanika.errors import Conflict, InvalidInput, NotFound, PermissionDenied
+from datanika.errors import InvalidInput, NotFound, PermissionDenied, PreconditionFailed
 from datanika.models import Pipeline
 from datanika.services.actor import Actor
 from datanika.services.audit_service import AuditService
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.schedule_service import ScheduleService, changed_schedule, schedule_spec
+from tests.support.paging import pages
 from tests.support.pipelines import MadePipeline, make_pipeline
 from tests.support.tenants import add_member, make_tenant
 
@@ -83,7 +84,7 @@ async def test_every_change_is_in_the_audit_log(actor: Actor, pipeline: MadePipe
         await service.update(schedule_id, HOURLY)
         await service.delete(schedule_id)
     async with get_session(actor.scope) as session:
-        entries = await AuditService(session, actor).list(resource_type="schedule")
+        entries = (await AuditService(session, actor).list(resource_type="schedule")).rows
     assert [entry.action for entry in entries] == [
         "schedule.deleted",
         "schedule.updated",
@@ -98,7 +99,7 @@ async def test_a_change_made_meanwhile_is_not_overwritten(
     async with get_session(actor.scope) as session:
         await ScheduleService(session, actor).update(schedule_id, HOURLY, revision=1)
     async with get_session(actor.scope) as session:
-        with pytest.raises(Conflict):
+        with pytest.raises(PreconditionFailed):
             await ScheduleService(session, actor).update(schedule_id, DAILY, revision=1)
 
 
@@ -112,9 +113,9 @@ async def test_a_deleted_schedule_is_gone_and_that_of_a_deleted_pipeline_is_not_
         await service.delete(gone)
         with pytest.raises(NotFound):
             await service.get(gone)
-        assert [one.id for one in await service.list()] == [kept]
+        assert [one.id for one in (await service.list()).rows] == [kept]
         await PipelineService(session, actor).delete(other.id)
-        assert await service.list() == []
+        assert (await service.list()).rows == []
 
 
 async def test_lists_can_be_narrowed_and_paged(actor: Actor, pipeline: MadePipeline) -> None:
@@ -123,9 +124,9 @@ async def test_lists_can_be_narrowed_and_paged(actor: Actor, pipeline: MadePipel
     ids.append(await create(actor, pipeline.id, HOURLY))
     async with get_session(actor.scope) as session:
         service = ScheduleService(session, actor)
-        assert [one.id for one in await service.list()] == ids
-        assert [one.id for one in await service.list(limit=1, after_id=ids[0])] == ids[1:2]
-        assert [one.id for one in await service.list(pipeline_id=pipeline.id)] == ids[::2]
+        assert [one.id for one in (await service.list()).rows] == ids
+        assert [one.id for one in await pages(service.list, limit=1)] == ids
+        assert [one.id for one in (await service.list(pipeline_id=pipeline.id)).rows] == ids[::2]
 
 
 async def test_what_is_left_out_of_a_change_stays(actor: Actor, pipeline: MadePipeline) -> None:
@@ -171,7 +172,7 @@ async def test_another_organisations_schedules_and_pipelines_do_not_exist(
     stranger = (await make_tenant("Other")).owner
     async with get_session(stranger.scope) as session:
         service = ScheduleService(session, stranger)
-        assert await service.list() == []
+        assert (await service.list()).rows == []
         for refused in (
             service.get(schedule_id),
             service.update(schedule_id, HOURLY),

@@ -9,7 +9,14 @@ import pytest
 from datanika.contracts.enums import Role
 from datanika.contracts.spec import TransformationSpec
 from datanika.db import get_session
-from datanika.errors import Conflict, GuardRefused, InvalidInput, NotFound, PermissionDenied
+from datanika.errors import (
+    Conflict,
+    GuardRefused,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+)
 from datanika.models import Transformation
 from datanika.services.connection_service import ConnectionService
 from datanika.services.transformation_service import (
@@ -51,7 +58,7 @@ async def test_what_was_written_is_what_the_compiler_gets() -> None:
         assert await load_transformation_specs(session, tenant.org_id, [first]) == (
             items[1], items[0],
         )  # fmt: skip
-        assert [row.name for row in await service.list(destination_id=first)] == ["b", "a"]
+        assert [row.name for row in (await service.list(destination_id=first)).rows] == ["b", "a"]
 
 
 async def test_code_that_may_not_run_is_not_stored() -> None:
@@ -100,7 +107,7 @@ async def test_what_others_read_cannot_be_deleted(name: str, readers: str) -> No
         service = TransformationService(session, tenant.owner)
         for last in ("mart", "stg", "cents"):
             await service.delete(rows[last].id)
-        assert await service.list() == []
+        assert (await service.list()).rows == []
 
 
 async def test_names_are_unique_at_a_destination() -> None:
@@ -135,7 +142,7 @@ async def test_updates_may_rename_and_check_the_revision() -> None:
         changed = await service.update(row.id, spec(dwh, "renamed", "select 2 as a"), revision=1)
         assert (changed.name, changed.revision) == ("renamed", 2)
         assert (await service.get(row.id)).spec["sql"] == "select 2 as a"
-        with pytest.raises(Conflict) as refused:
+        with pytest.raises(PreconditionFailed) as refused:
             await service.update(row.id, spec(dwh), revision=1)
         assert refused.value.code == "stale_revision"
 

@@ -18,12 +18,11 @@ from datanika.api.app import create_app
 from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.db import get_session
-from datanika.security import create_access_token
 from datanika.services.connection_service import ConnectionService
 from tests.support.net import free_port
 from tests.support.postgres import Warehouse
 from tests.support.redis import RunningRedis
-from tests.support.tenants import Tenant, add_member, make_tenant
+from tests.support.tenants import Tenant, access_token, add_member, make_tenant
 
 PASSWORD = "canary-of-the-job-71c"
 
@@ -67,7 +66,7 @@ async def tenant(database: str) -> Tenant:
 
 @pytest.fixture
 async def api(tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:
-    token = create_access_token(tenant.owner.user_id, tenant.org_id)
+    token = access_token(tenant.owner)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(create_app()),
         base_url="http://test/api/v1",
@@ -113,7 +112,7 @@ async def test_a_job_of_another_organisation_is_not_found(
     job_id = (await api.post(f"/connections/{connection_id}/test")).json()["id"]
     assert (await api.get(f"/jobs/{job_id}")).json()["state"] == "pending"
     other = (await make_tenant("Other")).owner
-    token = create_access_token(other.user_id, other.org_id)
+    token = access_token(other)
     answer = await api.get(f"/jobs/{job_id}", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 404
     assert (await api.get(f"/jobs/{tenant.org_id}-unknown")).status_code == 404
@@ -124,7 +123,7 @@ async def test_a_viewer_cannot_test(
 ) -> None:
     connection_id = await connect(tenant, "good", warehouse.config)
     viewer = await add_member(tenant.org_id, Role.VIEWER)
-    token = create_access_token(viewer.user_id, viewer.org_id)
+    token = access_token(viewer)
     answer = await api.post(
         f"/connections/{connection_id}/test", headers={"Authorization": f"Bearer {token}"}
     )

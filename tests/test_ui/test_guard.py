@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from datanika.db import SYSTEM, get_session
 from datanika.models import Run
 from datanika.services.auth import AuthService
+from datanika.services.login_sessions import LoginSessions
 from datanika.ui.guard import PUBLIC_EVENTS
 from datanika.ui.state.tenant import TenantState, tenant_states
 from tests.support import story as stories
@@ -78,7 +79,7 @@ async def test_a_tab_forgets_when_its_session_ends_or_its_user_changes(web: Web)
     async with open_socket(web, cookie=cookie, token=tab) as socket:
         assert "nyc_flights" in await socket.hydrate("/")
         async with get_session(SYSTEM) as session:
-            await AuthService(session).close_session(cookie)
+            await LoginSessions(session).revoke_by_token(cookie)
         # The socket is still open: its next event is refused and the tab is emptied.
         await socket.send(f"{RUNS}.load_runs")
         answer = await socket.listen()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
+from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
 from datanika.ui.state.run_state import start_run
@@ -20,7 +21,7 @@ class PipelineListState(TenantState):
         self.error = ""
         async with tenant_session() as (session, actor):
             service = PipelineService(session, actor)
-            found = await service.list()
+            found = (await service.list(PageRequest(limit=MAX_LIMIT))).rows
             versions = await service.current_versions(found)
             latest = await RunService(session, actor).latest([item.id for item in found])
         rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import reflex as rx
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,6 +12,7 @@ from datanika.contracts.enums import RunState
 from datanika.db import get_session
 from datanika.models import Run
 from datanika.services.actor import Actor
+from datanika.services.paging import PageRequest, RowPage
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
 from datanika.ui.session import actor_of
@@ -24,14 +25,15 @@ PATH = "/"
 
 
 class RunListState(TenantState):
-    """``_cursors``: the run id each page seen so far begins below; the last is the present one."""
+    """``_cursors``: where each page seen so far begins; the last is the present one."""
 
     runs: list[RunView] = []
     state_filter: str = ""
     has_newer: bool = False
     has_older: bool = False
     is_empty: bool = False
-    _cursors: list[int | None] = [None]
+    _cursors: list[str | None] = [None]
+    _next_cursor: str | None = None
 
     _watching: int = 0
 
@@ -71,7 +73,7 @@ class RunListState(TenantState):
     @rx.event
     async def show_older(self) -> None:
         if self.has_older:
-            self._cursors = [*self._cursors, self.runs[-1].id]
+            self._cursors = [*self._cursors, self._next_cursor]
             await self._load()
 
     @rx.event
@@ -84,28 +86,29 @@ class RunListState(TenantState):
         async with tenant_session() as (session, actor):
             self._show(*await _read(session, actor, self.state_filter, self._cursors[-1]))
 
-    def _show(self, found: Sequence[Run], names: Mapping[int, str]) -> None:
+    def _show(self, page: RowPage[Run], names: Mapping[int, str]) -> None:
         """Take over what was read. Only what changed is sent to the browser."""
+        self._next_cursor = page.next_cursor
         is_first = len(self._cursors) == 1
         for name, value in (
             (
                 "runs",
-                [run_view(run, names.get(run.pipeline_id, "")) for run in found[:PAGE_SIZE]],
+                [run_view(run, names.get(run.pipeline_id, "")) for run in page.rows],
             ),
-            ("has_older", len(found) > PAGE_SIZE),
+            ("has_older", page.next_cursor is not None),
             ("has_newer", not is_first),
-            ("is_empty", not found and not self.state_filter and is_first),
+            ("is_empty", not page.rows and not self.state_filter and is_first),
         ):
             if getattr(self, name) != value:
                 setattr(self, name, value)
 
 
 async def _read(
-    session: AsyncSession, actor: Actor, state: str, before_id: int | None
-) -> tuple[Sequence[Run], Mapping[int, str]]:
-    """A page of runs and one more, and their pipelines' names."""
+    session: AsyncSession, actor: Actor, state: str, cursor: str | None
+) -> tuple[RowPage[Run], Mapping[int, str]]:
+    """A page of runs, and their pipelines' names."""
     found = await RunService(session, actor).list(
-        state=RunState(state) if state else None, before_id=before_id, limit=PAGE_SIZE + 1
+        PageRequest(PAGE_SIZE, cursor, "-id"), state=RunState(state) if state else None
     )
-    names = await PipelineService(session, actor).names({run.pipeline_id for run in found})
+    names = await PipelineService(session, actor).names({run.pipeline_id for run in found.rows})
     return found, names

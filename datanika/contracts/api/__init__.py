@@ -1,0 +1,68 @@
+"""What the REST API answers and takes: one description for the server and the typed client.
+
+A module per resource; this package has them all.
+"""
+
+from datanika.contracts.api.api_keys import ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut
+from datanika.contracts.api.audit import AuditOut
+from datanika.contracts.api.auth import (
+    LoginIn,
+    MeOut,
+    RefreshIn,
+    RegisteredOut,
+    RegisterIn,
+    SessionOut,
+    TokensOut,
+)
+from datanika.contracts.api.base import Answer, Body, FieldProblem, Page, Problem
+from datanika.contracts.api.catalog import CatalogEntryOut
+from datanika.contracts.api.connections import ConnectionIn, ConnectionOut, ConnectionPatch
+from datanika.contracts.api.jobs import JobOut
+from datanika.contracts.api.pipelines import (
+    PipelineIn,
+    PipelineItem,
+    PipelineOut,
+    PipelinePatch,
+    PipelineVersionOut,
+    PlanOut,
+)
+from datanika.contracts.api.runs import LogOut, RunOut, RunStepOut
+from datanika.contracts.api.schedules import ScheduleIn, ScheduleOut, SchedulePatch
+from datanika.contracts.api.transformations import TransformationOut
+
+__all__ = [
+    "Answer",
+    "ApiKeyCreatedOut",
+    "ApiKeyIn",
+    "ApiKeyOut",
+    "AuditOut",
+    "Body",
+    "CatalogEntryOut",
+    "ConnectionIn",
+    "ConnectionOut",
+    "ConnectionPatch",
+    "FieldProblem",
+    "JobOut",
+    "LogOut",
+    "LoginIn",
+    "MeOut",
+    "Page",
+    "PipelineIn",
+    "PipelineItem",
+    "PipelineOut",
+    "PipelinePatch",
+    "PipelineVersionOut",
+    "PlanOut",
+    "Problem",
+    "RefreshIn",
+    "RegisterIn",
+    "RegisteredOut",
+    "RunOut",
+    "RunStepOut",
+    "ScheduleIn",
+    "ScheduleOut",
+    "SchedulePatch",
+    "SessionOut",
+    "TokensOut",
+    "TransformationOut",
+]

@@ -1,0 +1,64 @@
+"""Pipelines and their plans."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pydantic import Field
+
+from datanika.contracts.api.base import Answer, Body
+from datanika.contracts.plan import Plan
+from datanika.contracts.spec import PipelineSpec
+
+
+class PipelineIn(Body):
+    name: str = Field(min_length=1, max_length=200, examples=["orders"])
+    description: str = ""
+    spec: PipelineSpec
+
+
+class PipelinePatch(Body):
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    description: str | None = None
+    spec: PipelineSpec | None = None
+    is_paused: bool | None = Field(default=None, description="A paused one runs by hand only.")
+
+
+class PipelineItem(Answer):
+    """A pipeline in a list: without its specification."""
+
+    id: int
+    name: str
+    description: str
+    is_paused: bool
+    revision: int
+    version: int = Field(description="Number of the present specification.")
+    is_deployed: bool = Field(description="Whether Prefect has the present version.")
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class PipelineOut(PipelineItem):
+    spec: PipelineSpec
+
+
+class PipelineVersionOut(Answer):
+    """A specification as it was saved. Versions are never changed."""
+
+    id: int
+    pipeline_id: int
+    number: int
+    spec_hash: str
+    created_by: int | None
+    created_at: dt.datetime
+    spec: PipelineSpec
+
+
+class PlanOut(Answer):
+    """The compiled plan, and the same in words and as a Mermaid graph."""
+
+    plan: Plan
+    hash: str
+    text: str
+    mermaid: str
+    warnings: list[str]

@@ -1,0 +1,220 @@
+"""Logins and what keeps them going: rotating refresh tokens, and browsers' session cookies.
+
+Everything here needs a session in system scope.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.config import settings
+from datanika.contracts.base import Contract
+from datanika.errors import AuthenticationError
+from datanika.models import LoginSession, RefreshToken
+from datanika.security import create_access_token, hash_token, new_token
+from datanika.services.actor import Actor, prove_membership
+
+Kind = Literal["refresh", "session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a login comes from, as its owner will see it in the list of sessions."""
+
+    user_agent: str = ""
+    address: str = ""
+
+
+class TokenPair(Contract):
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    """Seconds the access token lives."""
+    org_id: int
+
+
+class BrowserSession(Contract):
+    """What the httpOnly cookie holds, and until when."""
+
+    token: str
+    expires_at: dt.datetime
+    org_id: int
+
+
+class LoginSessions:
+    """Opens, continues and ends logins. ``session`` is in system scope."""
+
+    def __init__(self, session: AsyncSession, origin: Origin | None = None) -> None:
+        self.session = session
+        self.origin = origin or Origin()
+
+    async def open(self, user_id: int, kind: Kind, method: str) -> LoginSession:
+        """A new login. ``method`` says how its owner proved who they are."""
+        now = dt.datetime.now(dt.UTC)
+        login = LoginSession(
+            user_id=user_id,
+            family=secrets.token_hex(16),
+            kind=kind,
+            method=method,
+            user_agent=self.origin.user_agent[:300],
+            address=self.origin.address[:45],
+            last_used_at=now,
+            expires_at=now + dt.timedelta(days=settings.refresh_token_days),
+        )
+        self.session.add(login)
+        await self.session.flush()
+        return login
+
+    async def issue_tokens(self, login: LoginSession, org_id: int) -> TokenPair:
+        """The next pair of tokens of a login; it lives as long again from now."""
+        return TokenPair(
+            access_token=create_access_token(login.user_id, org_id, login.id),
+            refresh_token=await self._add_token(login, org_id),
+            expires_in=settings.access_token_minutes * 60,
+            org_id=org_id,
+        )
+
+    async def issue_cookie(self, login: LoginSession, org_id: int) -> BrowserSession:
+        """What a browser keeps of its login."""
+        token = await self._add_token(login, org_id)
+        return BrowserSession(token=token, expires_at=login.expires_at, org_id=org_id)
+
+    async def refresh(self, token: str) -> TokenPair:
+        """The next pair of the family; ``token`` is used up.
+
+        A token that was already used is in two hands: the whole login is revoked, and that stays
+        so although this call raises.
+        """
+        used = await self._use_up(token)
+        if used is None:
+            await self.revoke_by_token(token)
+            # The one commit of the services: raising would undo the revocation.
+            await self.session.commit()
+            raise AuthenticationError(
+                "The refresh token is not valid, has expired or was used before.",
+                code="refresh_token_invalid",
+                hint="Log in again.",
+            )
+        login = await self._of_family(used.family)
+        actor = await prove_membership(
+            self.session, used.user_id, used.org_id, login_session_id=login.id
+        )
+        return await self.issue_tokens(login, actor.org_id)
+
+    async def actor_of_cookie(self, token: str) -> Actor:
+        """The actor behind a browser's session cookie; raises :class:`AuthenticationError`."""
+        row = await self.live_cookie(token)
+        login = await self._of_family(row.family)
+        return await prove_membership(
+            self.session, row.user_id, row.org_id, login_session_id=login.id
+        )
+
+    async def live_cookie(self, token: str) -> RefreshToken:
+        """The row of a browser's session that has not ended."""
+        row = await self.session.scalar(
+            select(RefreshToken).where(
+                RefreshToken.token_hash == hash_token(token),
+                RefreshToken.kind == "session",
+                RefreshToken.revoked_at.is_(None),
+                RefreshToken.expires_at > func.now(),
+            )
+        )
+        if row is None:
+            raise AuthenticationError(
+                "Your session has ended.", code="session_invalid", hint="Log in again."
+            )
+        return row
+
+    async def revoke_by_token(self, token: str) -> None:
+        """End the login that ``token`` belongs to. An unknown token is as ended as can be."""
+        family = await self._lock_family_of(token)
+        if family is not None:
+            await self._revoke(family)
+
+    async def revoke(
+        self, user_id: int, *, only: int | None = None, keep: int | None = None
+    ) -> int:
+        """End a user's logins, or the one called ``only``, but not ``keep``; how many ended."""
+        query = select(LoginSession.family).where(
+            LoginSession.user_id == user_id, LoginSession.revoked_at.is_(None)
+        )
+        if only is not None:
+            query = query.where(LoginSession.id == only)
+        if keep is not None:
+            query = query.where(LoginSession.id != keep)
+        families = (await self.session.scalars(query.order_by(LoginSession.id))).all()
+        for family in families:
+            await self._lock_family(family)
+            await self._revoke(family)
+        return len(families)
+
+    async def _add_token(self, login: LoginSession, org_id: int) -> str:
+        token, now = new_token(), dt.datetime.now(dt.UTC)
+        login.last_used_at = now
+        login.expires_at = now + dt.timedelta(days=settings.refresh_token_days)
+        self.session.add(
+            RefreshToken(
+                user_id=login.user_id,
+                org_id=org_id,
+                kind=login.kind,
+                family=login.family,
+                token_hash=hash_token(token),
+                expires_at=login.expires_at,
+            )
+        )
+        await self.session.flush()
+        return token
+
+    async def _use_up(self, token: str) -> RefreshToken | None:
+        """Revoke a live refresh token, atomically: of parallel calls one gets it."""
+        if await self._lock_family_of(token) is None:
+            return None
+        used: RefreshToken | None = await self.session.scalar(
+            update(RefreshToken)
+            .where(
+                RefreshToken.token_hash == hash_token(token),
+                RefreshToken.kind == "refresh",
+                RefreshToken.revoked_at.is_(None),
+                RefreshToken.expires_at > func.now(),
+            )
+            .values(revoked_at=func.now())
+            .returning(RefreshToken)
+            .execution_options(synchronize_session=False, populate_existing=True)
+        )
+        return used
+
+    async def _of_family(self, family: str) -> LoginSession:
+        login = await self.session.scalar(select(LoginSession).where(LoginSession.family == family))
+        if login is None:
+            raise AuthenticationError(
+                "This login has ended.", code="session_revoked", hint="Log in again."
+            )
+        return login
+
+    async def _revoke(self, family: str) -> None:
+        for table in (RefreshToken, LoginSession):
+            await self.session.execute(
+                update(table)
+                .where(table.family == family, table.revoked_at.is_(None))
+                .values(revoked_at=func.now())
+                .execution_options(synchronize_session=False)
+            )
+
+    async def _lock_family_of(self, token: str) -> str | None:
+        family = await self.session.scalar(
+            select(RefreshToken.family).where(RefreshToken.token_hash == hash_token(token))
+        )
+        await self._lock_family(family or "")
+        return family
+
+    async def _lock_family(self, family: str) -> None:
+        """One transaction at a time in a family: no new link can slip past its revocation."""
+        await self.session.execute(
+            select(func.pg_advisory_xact_lock(func.hashtextextended(family, 0)))
+        )
