@@ -73,7 +73,7 @@ class Setup:
 
     def _pipeline(self, spec: PipelineSpec) -> int:
         for found in self.api.pipelines(content.PIPELINE):
-            if found.spec != spec:
+            if self.api.pipeline(found.id).spec != spec:
                 self.api.update_pipeline(found.id, spec)
                 self.updated += 1
             return found.id

@@ -129,8 +129,8 @@ async def fill(tenant: Tenant) -> dict[type, int]:
         )
         await add(
             NotificationDelivery(
-                org_id=org_id, channel_id=channel, event_id=f"e{org_id}", event="run.failed", payload={},
-                state="pending", next_attempt_at=utcnow(),
+                org_id=org_id, channel_id=channel, event_id=f"e{org_id}", event="run.failed",
+                payload={}, state="pending", next_attempt_at=utcnow(),
             )
         )  # fmt: skip
         await add(
