@@ -89,6 +89,13 @@ class Settings(BaseSettings):
     anonymous_requests_per_minute: int = Field(
         default=120, ge=1, description="Requests a minute of one address that is not logged in."
     )
+    max_body_bytes: int = Field(
+        default=10_000_000, ge=1, description="The longest body of a request to the API."
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="What `/metrics` asks for as a bearer token. Not set: this machine only.",
+    )
     access_token_minutes: int = Field(default=15, description="How long an access token lives.")
     refresh_token_days: int = Field(default=30, description="How long a login lives unused.")
     max_attempts: int = Field(default=3, description="Attempts of a run whose process died.")

@@ -5,10 +5,12 @@
     ├── AuthenticationError             401 not_authenticated
     ├── PermissionDenied                403 permission_denied
     ├── NotFound                        404 not_found          (also for other tenants' rows)
+    ├── MethodNotAllowed                405 method_not_allowed (``Allow`` says what is)
     ├── Conflict                        409 conflict
     │   ├── IllegalTransition           409 illegal_transition
     │   └── LimitReached                409 limit_reached      (a quota of the organisation)
     ├── PreconditionFailed              412 precondition_failed (somebody else changed it)
+    ├── BodyTooLarge                    413 body_too_large
     ├── PreconditionRequired            428 precondition_required (say which state you change)
     ├── InvalidInput                    422 invalid_input
     │   ├── SpecError                   422 spec_invalid       (names the step)
@@ -77,6 +79,13 @@ class NotFound(DatanikaError):
     status = 404
 
 
+class MethodNotAllowed(DatanikaError):
+    """This path does not know the method. ``context["headers"]`` has ``Allow``."""
+
+    default_code = "method_not_allowed"
+    status = 405
+
+
 class Conflict(DatanikaError):
     """This collides with what exists."""
 
@@ -101,6 +110,13 @@ class PreconditionFailed(DatanikaError):
 
     default_code = "precondition_failed"
     status = 412
+
+
+class BodyTooLarge(DatanikaError):
+    """The request's body is too long."""
+
+    default_code = "body_too_large"
+    status = 413
 
 
 class PreconditionRequired(DatanikaError):

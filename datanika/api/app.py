@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 
 from datanika import __version__
 from datanika.api import (
@@ -15,6 +15,7 @@ from datanika.api import (
     internal,
     jobs,
     me,
+    metrics,
     pipelines,
     problems,
     runs,
@@ -23,6 +24,8 @@ from datanika.api import (
     triggering,
 )
 from datanika.api.background import background_tasks
+from datanika.api.body_limit import BodyLimit
+from datanika.api.routes import answer_the_rest
 
 PREFIX = "/api/v1"
 _ROUTERS = (
@@ -39,7 +42,6 @@ _ROUTERS = (
     audit.router,
     jobs.router,
 )
-_EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def create_app() -> FastAPI:
@@ -58,6 +60,7 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.add_middleware(BodyLimit)
     problems.install(app)
     api = APIRouter(prefix=PREFIX)
     for router in _ROUTERS:
@@ -65,16 +68,10 @@ def create_app() -> FastAPI:
     app.include_router(api)
     app.include_router(internal.router)
     app.include_router(health.router)
-    # The UI is mounted behind all this and would answer anything with a page.
-    for prefix in ("/api", "/internal"):
-        app.add_api_route(
-            prefix + "/{path:path}", _nothing_here, methods=_EVERY_METHOD, include_in_schema=False
-        )
+    app.include_router(metrics.router)
+    table = answer_the_rest(app)
+    app.add_middleware(metrics.RequestMetrics, table=table)
     return app
-
-
-async def _nothing_here(request: Request) -> None:
-    raise problems.not_a_route(request.url.path)
 
 
 __all__ = ["background_tasks", "create_app"]

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from datanika.orchestration.gateway import preload
+from datanika.services.metrics import RECONCILER_LAST, RECONCILER_PASSES
 from datanika.services.reconciler import reconcile, renew_leases
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,13 @@ async def run_reconciler() -> dict[str, int]:
     global _last_pass
     if _last_pass is None or time.monotonic() - _last_pass > DEAF_SECONDS:
         await renew_leases()
-    counts = await reconcile()
+    try:
+        counts = await reconcile()
+    except Exception:
+        RECONCILER_PASSES.labels("failed").inc()
+        raise
+    RECONCILER_PASSES.labels("done").inc()
+    RECONCILER_LAST.set_to_current_time()
     _last_pass = time.monotonic()
     return counts
 

@@ -23,7 +23,7 @@ from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound, Pre
 
 logger = logging.getLogger(__name__)
 
-OURS = ("/api/", "/internal/", "/healthz", "/readyz")
+OURS = ("/api/", "/internal/", "/healthz", "/readyz", "/metrics")
 """Paths of this package; everything else on the port belongs to the UI."""
 
 RETRY_AFTER_SECONDS = 2
@@ -127,6 +127,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, DatanikaError):
+            # FastAPI's word for whatever is raised while it reads the body.
+            return await _ours(request, error.__cause__)
         if error.status_code == HTTPStatus.NOT_FOUND:
             return problem_response(request.scope, not_a_route(request.url.path))
         ours = DatanikaError(HTTPStatus(error.status_code).phrase, code="http_error")

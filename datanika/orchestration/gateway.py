@@ -41,6 +41,20 @@ def preload() -> None:
     import prefect.client.orchestration  # noqa: F401
 
 
+async def prefect_answers() -> None:
+    """Ask Prefect's server whether it lives, without its client. Raises what httpx raises."""
+    import httpx
+
+    secret = settings.prefect_api_auth_string
+    auth = None
+    if secret is not None:
+        user, _, password = secret.get_secret_value().partition(":")
+        auth = httpx.BasicAuth(user, password)
+    async with httpx.AsyncClient(auth=auth, trust_env=False) as client:
+        answer = await client.get(f"{settings.require('prefect_api_url')}/health")
+        answer.raise_for_status()
+
+
 class FlowRunState(Contract):
     """Prefect's view of one flow run. ``type`` is Prefect's state type in upper case."""
 
@@ -259,4 +273,11 @@ def _unavailable(reason: str) -> Unavailable:
     )
 
 
-__all__ = ["TENANT_FLOW", "DeploymentRequest", "FlowRunState", "PrefectGateway", "preload"]
+__all__ = [
+    "TENANT_FLOW",
+    "DeploymentRequest",
+    "FlowRunState",
+    "PrefectGateway",
+    "preload",
+    "prefect_answers",
+]

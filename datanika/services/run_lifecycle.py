@@ -17,6 +17,7 @@ from datanika.contracts.events import Failure, utcnow
 from datanika.contracts.plan import Plan
 from datanika.contracts.run_states import check_transition
 from datanika.models import Run, RunStep
+from datanika.services.metrics import count_finished
 
 LEASE = dt.timedelta(seconds=30)
 """How long a silent attempt keeps its run. The flow is heard every 5 s."""
@@ -83,6 +84,7 @@ async def close_run(
     await _end_steps(
         session, run, StepState.RUNNING, StepState.CANCELLED if cancelled else StepState.FAILED
     )
+    count_finished(session, target)
 
 
 async def lose_attempt(session: AsyncSession, run: Run, reason: str) -> RunState:

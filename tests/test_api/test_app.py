@@ -138,7 +138,7 @@ async def test_an_error_of_ours_is_a_500_without_its_words(
     def explode(*_: Any) -> None:
         raise RuntimeError("the secret is 42")
 
-    monkeypatch.setattr("datanika.api.health.get_session", explode)
+    monkeypatch.setattr("datanika.services.readiness.get_session", explode)
     answer = await connect().get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "42" not in answer.text
