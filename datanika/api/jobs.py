@@ -37,7 +37,7 @@ _STATES = {ACCEPTED: "pending", "STARTED": "running", "SUCCESS": "succeeded"}
 async def test_connection(connection_id: Id, tx: Tx) -> JobOut:
     """Try the connection with its credentials; ask ``/jobs/{id}`` for the result."""
     actor = tx.actor
-    await ConnectionService(tx.session, actor).get(connection_id)
+    await ConnectionService(tx.session, actor).find(connection_id)
     job_id = f"{actor.org_id}-{secrets.token_hex(12)}"
     arguments = (actor.org_id, actor.user_id, connection_id)
     await _reach_redis(_send, job_id, TEST_CONNECTION, arguments)

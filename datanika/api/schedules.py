@@ -63,7 +63,7 @@ async def update_schedule(
     """Change what is given. A cron expression replaces an interval and the other way round."""
     service = ScheduleService(tx.session, tx.actor)
     changed = changed_schedule(
-        await service.get(schedule_id),
+        await service.find(schedule_id),
         cron=body.cron,
         interval_seconds=body.interval_seconds,
         timezone=body.timezone,
@@ -78,6 +78,6 @@ async def update_schedule(
 async def delete_schedule(schedule_id: Id, tx: Tx, later: BackgroundTasks) -> None:
     """Take it away."""
     service = ScheduleService(tx.session, tx.actor)
-    pipeline_id = (await service.get(schedule_id)).pipeline_id
+    pipeline_id = (await service.find(schedule_id)).pipeline_id
     await service.delete(schedule_id)
     later.add_task(deploy_after_commit, pipeline_id)

@@ -60,7 +60,7 @@ async def _wait_for(actor: Actor, run_id: int, seconds: float) -> RunOut:
     deadline = time.monotonic() + seconds
     while True:
         async with get_session(actor.scope) as session:
-            run = RunOut.model_validate(await RunService(session, actor).get(run_id))
+            run = RunOut.model_validate(await RunService(session, actor).find(run_id))
         if RunState(run.state).is_final or time.monotonic() > deadline:
             return run
         await asyncio.sleep(POLL_SECONDS)

@@ -60,9 +60,13 @@ class ConnectionService:
         )  # fmt: skip
         return connection
 
-    async def get(self, connection_id: int, *, lock: bool = False) -> Connection:
+    async def get(self, connection_id: int) -> Connection:
         """Raises :class:`NotFound`, also for another organisation's connection."""
         self.actor.require("connection:read")
+        return await self.find(connection_id)
+
+    async def find(self, connection_id: int, *, lock: bool = False) -> Connection:
+        """The connection, for a caller that has checked its own permission."""
         return await load_connection(self.session, self.actor.org_id, connection_id, lock=lock)
 
     async def list(
@@ -101,7 +105,7 @@ class ConnectionService:
         Raises :class:`Conflict` ``stale_revision`` when somebody changed it since ``revision``.
         """
         self.actor.require("connection:write")
-        connection = await self.get(connection_id, lock=True)
+        connection = await self.find(connection_id, lock=True)
         check_revision(connection.revision, revision)
         kept = _decrypt(connection)
         old = _snapshot(connection, kept)
@@ -127,7 +131,7 @@ class ConnectionService:
     async def delete(self, connection_id: int) -> None:
         """Raises :class:`Conflict` ``connection_in_use`` with the names of what uses it."""
         self.actor.require("connection:delete")
-        connection = await self.get(connection_id, lock=True)
+        connection = await self.find(connection_id, lock=True)
         users = await self._users_of(connection_id)
         if users:
             raise Conflict(
@@ -148,10 +152,9 @@ class ConnectionService:
     async def refs(self, ids: Iterable[int], *, lock: bool = False) -> dict[int, ConnectionRef]:
         """What the compiler may know, by id; ids that are not there are left out.
 
-        ``lock`` keeps them from being deleted until this transaction ends: for whoever is about
-        to save something that uses them.
+        For a caller that has checked its own permission. ``lock`` keeps them from being deleted
+        until this transaction ends: for whoever is about to save something that uses them.
         """
-        self.actor.require("connection:read")
         query = (
             select(Connection)
             .where(

@@ -117,12 +117,15 @@ class PipelineService:
         return {row.id: row.name for row in await self.session.execute(query)}
 
     async def current_version(self, pipeline: Pipeline) -> PipelineVersion:
-        """The version that the next run will use."""
-        return (await self.current_versions([pipeline]))[pipeline.id]
+        """The version that the next run will use, for a caller that was given the pipeline."""
+        return (await self._current_versions([pipeline]))[pipeline.id]
 
     async def current_versions(self, pipelines: Sequence[Pipeline]) -> dict[int, PipelineVersion]:
         """The present version of each pipeline, by the pipeline's id."""
         self.actor.require("pipeline:read")
+        return await self._current_versions(pipelines)
+
+    async def _current_versions(self, pipelines: Sequence[Pipeline]) -> dict[int, PipelineVersion]:
         ids = [pipeline.current_version_id for pipeline in pipelines]
         query = select(PipelineVersion).where(
             PipelineVersion.org_id == self.actor.org_id, PipelineVersion.id.in_(ids)

@@ -89,6 +89,10 @@ class RunService:
     async def get(self, run_id: int) -> Run:
         """The run; raises :class:`NotFound`, also for another organisation's."""
         self.actor.require("run:read")
+        return await self.find(run_id)
+
+    async def find(self, run_id: int) -> Run:
+        """The run, for a caller that has checked its own permission."""
         query = select(Run).where(
             Run.org_id == self.actor.org_id, Run.id == run_id, Run.deleted_at.is_(None)
         )
@@ -169,7 +173,7 @@ class RunService:
         :class:`~datanika.errors.IllegalTransition`.
         """
         self.actor.require("run:cancel")
-        await self.get(run_id)
+        await self.find(run_id)
         run = await lock_run(self.session, run_id)
         if run is None:
             raise NotFound("There is no such run.", code="run_not_found")

@@ -29,7 +29,7 @@ class ScheduleService:
     async def create(self, pipeline_id: int, spec: ScheduleSpec) -> Schedule:
         """``spec`` comes from :func:`~datanika.compiler.check_schedule`."""
         self.actor.require("schedule:write")
-        await PipelineService(self.session, self.actor).get(pipeline_id)
+        await PipelineService(self.session, self.actor).find(pipeline_id)
         schedule = Schedule(org_id=self.actor.org_id, pipeline_id=pipeline_id, **_columns(spec))
         self.session.add(schedule)
         await self._saved("schedule.created", schedule, None)
@@ -38,7 +38,7 @@ class ScheduleService:
     async def get(self, schedule_id: int) -> Schedule:
         """The schedule; raises :class:`NotFound`, also for another organisation's."""
         self.actor.require("schedule:read")
-        return await self._find(schedule_id)
+        return await self.find(schedule_id)
 
     async def list(
         self,
@@ -69,7 +69,7 @@ class ScheduleService:
     ) -> Schedule:
         """Replace when the pipeline runs."""
         self.actor.require("schedule:write")
-        schedule = await self._find(schedule_id, lock=True)
+        schedule = await self.find(schedule_id, lock=True)
         check_revision(schedule.revision, revision)
         old = schedule_spec(schedule)
         for name, value in _columns(spec).items():
@@ -81,12 +81,13 @@ class ScheduleService:
     async def delete(self, schedule_id: int) -> None:
         """Take the schedule away."""
         self.actor.require("schedule:delete")
-        schedule = await self._find(schedule_id, lock=True)
+        schedule = await self.find(schedule_id, lock=True)
         old = schedule_spec(schedule)
         schedule.deleted_at = utcnow()
         await self._saved("schedule.deleted", schedule, old)
 
-    async def _find(self, schedule_id: int, *, lock: bool = False) -> Schedule:
+    async def find(self, schedule_id: int, *, lock: bool = False) -> Schedule:
+        """The schedule, for a caller that has checked its own permission."""
         query = select(Schedule).where(
             Schedule.org_id == self.actor.org_id,
             Schedule.id == schedule_id,

@@ -43,9 +43,13 @@ class TransformationService:
         )  # fmt: skip
         return row
 
-    async def get(self, transformation_id: int, *, lock: bool = False) -> Transformation:
+    async def get(self, transformation_id: int) -> Transformation:
         """Raises :class:`NotFound`, also for another organisation's transformation."""
         self.actor.require("transformation:read")
+        return await self.find(transformation_id)
+
+    async def find(self, transformation_id: int, *, lock: bool = False) -> Transformation:
+        """The transformation, for a caller that has checked its own permission."""
         query = select(Transformation).where(
             Transformation.id == transformation_id,
             Transformation.org_id == self.actor.org_id,
@@ -87,7 +91,7 @@ class TransformationService:
     ) -> Transformation:
         """Raises :class:`Conflict` ``stale_revision`` when it changed since ``revision``."""
         self.actor.require("transformation:write")
-        row = await self.get(transformation_id, lock=True)
+        row = await self.find(transformation_id, lock=True)
         check_revision(row.revision, revision)
         await self._check(spec, replaces=row.name)
         old = row.spec
@@ -102,7 +106,7 @@ class TransformationService:
     async def delete(self, transformation_id: int) -> None:
         """Raises :class:`Conflict` ``transformation_in_use`` naming those that read it."""
         self.actor.require("transformation:delete")
-        row = await self.get(transformation_id, lock=True)
+        row = await self.find(transformation_id, lock=True)
         readers = await self._readers_of(row)
         if readers:
             raise Conflict(
@@ -143,12 +147,15 @@ class TransformationService:
                 code="transform_not_supported",
                 field="destination_id",
             )
-        siblings = await self.specs([spec.destination_id])
+        siblings = await self._siblings(spec.destination_id)
         by_name = {item.name: item for item in siblings if item.name != replaces}
         resolve_references(by_name | {spec.name: spec})
 
+    async def _siblings(self, destination_id: int) -> tuple[TransformationSpec, ...]:
+        return await load_transformation_specs(self.session, self.actor.org_id, [destination_id])
+
     async def _readers_of(self, row: Transformation) -> tuple[str, ...]:
-        by_name = {item.name: item for item in await self.specs([row.destination_id])}
+        by_name = {item.name: item for item in await self._siblings(row.destination_id)}
         return tuple(
             sorted(
                 name

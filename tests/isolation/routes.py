@@ -1,0 +1,213 @@
+"""Every route of the application: how to ask it something valid, and who must get an answer.
+
+What is written here is written by hand, from design.md's roles and not from the routes: a route
+whose ``needs`` says something else fails. A new route needs a line in :data:`ROUTES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import httpx
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from datanika.api.transaction import PERMISSION
+from datanika.contracts.enums import Role
+from tests.isolation.world import PASSWORD, World, client
+
+Least = Role | Literal["anyone", "member", "worker", "run"]
+"""``member``: every member and every key, about themselves. ``worker`` and ``run``: the tokens of
+the internal API."""
+
+VIEWER, EDITOR, ADMIN, OWNER = Role.VIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A valid request to a route. Path parameters are attributes of the world, of these names or
+    of the ones that ``ids`` gives; PATCH and PUT are sent with ``If-Match: *``."""
+
+    least: Least
+    success: int = 200
+    body: Callable[[World], Any] | None = None
+    query: Mapping[str, Any] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
+    foreign: int | None = None
+    """What the owner of another organisation gets: 404 where the path has an id, else success."""
+    keys: bool = True
+    """Whether API keys may use it; they get 403 otherwise."""
+
+    def path(self, template: str, world: World) -> str:
+        """The path with the world's ids in it."""
+        for name in _parameters(template):
+            value = getattr(world, self.ids.get(name, name))
+            template = template.replace(f"{{{name}}}", str(value))
+        return template
+
+
+def _parameters(template: str) -> list[str]:
+    return [part.partition("}")[0] for part in template.split("{")[1:]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A method and a path of the application, and what the code says it needs."""
+
+    method: str
+    path: str
+    permission: str | None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+async def ask(world: World, route: Route, entry: Entry, token: str | None) -> httpx.Response:
+    """The entry's request, sent with ``token``."""
+    async with client(token) as http:
+        return await http.request(
+            route.method,
+            entry.path(route.path, world),
+            params=dict(entry.query),
+            json=entry.body(world) if entry.body else None,
+            headers={"If-Match": "*"} if route.method in ("PATCH", "PUT") else {},
+        )
+
+
+def routes_of(app: FastAPI) -> list[Route]:
+    """Every route, internal ones too; without the two that answer 404 for the rest."""
+    return sorted(_walk(app.routes), key=str)
+
+
+def _walk(routes: Any) -> Iterator[Route]:
+    for route in routes:
+        if hasattr(route, "effective_candidates"):
+            yield from _walk(route.effective_candidates())
+            continue
+        original = getattr(route, "original_route", route)
+        if ":path}" in route.path:
+            continue
+        extra = (original.openapi_extra or {}) if isinstance(original, APIRoute) else {}
+        for method in sorted((original.methods or set()) - {"HEAD"}):
+            yield Route(method, route.path, extra.get(PERMISSION))
+
+
+def _connection(_: World) -> Any:
+    return {"name": "new", "kind": "files", "config": {"format": "csv"}}
+
+
+def _pipeline(world: World) -> Any:
+    return {"name": "new", "spec": world.spec.model_dump(mode="json")}
+
+
+def _transformation(world: World) -> Any:
+    return {"name": "new", "destination_id": world.destination_id, "sql": "select 1 as id"}
+
+
+def _login(world: World) -> Any:
+    return {"email": world.owner.email, "password": PASSWORD}
+
+
+def _refresh(world: World) -> Any:
+    return {"refresh_token": world.refresh_token}
+
+
+def _body(**content: Any) -> Callable[[World], Any]:
+    return lambda _: content
+
+
+_REGISTER = _body(email="new@example.org", password=PASSWORD, name="N", organization_name="New")
+
+API: dict[str, Entry] = {
+    "GET openapi.json": Entry("anyone"),
+    # auth
+    "POST auth/register": Entry("anyone", 201, _REGISTER),
+    "POST auth/login": Entry("anyone", 200, _login),
+    "POST auth/refresh": Entry("anyone", 200, _refresh),
+    "POST auth/logout": Entry("anyone", 204, _refresh),
+    "POST auth/session": Entry("anyone", 200, _login),
+    "DELETE auth/session": Entry("anyone", 204),
+    "GET auth/me": Entry("member"),
+    # api keys
+    "GET api-keys": Entry(ADMIN),
+    "POST api-keys": Entry(ADMIN, 201, _body(name="new", scopes=["api_key:write"])),
+    "GET api-keys/{api_key_id}": Entry(ADMIN),
+    "DELETE api-keys/{api_key_id}": Entry(ADMIN, 204),
+    # connections
+    "GET connection-kinds": Entry(VIEWER),
+    "GET connections": Entry(VIEWER),
+    "POST connections": Entry(EDITOR, 201, _connection),
+    "GET connections/{connection_id}": Entry(VIEWER),
+    "PATCH connections/{connection_id}": Entry(EDITOR, 200, _body(description="new")),
+    "DELETE connections/{connection_id}": Entry(
+        ADMIN, 204, ids={"connection_id": "unused_connection_id"}
+    ),
+    "POST connections/{connection_id}/test": Entry(EDITOR, 202),
+    "GET jobs/{job_id}": Entry(EDITOR),
+    # transformations
+    "GET transformations": Entry(VIEWER),
+    "POST transformations": Entry(EDITOR, 201, _transformation, foreign=422),
+    "GET transformations/{transformation_id}": Entry(VIEWER),
+    "PATCH transformations/{transformation_id}": Entry(EDITOR, 200, _transformation),
+    "DELETE transformations/{transformation_id}": Entry(ADMIN, 204),
+    # pipelines
+    "GET pipelines": Entry(VIEWER),
+    "POST pipelines": Entry(EDITOR, 201, _pipeline, foreign=422),
+    "GET pipelines/{pipeline_id}": Entry(VIEWER),
+    "PATCH pipelines/{pipeline_id}": Entry(EDITOR, 200, _body(name="renamed")),
+    "DELETE pipelines/{pipeline_id}": Entry(ADMIN, 204),
+    "POST pipelines/{pipeline_id}/pause": Entry(EDITOR),
+    "POST pipelines/{pipeline_id}/resume": Entry(EDITOR),
+    "GET pipelines/{pipeline_id}/plan": Entry(VIEWER),
+    "GET pipelines/{pipeline_id}/versions": Entry(VIEWER),
+    "POST pipelines/{pipeline_id}/versions/{number}/restore": Entry(EDITOR),
+    "POST pipelines/{pipeline_id}/runs": Entry(EDITOR, 202),
+    # schedules
+    "GET schedules": Entry(VIEWER),
+    "POST schedules": Entry(
+        EDITOR, 201, lambda w: {"pipeline_id": w.pipeline_id, "cron": "0 6 * * *"}, foreign=404
+    ),
+    "GET schedules/{schedule_id}": Entry(VIEWER),
+    "PATCH schedules/{schedule_id}": Entry(EDITOR, 200, _body(is_active=False)),
+    "DELETE schedules/{schedule_id}": Entry(ADMIN, 204),
+    # runs
+    "GET runs": Entry(VIEWER),
+    "GET runs/{run_id}": Entry(VIEWER),
+    "GET runs/{run_id}/steps": Entry(VIEWER),
+    "GET runs/{run_id}/logs": Entry(VIEWER),
+    "POST runs/{run_id}/cancel": Entry(EDITOR),
+    # the rest
+    "GET catalog": Entry(VIEWER),
+    "GET catalog/{entry_id}": Entry(VIEWER),
+    "GET audit": Entry(ADMIN),
+}
+"""Routes under ``/api/v1``."""
+
+_CLAIM: Callable[[World], Any] = lambda w: {  # noqa: E731
+    "flow_run_id": "00000000-0000-4000-8000-000000000000",
+    "org_id": w.org_id,
+    "pipeline_id": w.pipeline_id,
+    "run_id": w.queued_run_id,
+}
+
+OTHERS: dict[str, Entry] = {
+    "GET /healthz": Entry("anyone"),
+    "GET /readyz": Entry("anyone"),
+    "POST /internal/v1/claims": Entry("worker", 200, _CLAIM),
+    "POST /internal/v1/maintenance/reconcile": Entry("worker"),
+    "POST /internal/v1/maintenance/retention": Entry("worker"),
+    "POST /internal/v1/runs/by-flow-run/{flow_run_id}/crashed": Entry(
+        "worker", 200, _body(message="killed")
+    ),
+    "GET /internal/v1/runs/{run_id}/plan": Entry("run"),
+    "GET /internal/v1/runs/{run_id}/steps/{key}": Entry("run"),
+    "POST /internal/v1/runs/{run_id}/events": Entry("run", 200, _body(events=[])),
+    "POST /internal/v1/runs/{run_id}/finish": Entry("run", 200, _body(state="failed")),
+}
+
+ROUTES: dict[str, Entry] = {
+    **{name.replace(" ", " /api/v1/", 1): entry for name, entry in API.items()},
+    **OTHERS,
+}

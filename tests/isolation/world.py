@@ -1,0 +1,334 @@
+"""One organisation with something of everything, and all who may knock at its door.
+
+A module's tests share it: :func:`undone` runs each case in a transaction that is rolled back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from datanika import security
+from datanika.api import transaction
+from datanika.api.app import create_app
+from datanika.config import settings
+from datanika.contracts.enums import Role
+from datanika.contracts.events import utcnow
+from datanika.contracts.spec import PipelineSpec
+from datanika.db import SYSTEM, SYSTEM_ROLE, get_engine, get_session
+from datanika.models import (
+    ApiKey,
+    Base,
+    CatalogEntry,
+    CursorVersion,
+    Invitation,
+    Membership,
+    NotificationChannel,
+    NotificationDelivery,
+    RunLog,
+    Schedule,
+    UsageMonth,
+)
+from datanika.services.actor import Actor
+from datanika.services.connection_service import ConnectionService
+from datanika.services.login_sessions import LoginSessions, TokenPair
+from datanika.services.permissions import PERMISSIONS
+from datanika.services.pipeline_service import PipelineService
+from datanika.services.run_recorder import claim_run
+from datanika.services.run_service import RunService
+from datanika.services.transformation_service import TransformationService
+from tests.support.pipelines import make_pipeline, two_steps
+from tests.support.tenants import Tenant, access_token, add_member, make_tenant
+
+PASSWORD = "correct horse battery staple"
+UNLIMITED = 10**9
+
+
+@dataclass
+class World:
+    """Ids of the organisation's things, under the names that path parameters have."""
+
+    tenant: Tenant
+    stranger: Actor
+    """The owner of another organisation."""
+    members: dict[Role, Actor]
+    connection_id: int
+    """A source that a pipeline reads."""
+    destination_id: int
+    unused_connection_id: int
+    transformation_id: int
+    pipeline_id: int
+    schedule_id: int
+    run_id: int
+    """Claimed by a worker, with steps and a log line."""
+    queued_run_id: int
+    run_token: str
+    flow_run_id: str
+    entry_id: int
+    api_key_id: int
+    invitation_id: int
+    channel_id: int
+    delivery_id: int
+    cursor_version_id: int
+    session_id: int
+    """A login of the owner's."""
+    refresh_token: str
+    number: int = 1
+    """Of the pipeline's version."""
+    key: str = "load"
+    """Of the pipeline's first step."""
+    job_id: str = ""
+
+    @property
+    def org_id(self) -> int:
+        return self.tenant.org_id
+
+    @property
+    def owner(self) -> Actor:
+        return self.tenant.owner
+
+    @property
+    def spec(self) -> PipelineSpec:
+        """What the pipeline does."""
+        return two_steps(self.connection_id, self.destination_id)
+
+
+async def make_world() -> World:
+    """A new organisation with a row in every table that a route shows."""
+    tenant = await make_tenant("Ours")
+    owner = tenant.owner
+    members = {Role.OWNER: owner}
+    for role in (Role.ADMIN, Role.EDITOR, Role.VIEWER):
+        members[role] = await add_member(tenant.org_id, role)
+    made = await make_pipeline(owner)
+    unused = await make_pipeline(owner, "unused")
+    flow_run_id = str(uuid.uuid4())
+    async with get_session(owner.scope) as session:
+        runs = RunService(session, owner)
+        running = await runs.trigger(made.id, "running")
+        queued = await runs.trigger(made.id, "queued")
+    async with get_session(owner.scope) as session:
+        claim = await claim_run(
+            session, org_id=owner.org_id, pipeline_id=made.id, flow_run_id=flow_run_id,
+            run_id=running.id,
+        )  # fmt: skip
+    ids = await _rows(owner, made.id, made.destination_id, running.id)
+    async with get_session(owner.scope) as session:
+        await PipelineService(session, owner).delete(unused.id)
+        spare = await ConnectionService(session, owner).create("spare", "files", {"format": "csv"})
+        models = (await TransformationService(session, owner).list()).rows
+    tokens = await _login(owner)
+    async with get_session(SYSTEM) as session:
+        await session.execute(
+            text("UPDATE users SET password_hash = :hash WHERE id = :id"),
+            {"hash": security.hash_password(PASSWORD), "id": owner.user_id},
+        )
+    assert owner.session_id is not None
+    return World(
+        tenant=tenant,
+        stranger=(await make_tenant("Theirs")).owner,
+        members=members,
+        connection_id=made.source_id,
+        destination_id=made.destination_id,
+        unused_connection_id=spare.id,
+        transformation_id=models[0].id,
+        pipeline_id=made.id,
+        run_id=running.id,
+        queued_run_id=queued.id,
+        run_token=claim.token,
+        flow_run_id=flow_run_id,
+        session_id=owner.session_id,
+        refresh_token=tokens.refresh_token,
+        **ids,
+    )
+
+
+async def _rows(owner: Actor, pipeline_id: int, destination_id: int, run_id: int) -> dict[str, int]:
+    """What no service makes yet, or makes only in a run."""
+    org_id, ids = owner.org_id, {}
+    async with get_session(SYSTEM) as session:
+
+        async def add(name: str, row: Any) -> int:
+            session.add(row)
+            await session.flush()
+            ids[name] = row.id
+            return int(row.id)
+
+        await add(
+            "schedule_id", Schedule(org_id=org_id, pipeline_id=pipeline_id, interval_seconds=3600)
+        )
+        await add(
+            "entry_id",
+            CatalogEntry(
+                org_id=org_id, connection_id=destination_id, schema_name="raw", name="orders",
+                kind="table", columns=[], upstream=[],
+            ),
+        )  # fmt: skip
+        await add(
+            "api_key_id",
+            ApiKey(
+                org_id=org_id, user_id=owner.user_id, name="ci", prefix="dnk_abcdef",
+                key_hash=secrets.token_hex(32), scopes=["run:read"],
+            ),
+        )  # fmt: skip
+        await add(
+            "invitation_id",
+            Invitation(
+                org_id=org_id, email="new@example.com", role="viewer",
+                token_hash=secrets.token_hex(32), invited_by=owner.user_id,
+                expires_at=utcnow() + dt.timedelta(days=1),
+            ),
+        )  # fmt: skip
+        channel = await add(
+            "channel_id",
+            NotificationChannel(
+                org_id=org_id, name="ops", kind="webhook", config={}, events=[], pipeline_ids=[]
+            ),
+        )
+        await add(
+            "delivery_id",
+            NotificationDelivery(
+                org_id=org_id, channel_id=channel, event_id="e1", event="run.failed",
+                payload={}, state="failed", next_attempt_at=utcnow(),
+            ),
+        )  # fmt: skip
+        await add(
+            "cursor_version_id",
+            CursorVersion(
+                org_id=org_id, pipeline_id=pipeline_id, step_key="load", target="orders",
+                number=1, cursor_column="at", state={}, origin="run",
+            ),
+        )  # fmt: skip
+        session.add(UsageMonth(org_id=org_id, month=utcnow().date().replace(day=1)))
+        session.add(
+            RunLog(
+                org_id=org_id, run_id=run_id, step_key="load", at=utcnow(), level="info",
+                message="loading",
+            )
+        )  # fmt: skip
+    return ids
+
+
+async def _login(actor: Actor) -> TokenPair:
+    async with get_session(SYSTEM) as session:
+        logins = LoginSessions(session)
+        return await logins.issue_tokens(
+            await logins.open(actor.user_id, "refresh", "password"), actor.org_id
+        )
+
+
+def lift_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rate limits, and bcrypt as cheap as it goes: neither is what is tried here."""
+    for limiter in (transaction.tenants, transaction.strangers):
+        monkeypatch.setattr(limiter, "per_minute", UNLIMITED)
+    monkeypatch.setattr(security, "_BCRYPT_ROUNDS", 4)
+
+
+@asynccontextmanager
+async def undone(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncConnection]:
+    """Everything the application does until the block ends happens on one connection, and then
+    never happened."""
+    async with get_engine().connect() as connection:
+        outer = await connection.begin()
+
+        def session(_: Any, **options: Any) -> AsyncSession:
+            return AsyncSession(connection, join_transaction_mode="create_savepoint", **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("datanika.db.AsyncSession", session)
+            yield connection
+        await outer.rollback()
+
+
+_TABLES = " UNION ALL ".join(
+    f"SELECT '{name}', md5(coalesce(string_agg(t::text, '|' ORDER BY t.id), '')) FROM {name} t"
+    for name in sorted(Base.metadata.tables)
+)
+
+
+async def contents(connection: AsyncConnection) -> dict[str, str]:
+    """A digest of every table's rows, those of all organisations."""
+    await connection.execute(text(f"SET LOCAL ROLE {SYSTEM_ROLE}"))
+    return {name: digest for name, digest in await connection.execute(text(_TABLES))}
+
+
+_app = cache(create_app)
+
+
+def client(bearer: str | None = None) -> httpx.AsyncClient:
+    """The application in this process."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(_app()),
+        base_url="http://datanika.test",
+        headers={"Authorization": f"Bearer {bearer}"} if bearer else {},
+    )
+
+
+def member_bearer(world: World, role: Role) -> str:
+    """An access token of a member with ``role``."""
+    return access_token(world.members[role])
+
+
+async def key_bearer(world: World, scopes: list[str], creator: Actor | None = None) -> str:
+    """A new API key of ``creator``, the owner if not given."""
+    key = security.new_api_key()
+    async with get_session(SYSTEM) as session:
+        session.add(
+            ApiKey(
+                org_id=world.org_id, user_id=(creator or world.owner).user_id, name="case",
+                prefix=key[:10], key_hash=security.hash_token(key), scopes=scopes,
+            )
+        )  # fmt: skip
+    return key
+
+
+async def lost_role_bearer(world: World, permission: str | None, least: Role | None) -> str:
+    """A key whose maker fell below ``least``: out of the organisation where that is viewer."""
+    maker = world.members[Role.ADMIN]
+    below = {role.rank: role for role in Role}.get(least.rank - 1) if least else None
+    async with get_session(SYSTEM) as session:
+        membership = await session.get_one(Membership, await _membership(session, maker))
+        if below is None:
+            membership.deleted_at = utcnow()
+        else:
+            membership.role = below.value
+    return await key_bearer(world, [permission or "run:read"], maker)
+
+
+async def _membership(session: AsyncSession, actor: Actor) -> int:
+    found = await session.scalar(select(Membership.id).where(Membership.user_id == actor.user_id))
+    assert found is not None
+    return found
+
+
+async def logged_out_bearer(world: World) -> str:
+    """The owner's access token of a login that has ended."""
+    tokens = await _login(world.owner)
+    async with get_session(SYSTEM) as session:
+        await LoginSessions(session).revoke_by_token(tokens.refresh_token)
+    return tokens.access_token
+
+
+def expired_bearer(world: World) -> str:
+    """The owner's access token, a minute too old."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "access_token_minutes", -1)
+        return access_token(world.owner)
+
+
+def other_scope(permission: str | None) -> str:
+    """A permission that every role has and the route does not ask for."""
+    return next(
+        name for name, least in PERMISSIONS.items() if least is Role.VIEWER and name != permission
+    )
