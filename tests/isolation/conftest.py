@@ -25,6 +25,7 @@ async def world(
     home = tmp_path_factory.mktemp("world") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "redis_url", SecretStr(redis_server.url))
+        patch.setattr(settings, "metrics_token", SecretStr("a-scraper-s-token"))
         lift_limits(patch)
         async with migrated_database(postgres_server, migrated_template, patch, home):
             made = await make_world()

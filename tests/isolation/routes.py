@@ -18,9 +18,9 @@ from datanika.api.transaction import PERMISSION
 from datanika.contracts.enums import Role
 from tests.isolation.world import PASSWORD, World, client
 
-Least = Role | Literal["anyone", "member", "worker", "run"]
+Least = Role | Literal["anyone", "member", "worker", "run", "scraper"]
 """``member``: every member and every key, about themselves. ``worker`` and ``run``: the tokens of
-the internal API."""
+the internal API; ``scraper``: the operator's monitoring."""
 
 VIEWER, EDITOR, ADMIN, OWNER = Role.VIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER
 
@@ -195,6 +195,7 @@ _CLAIM: Callable[[World], Any] = lambda w: {  # noqa: E731
 OTHERS: dict[str, Entry] = {
     "GET /healthz": Entry("anyone"),
     "GET /readyz": Entry("anyone"),
+    "GET /metrics": Entry("scraper"),
     "POST /internal/v1/claims": Entry("worker", 200, _CLAIM),
     "POST /internal/v1/maintenance/reconcile": Entry("worker"),
     "POST /internal/v1/maintenance/retention": Entry("worker"),

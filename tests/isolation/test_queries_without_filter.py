@@ -34,7 +34,9 @@ BEHIND_NO_ROUTE: dict[str, Callable[[AsyncSession, World], Awaitable[Any]]] = {
     "connection refs": lambda s, w: ConnectionService(s, w.owner).refs([w.connection_id]),
     "transformation specs": lambda s, w: TransformationService(s, w.owner).specs(),
 }
-TENANT_ROUTES = [route for route in routes_of(create_app()) if route.permission is not None]
+TENANT_ROUTES = [
+    route for route in routes_of(create_app()) if route.permission and str(route) in ROUTES
+]
 
 
 async def seen(
