@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,11 +101,15 @@ class Warehouse:
         return psycopg2.connect(self.url)
 
 
-def run_cluster(folder: Path) -> tuple[PostgresCluster, subprocess.Popen[bytes]]:
-    """Make and start a cluster without durability, for tests."""
+def run_cluster(
+    folder: Path, *, durable: bool = False
+) -> tuple[PostgresCluster, subprocess.Popen[bytes]]:
+    """Make and start a cluster: without durability for tests, with it for measurements."""
     cluster = PostgresCluster(folder / "data", free_port(), secrets.token_hex(12))
     cluster.initialise()
-    command = [*cluster.command(), "-c", "fsync=off", "-c", "synchronous_commit=off"]
+    command = cluster.command()
+    if not durable:
+        command = [*command, "-c", "fsync=off", "-c", "synchronous_commit=off"]
     with (folder / "postgres.log").open("ab") as log:
         process = subprocess.Popen(
             bound_to_us(command, signal.SIGINT, system_user()),
@@ -129,11 +133,11 @@ def stop_cluster(process: subprocess.Popen[bytes]) -> None:
         process.wait(20)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """PostgreSQL of this test process."""
+@contextmanager
+def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A PostgreSQL of our own with the application's roles, until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="datanika-test-pg-"))
-    cluster, process = run_cluster(folder)
+    cluster, process = run_cluster(folder, durable=durable)
     try:
         owner, app = secrets.token_hex(8), secrets.token_hex(8)
         with databases.cursor(cluster.admin_url) as cur:
@@ -145,16 +149,28 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """PostgreSQL of this test process."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def migrated_template(postgres_server: PostgresServer) -> str:
     """Name of a database with every migration applied; clone it, never connect."""
+    return make_template(postgres_server)
+
+
+def make_template(server: PostgresServer) -> str:
+    """Make the database that :func:`migrated_database` clones; its name."""
     from alembic import command
     from alembic.config import Config
 
-    with databases.cursor(postgres_server.admin_url) as cur:
+    with databases.cursor(server.admin_url) as cur:
         databases.ensure_database(cur, TEMPLATE, databases.OWNER)
     saved = settings.database_admin_url
     settings.database_admin_url = SecretStr(
-        postgres_server.url(databases.OWNER, postgres_server.owner_password, TEMPLATE)
+        server.url(databases.OWNER, server.owner_password, TEMPLATE)
     )
     settings.__dict__.pop("admin_url", None)
     try:
