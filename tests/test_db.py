@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select, text
@@ -82,6 +83,46 @@ async def test_a_scope_is_a_role_and_an_organisation(
             await session.execute(text("SELECT current_user, current_setting('app.org_id')"))
         ).one()
     assert tuple(row) == (role, org_id)
+
+
+async def test_the_scope_travels_with_the_beginning_of_the_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await count()
+    sent: list[str] = []
+    execute = asyncpg.Connection.execute
+
+    async def recorded(self: Any, query: str, *args: Any, **options: Any) -> Any:
+        sent.append(query)
+        return await execute(self, query, *args, **options)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", recorded)
+    async with get_session(TenantScope(7)) as session:
+        await session.execute(text("SELECT 1"))
+    begin, end = sent
+    assert begin.startswith("BEGIN") and "'datanika_app'" in begin and "'7'" in begin
+    assert end == "COMMIT;"
+
+
+async def test_a_transaction_that_cannot_enter_its_scope_is_nobodys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("datanika.db.SYSTEM_ROLE", "no_such_role")
+        with pytest.raises(Unavailable):
+            await count()
+    assert await count() == 0
+
+
+async def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used(
+    postgres_server: Any,
+) -> None:
+    async with get_session(SYSTEM) as session:
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+    with superuser(postgres_server.admin_url) as sql:
+        sql.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+    await asyncio.sleep(0.1)
+    assert await count() == 0
 
 
 async def test_a_database_that_is_not_there_is_unavailable(

@@ -23,7 +23,7 @@ Paging = Annotated[PageRequest, paging(SORTS, "-id")]
 async def list_api_keys(tx: Tx, page: Paging) -> Page[ApiKeyOut]:
     """The organisation's keys that were not revoked, without the keys themselves."""
     keys = await ApiKeyService(tx.session, tx.actor).list(page)
-    return page_of(keys, ApiKeyOut.model_validate)
+    return page_of(keys, ApiKeyOut)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, **needs("api_key:write"))

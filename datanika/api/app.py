@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from datanika import __version__
 from datanika.api import (
@@ -62,10 +62,9 @@ def create_app() -> FastAPI:
     )
     app.add_middleware(BodyLimit)
     problems.install(app)
-    api = APIRouter(prefix=PREFIX)
+    # Not through one router for all: FastAPI matches a path once more for each level.
     for router in _ROUTERS:
-        api.include_router(router)
-    app.include_router(api)
+        app.include_router(router, prefix=PREFIX)
     app.include_router(internal.router)
     app.include_router(health.router)
     app.include_router(metrics.router)

@@ -39,4 +39,4 @@ async def list_audit(
         after=after,
         before=before,
     )
-    return page_of(entries, AuditOut.model_validate)
+    return page_of(entries, AuditOut)

@@ -29,7 +29,7 @@ async def list_catalog(
     entries = await CatalogService(tx.session, tx.actor).list(
         page, connection_id=connection_id, schema_name=schema_name, search=search
     )
-    return page_of(entries, CatalogEntryOut.model_validate)
+    return page_of(entries, CatalogEntryOut)
 
 
 @router.get("/{entry_id}", **needs("catalog:read"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Header, Path, Query, Request
+from pydantic import TypeAdapter
 
 from datanika.config import settings
 from datanika.contracts.api import Page, Problem
@@ -110,6 +112,18 @@ async def read_if_match(
 IfMatch = Annotated[int | None, Depends(read_if_match)]
 
 
-def page_of[Row, Item](page: RowPage[Row], convert: Callable[[Row], Item]) -> Page[Item]:
-    """A page of a list as the API answers it."""
-    return Page(items=[convert(row) for row in page.rows], next_cursor=page.next_cursor)
+def page_of[Item](page: RowPage[Any], item: type[Item] | Callable[[Any], Item]) -> Page[Item]:
+    """A page of a list as the API answers it.
+
+    ``item`` makes an answer of a row; a model whose fields the columns are makes all at once.
+    """
+    if isinstance(item, type):
+        items = _list_of(item).validate_python(page.rows, from_attributes=True)
+    else:
+        items = [item(row) for row in page.rows]
+    return Page.model_construct(items=items, next_cursor=page.next_cursor)
+
+
+@cache
+def _list_of[Item](item: type[Item]) -> TypeAdapter[list[Item]]:
+    return TypeAdapter(list[item])  # type: ignore[valid-type]

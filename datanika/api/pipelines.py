@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, status
 
@@ -44,7 +44,7 @@ async def list_pipelines(
     rows = await PipelineService(tx.session, tx.actor).list(
         page, name=name, search=search, is_paused=is_paused
     )
-    return page_of(rows, pipeline_item)
+    return page_of(rows, PipelineItem)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, **needs("pipeline:write"))
@@ -122,7 +122,7 @@ async def list_pipeline_versions(
 ) -> Page[PipelineVersionOut]:
     """Every specification that was saved, the newest first."""
     rows = await PipelineService(tx.session, tx.actor).versions(pipeline_id, page)
-    return page_of(rows, PipelineVersionOut.model_validate)
+    return page_of(rows, PipelineVersionOut)
 
 
 @router.post("/{pipeline_id}/versions/{number}/restore", **needs("pipeline:write"))
@@ -145,25 +145,7 @@ async def _set_paused(
     return tx.tagged(pipeline_out(row, await service.current_version(row)))
 
 
-def pipeline_item(row: Pipeline) -> PipelineItem:
-    """The pipeline in a list."""
-    return PipelineItem(**_columns(row))
-
-
 def pipeline_out(row: Pipeline, version: PipelineVersion) -> PipelineOut:
     """The pipeline by itself."""
-    return PipelineOut(**_columns(row), spec=PipelineSpec.model_validate(version.spec))
-
-
-def _columns(row: Pipeline) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": row.name,
-        "description": row.description,
-        "is_paused": row.is_paused,
-        "revision": row.revision,
-        "version": row.version,
-        "is_deployed": row.deployed_hash is not None,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
+    item = PipelineItem.model_validate(row)
+    return PipelineOut(**item.model_dump(), spec=PipelineSpec.model_validate(version.spec))

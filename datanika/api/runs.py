@@ -39,7 +39,7 @@ async def list_runs(
         created_after=created_after,
         created_before=created_before,
     )
-    return page_of(rows, RunOut.model_validate)
+    return page_of(rows, RunOut)
 
 
 @router.get("/{run_id}", **needs("run:read"))

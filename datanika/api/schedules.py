@@ -32,7 +32,7 @@ async def list_schedules(
     rows = await ScheduleService(tx.session, tx.actor).list(
         page, pipeline_id=pipeline_id, is_active=is_active
     )
-    return page_of(rows, ScheduleOut.model_validate)
+    return page_of(rows, ScheduleOut)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, **needs("schedule:write"))

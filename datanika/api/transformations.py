@@ -34,7 +34,7 @@ async def list_transformations(
     rows = await TransformationService(tx.session, tx.actor).list(
         page, name=name, search=search, kind=kind, destination_id=destination_id
     )
-    return page_of(rows, TransformationOut.model_validate)
+    return page_of(rows, TransformationOut)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, **needs("transformation:write"))

@@ -40,6 +40,11 @@ class Pipeline(TimestampMixin, TenantMixin, Base):
     deployment_id: Mapped[str | None] = mapped_column(String(36), index=True)
     deployed_hash: Mapped[str | None] = mapped_column(String(64))
 
+    @property
+    def is_deployed(self) -> bool:
+        """Whether Prefect has the present version."""
+        return self.deployed_hash is not None
+
 
 class PipelineVersion(TimestampMixin, TenantMixin, Base):
     """A specification as it was saved. Never updated (a trigger refuses it)."""

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import Role
-from datanika.db import TenantScope
+from datanika.db import TenantScope, fetch_rows
 from datanika.errors import AuthenticationError, PermissionDenied
 from datanika.models import LoginSession, Membership, Organization, User
 from datanika.services.permissions import PERMISSIONS
@@ -75,12 +75,8 @@ async def prove_membership(
     With ``login_session_id`` that login must live, too. ``session`` must be able to see the
     membership: system scope, or the organisation's own.
     """
-    row = (
-        await session.execute(
-            _PROOF_OF_MEMBERSHIP,
-            {"user_id": user_id, "org_id": org_id, "session_id": login_session_id},
-        )
-    ).one_or_none()
+    asked = {"user_id": user_id, "org_id": org_id, "session_id": login_session_id}
+    row = next(iter(await fetch_rows(session, _PROOF_OF_MEMBERSHIP, asked)), None)
     if row is None:
         raise AuthenticationError("You are not a member of this organisation.", code="not_a_member")
     if login_session_id is not None and not row.session_lives:

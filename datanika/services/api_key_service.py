@@ -13,7 +13,7 @@ from datanika.models import ApiKey
 from datanika.security import API_KEY_PREFIX, hash_token, new_api_key
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.paging import OLDEST, PageRequest, RowPage, fetch_page, sorts_of
+from datanika.services.paging import OLDEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 from datanika.services.permissions import PERMISSIONS
 from datanika.services.validation import valid_name
 
@@ -75,7 +75,7 @@ class ApiKeyService:
     async def list(self, page: PageRequest = OLDEST) -> RowPage[ApiKey]:
         """The keys that were not revoked."""
         self.actor.require("api_key:read")
-        query = select(ApiKey).where(
+        query = rows_of(ApiKey).where(
             ApiKey.org_id == self.actor.org_id, ApiKey.revoked_at.is_(None)
         )
         return await fetch_page(self.session, query, SORTS, page)

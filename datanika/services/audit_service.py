@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.models import AuditLog, Organization
 from datanika.services.actor import Actor
-from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, sorts_of
+from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 
 GENESIS: Final = "0" * 64
 MASK: Final = "***"
@@ -199,7 +199,7 @@ class AuditService:
     ) -> RowPage[AuditLog]:
         """The organisation's entries."""
         self.actor.require("audit:read")
-        query = select(AuditLog).where(AuditLog.org_id == self.actor.org_id)
+        query = rows_of(AuditLog).where(AuditLog.org_id == self.actor.org_id)
         for column, value in (
             (AuditLog.resource_type, resource_type),
             (AuditLog.resource_id, resource_id),

@@ -12,7 +12,15 @@ from datanika.contracts.events import NodeFinished
 from datanika.errors import NotFound
 from datanika.models import CatalogEntry
 from datanika.services.actor import Actor
-from datanika.services.paging import OLDEST, PageRequest, RowPage, contains, fetch_page, sorts_of
+from datanika.services.paging import (
+    OLDEST,
+    PageRequest,
+    RowPage,
+    contains,
+    fetch_page,
+    rows_of,
+    sorts_of,
+)
 
 SORTS = sorts_of(CatalogEntry, "schema_name", "name", "updated_at")
 
@@ -34,7 +42,7 @@ class CatalogService:
     ) -> RowPage[CatalogEntry]:
         """The organisation's tables and views; ``search`` is a part of the name."""
         self.actor.require("catalog:read")
-        query = select(CatalogEntry).where(
+        query = rows_of(CatalogEntry).where(
             CatalogEntry.org_id == self.actor.org_id, CatalogEntry.deleted_at.is_(None)
         )
         if connection_id is not None:

@@ -21,7 +21,15 @@ from datanika.models import Connection, Pipeline, PipelineVersion, Transformatio
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.encryption import EncryptionService
-from datanika.services.paging import OLDEST, PageRequest, RowPage, contains, fetch_page, sorts_of
+from datanika.services.paging import (
+    OLDEST,
+    PageRequest,
+    RowPage,
+    contains,
+    fetch_page,
+    rows_of,
+    sorts_of,
+)
 from datanika.services.validation import check_revision, valid_name
 
 TABLE = Connection.__tablename__
@@ -79,7 +87,7 @@ class ConnectionService:
     ) -> RowPage[Connection]:
         """The organisation's connections; ``search`` is a part of the name."""
         self.actor.require("connection:read")
-        query = select(Connection).where(
+        query = rows_of(Connection).where(
             Connection.org_id == self.actor.org_id, Connection.deleted_at.is_(None)
         )
         if name is not None:

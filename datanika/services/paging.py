@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal, tuple_
+from sqlalchemy import ColumnElement, Select, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from datanika.db import fetch_rows
 from datanika.errors import InvalidInput
 from datanika.models import Base
 
@@ -43,7 +44,8 @@ NEWEST = PageRequest(sort="-id")
 
 @dataclass(frozen=True, slots=True)
 class RowPage[Row]:
-    """Rows, and the cursor of the next page (None at the end)."""
+    """Rows with the columns of ``Row`` as attributes, and the cursor of the next page (None at the
+    end)."""
 
     rows: Sequence[Row]
     next_cursor: str | None
@@ -54,10 +56,16 @@ def sorts_of(model: type[Base], *names: str) -> Sorts:
     return {name: getattr(model, name) for name in ("id", *names)}
 
 
-async def fetch_page[Row](
-    session: AsyncSession, query: Select[tuple[Row]], sorts: Sorts, request: PageRequest
-) -> RowPage[Row]:
-    """One page of ``query``, whose first column is an entity with the columns of ``sorts``.
+def rows_of(model: type[Base]) -> Select[Any]:
+    """Every column of ``model``, without its entity: what a list shows is nothing to change, and
+    the unit of work costs more than the query."""
+    return select(model.__table__)
+
+
+async def fetch_page(
+    session: AsyncSession, query: Select[Any], sorts: Sorts, request: PageRequest
+) -> RowPage[Any]:
+    """One page of ``query``, which selects an entity or, faster, :func:`rows_of` it.
 
     Raises :class:`InvalidInput` ``sort_unknown`` and ``cursor_invalid``.
     """
@@ -79,7 +87,12 @@ async def fetch_page[Row](
         query = query.where(here < place if request.sort.startswith("-") else here > place)
     descending = request.sort.startswith("-")
     query = query.order_by(*(one.desc() if descending else one for one in order))
-    rows = (await session.scalars(query.limit(request.limit + 1))).all()
+    query = query.limit(request.limit + 1)
+    rows: Sequence[Any]
+    if len(query.column_descriptions) == 1:
+        rows = (await session.scalars(query)).all()
+    else:
+        rows = await fetch_rows(session, query)
     if len(rows) <= request.limit:
         return RowPage(rows, None)
     shown = rows[: request.limit]

@@ -22,11 +22,20 @@ from datanika.errors import Conflict, NotFound
 from datanika.models import Connection, Pipeline, PipelineVersion
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.paging import OLDEST, PageRequest, RowPage, contains, fetch_page, sorts_of
+from datanika.services.paging import (
+    OLDEST,
+    PageRequest,
+    RowPage,
+    contains,
+    fetch_page,
+    rows_of,
+    sorts_of,
+)
 from datanika.services.transformation_service import load_transformation_specs
 from datanika.services.validation import check_revision, valid_name
 
 VERSION_SORTS = sorts_of(PipelineVersion)
+_ROWS = rows_of(Pipeline).add_columns(Pipeline.deployed_hash.is_not(None).label("is_deployed"))
 SORTS = sorts_of(Pipeline, "name", "created_at", "updated_at")
 
 
@@ -97,9 +106,7 @@ class PipelineService:
     ) -> RowPage[Pipeline]:
         """The organisation's pipelines; ``search`` is a part of the name."""
         self.actor.require("pipeline:read")
-        query = select(Pipeline).where(
-            Pipeline.org_id == self.actor.org_id, Pipeline.deleted_at.is_(None)
-        )
+        query = _ROWS.where(Pipeline.org_id == self.actor.org_id, Pipeline.deleted_at.is_(None))
         if name is not None:
             query = query.where(Pipeline.name == name)
         if search is not None:
@@ -136,7 +143,7 @@ class PipelineService:
     async def versions(self, pipeline_id: int, page: PageRequest) -> RowPage[PipelineVersion]:
         """Every specification that the pipeline ever had."""
         await self.get(pipeline_id)
-        query = select(PipelineVersion).where(
+        query = rows_of(PipelineVersion).where(
             PipelineVersion.org_id == self.actor.org_id,
             PipelineVersion.pipeline_id == pipeline_id,
         )

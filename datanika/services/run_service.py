@@ -15,7 +15,7 @@ from datanika.errors import InvalidInput, NotFound
 from datanika.models import PipelineVersion, Run, RunLog, RunStep
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, sorts_of
+from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 from datanika.services.pipeline_service import PipelineService, compile_version
 from datanika.services.run_lifecycle import add_steps, close_run, lock_run, move, state_of
 
@@ -113,7 +113,7 @@ class RunService:
     ) -> RowPage[Run]:
         """The organisation's runs."""
         self.actor.require("run:read")
-        query = select(Run).where(Run.org_id == self.actor.org_id, Run.deleted_at.is_(None))
+        query = rows_of(Run).where(Run.org_id == self.actor.org_id, Run.deleted_at.is_(None))
         if pipeline_id is not None:
             query = query.where(Run.pipeline_id == pipeline_id)
         if state is not None:

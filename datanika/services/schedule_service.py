@@ -12,7 +12,7 @@ from datanika.errors import NotFound
 from datanika.models import Pipeline, Schedule
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.paging import OLDEST, PageRequest, RowPage, fetch_page, sorts_of
+from datanika.services.paging import OLDEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.validation import check_revision
 
@@ -50,7 +50,7 @@ class ScheduleService:
         """The schedules of the organisation's pipelines."""
         self.actor.require("schedule:read")
         query = (
-            select(Schedule)
+            rows_of(Schedule)
             .join(Pipeline, Pipeline.id == Schedule.pipeline_id)
             .where(
                 Schedule.org_id == self.actor.org_id,

@@ -17,7 +17,15 @@ from datanika.models import Transformation
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.connection_service import ConnectionService
-from datanika.services.paging import OLDEST, PageRequest, RowPage, contains, fetch_page, sorts_of
+from datanika.services.paging import (
+    OLDEST,
+    PageRequest,
+    RowPage,
+    contains,
+    fetch_page,
+    rows_of,
+    sorts_of,
+)
 from datanika.services.validation import check_revision
 
 SORTS = sorts_of(Transformation, "name", "kind", "created_at", "updated_at")
@@ -73,7 +81,7 @@ class TransformationService:
     ) -> RowPage[Transformation]:
         """The organisation's transformations; ``search`` is a part of the name."""
         self.actor.require("transformation:read")
-        query = select(Transformation).where(
+        query = rows_of(Transformation).where(
             Transformation.org_id == self.actor.org_id, Transformation.deleted_at.is_(None)
         )
         if name is not None:

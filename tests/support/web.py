@@ -56,7 +56,7 @@ def serve(frontend: Path, home: Path) -> Iterator[Web]:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "uvicorn", "--factory", "datanika.ui.serve:create_asgi"),
-                *("--host", "127.0.0.1", "--port", str(port)),
+                *("--host", "127.0.0.1", "--port", str(port), "--no-access-log"),
             ],
             env=environment,
             stdin=subprocess.DEVNULL,
