@@ -119,7 +119,7 @@ def _place(request: PageRequest, order: Sequence[InstrumentedAttribute[Any]]) ->
         return [
             _typed(value, one.type.python_type) for value, one in zip(values, order, strict=True)
         ]
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidInput(
             "This is not a cursor of this list in this order.",
             code="cursor_invalid",
