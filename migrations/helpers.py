@@ -21,6 +21,7 @@ PUBLIC_TABLES = (
     "deliveries",
     "idempotency_keys",
     "invitations",
+    "jobs",
     "login_sessions",
     "memberships",
     "notification_channels",

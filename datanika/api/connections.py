@@ -9,7 +9,13 @@ from fastapi import APIRouter, Query, status
 from datanika.api.deps import PROBLEMS, Id, IfMatch, Named, Search, page_of
 from datanika.api.paging import paging
 from datanika.api.transaction import TenantRoute, Tx, needs
-from datanika.contracts.api import ConnectionIn, ConnectionOut, ConnectionPatch, Page
+from datanika.contracts.api import (
+    ConnectionCopyIn,
+    ConnectionIn,
+    ConnectionOut,
+    ConnectionPatch,
+    Page,
+)
 from datanika.contracts.catalog import ConnectorKind, connector_kinds
 from datanika.models import Connection
 from datanika.services.connection_service import SORTS, ConnectionService, secret_names
@@ -68,6 +74,17 @@ async def update_connection(
         description=body.description,
         revision=revision,
     )
+    return tx.tagged(connection_out(row))
+
+
+@router.post(
+    "/connections/{connection_id}/copy",
+    status_code=status.HTTP_201_CREATED,
+    **needs("connection:write"),
+)
+async def copy_connection(connection_id: Id, body: ConnectionCopyIn, tx: Tx) -> ConnectionOut:
+    """A new connection with the same configuration and the same secrets."""
+    row = await ConnectionService(tx.session, tx.actor).copy(connection_id, body.name)
     return tx.tagged(connection_out(row))
 
 

@@ -1,95 +1,263 @@
-"""Ad hoc jobs: a connection test, and how a job is doing. Celery does them; see ``tasks``."""
+"""Ad hoc jobs: try, look into, read from a connection; compile and preview a transformation.
+
+The job is committed first and put into the queue then, so a worker always finds it. A caller that
+waits holds no transaction open.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+import time
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 from celery import Celery
 from celery.exceptions import CeleryError
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from kombu.exceptions import KombuError
+from pydantic import BaseModel
 from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import PROBLEMS, Id
-from datanika.api.transaction import TenantRoute, Tx, needs
+from datanika.api.transaction import MEMBER, ActorRoute, Caller, caller_of, needs
 from datanika.config import settings
-from datanika.contracts.api import JobOut
-from datanika.contracts.jobs import CELERY, TEST_CONNECTION
-from datanika.errors import NotFound, Unavailable
-from datanika.services.connection_service import ConnectionService
-
-router = APIRouter(tags=["jobs"], responses=PROBLEMS, route_class=TenantRoute)
+from datanika.contracts.api import (
+    CompileIn,
+    ConnectionTestIn,
+    IntrospectIn,
+    JobOut,
+    PreviewIn,
+    QueryIn,
+    TransformationPreviewIn,
+)
+from datanika.contracts.jobs import CELERY, JobAction
+from datanika.db import get_session
+from datanika.errors import Unavailable
+from datanika.models import Job
+from datanika.services.actor import Actor
+from datanika.services.connection_service import ConnectionService, check_unsaved
+from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
+from datanika.services.job_actions import check_can_compile, check_can_query
+from datanika.services.job_service import JobService, job_answer, job_state
+from datanika.services.transformation_service import TransformationService
 
 PATIENCE = 3
 """Seconds for Redis to answer."""
-ACCEPTED = "ACCEPTED"
-_STATES = {ACCEPTED: "pending", "STARTED": "running", "SUCCESS": "succeeded"}
+MAX_WAIT_SECONDS = 60
+POLL_SECONDS = 0.1
+
+_UNAVAILABLE = {503: {"description": "`jobs_unavailable`: Redis does not answer."}}
+router = APIRouter(tags=["jobs"], responses=PROBLEMS, route_class=ActorRoute)
+_STARTS: dict[str, Any] = {
+    "status_code": status.HTTP_202_ACCEPTED,
+    "responses": {
+        200: {"model": JobOut, "description": "The job is over: `wait` was long enough."},
+        **_UNAVAILABLE,
+    },
+}
+
+
+class JobStarter:
+    """Starts the job of a request, once for each ``Idempotency-Key``, and waits if asked to."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        actor: Caller,
+        wait: Annotated[
+            float,
+            Query(
+                ge=0,
+                le=MAX_WAIT_SECONDS,
+                description="Answer when the job is over, or after so many seconds.",
+            ),
+        ] = 0,
+        idempotency_key: Annotated[
+            str | None, Header(description="The same key gives the same job.")
+        ] = None,
+    ) -> None:
+        self.request, self.response, self.actor = request, response, actor
+        self.wait, self.key = wait, idempotency_key
+
+    async def start(
+        self, action: JobAction, resource_id: int | None, body: BaseModel | None
+    ) -> JobOut:
+        """The job: new, or the one that this request's key started."""
+        request = body.model_dump(mode="json") if body is not None else {}
+        async with get_session(self.actor.scope) as session:
+            keys = IdempotencyService(session, caller_of(self.actor), self.actor.org_id)
+            known = await self._claim(keys)
+            job_id = known or await self._create(session, keys, action, resource_id, request)
+        if known is None:
+            await self._enqueue(action, job_id, keys)
+        self.response.headers["Location"] = f"/api/v1/jobs/{job_id}"
+        answer = await self._follow(job_id)
+        if answer.state.is_final and self.wait:
+            self.response.status_code = status.HTTP_200_OK
+        return answer
+
+    async def _create(
+        self,
+        session: AsyncSession,
+        keys: IdempotencyService,
+        action: JobAction,
+        resource_id: int | None,
+        request: dict[str, Any],
+    ) -> int:
+        await _check(session, self.actor, action, resource_id, request)
+        job = await JobService(session, self.actor).create(action, resource_id, request)
+        if self.key is not None:
+            await keys.keep(KeptAnswer(status.HTTP_202_ACCEPTED, {}, str(job.id).encode()))
+        return job.id
+
+    async def _claim(self, keys: IdempotencyService) -> int | None:
+        if self.key is None:
+            return None
+        route = f"{self.request.method} {self.request.url.path}"
+        kept = await keys.claim(route, self.key, await self.request.body())
+        if kept is None:
+            return None
+        self.response.headers["Idempotency-Replayed"] = "true"
+        return int(kept.body)
+
+    async def _enqueue(self, action: JobAction, job_id: int, keys: IdempotencyService) -> None:
+        try:
+            await asyncio.to_thread(_send, action.task_name, self.actor.org_id, job_id)
+        except (RedisError, KombuError, CeleryError, OSError):
+            async with get_session(self.actor.scope) as session:
+                await JobService(session, self.actor).withdraw(job_id)
+                await keys.release(session)
+            raise Unavailable(
+                "Ad hoc jobs are not available now.",
+                code="jobs_unavailable",
+                hint="Redis does not answer. Pipelines run without it.",
+            ) from None
+
+    async def _follow(self, job_id: int) -> JobOut:
+        deadline = time.monotonic() + self.wait
+        while True:
+            job = await _read(self.actor, job_id)
+            if job.state.is_final or time.monotonic() >= deadline:
+                return job
+            await asyncio.sleep(POLL_SECONDS)
+
+
+Starter = Annotated[JobStarter, Depends()]
+
+
+@router.post("/connections/test", **_STARTS, **needs("connection:test"))
+async def test_new_connection(body: ConnectionTestIn, job: Starter) -> JobOut:
+    """Try a configuration before it is saved. It is kept encrypted until the job has it."""
+    return await job.start(JobAction.TEST_CONNECTION, None, body)
+
+
+@router.post("/connections/{connection_id}/test", **_STARTS, **needs("connection:test"))
+async def test_connection(connection_id: Id, job: Starter) -> JobOut:
+    """Try the connection with its credentials; ask ``/jobs/{id}`` for the result."""
+    return await job.start(JobAction.TEST_CONNECTION, connection_id, None)
+
+
+@router.post("/connections/{connection_id}/introspect", **_STARTS, **needs("connection:test"))
+async def introspect_connection(
+    connection_id: Id, job: Starter, body: IntrospectIn | None = None
+) -> JobOut:
+    """Schemas and tables with their columns, uploaded files, or endpoints; page by page."""
+    return await job.start(JobAction.INTROSPECT_CONNECTION, connection_id, body or IntrospectIn())
+
+
+@router.post("/connections/{connection_id}/preview", **_STARTS, **needs("connection:query"))
+async def preview_connection(connection_id: Id, body: PreviewIn, job: Starter) -> JobOut:
+    """The first rows of a table, of files or of an endpoint."""
+    return await job.start(JobAction.PREVIEW_CONNECTION, connection_id, body)
+
+
+@router.post("/connections/{connection_id}/query", **_STARTS, **needs("connection:query"))
+async def query_connection(connection_id: Id, body: QueryIn, job: Starter) -> JobOut:
+    """Rows of one statement that reads. It runs in a read-only transaction, and is audited."""
+    return await job.start(JobAction.QUERY_CONNECTION, connection_id, body)
 
 
 @router.post(
-    "/connections/{connection_id}/test",
-    status_code=status.HTTP_202_ACCEPTED,
-    **needs("connection:test"),
+    "/transformations/{transformation_id}/compile", **_STARTS, **needs("transformation:preview")
 )
-async def test_connection(connection_id: Id, tx: Tx) -> JobOut:
-    """Try the connection with its credentials; ask ``/jobs/{id}`` for the result."""
-    actor = tx.actor
-    await ConnectionService(tx.session, actor).find(connection_id)
-    job_id = f"{actor.org_id}-{secrets.token_hex(12)}"
-    arguments = (actor.org_id, actor.user_id, connection_id)
-    await _reach_redis(_send, job_id, TEST_CONNECTION, arguments)
-    return JobOut(id=job_id, state="pending")
+async def compile_transformation(
+    transformation_id: Id, job: Starter, body: CompileIn | None = None
+) -> JobOut:
+    """The transformation as SQL: its Jinja resolved, nothing asked of the warehouse."""
+    return await job.start(JobAction.COMPILE_TRANSFORMATION, transformation_id, body or CompileIn())
 
 
-@router.get("/jobs/{job_id}", **needs("connection:test"))
-async def read_job(job_id: str, tx: Tx) -> JobOut:
-    """How a job is doing. Results are kept for an hour."""
-    state, result = "PENDING", None
-    if job_id.startswith(f"{tx.actor.org_id}-"):
-        state, result = await _reach_redis(_look, job_id)
-    # Celery calls pending what it has never heard of.
-    if state == "PENDING":
-        raise NotFound("There is no such job, or it ended long ago.", code="job_not_found")
-    known = result if isinstance(result, dict) else None
-    return JobOut(id=job_id, state=_STATES.get(state, "failed"), result=known)
+@router.post(
+    "/transformations/{transformation_id}/preview", **_STARTS, **needs("transformation:preview")
+)
+async def preview_transformation(
+    transformation_id: Id, job: Starter, body: TransformationPreviewIn | None = None
+) -> JobOut:
+    """The first rows that the transformation selects; nothing is built."""
+    return await job.start(
+        JobAction.PREVIEW_TRANSFORMATION, transformation_id, body or TransformationPreviewIn()
+    )
+
+
+@router.get("/jobs/{job_id}", **needs(MEMBER))
+async def read_job(job_id: Id, actor: Caller) -> JobOut:
+    """How a job is doing, for whoever may do what it does. Jobs are kept for an hour."""
+    return await _read(actor, job_id)
+
+
+async def _check(
+    session: AsyncSession,
+    actor: Actor,
+    action: JobAction,
+    resource_id: int | None,
+    request: dict[str, Any],
+) -> None:
+    """Refuse now what could only fail later."""
+    if resource_id is None:
+        check_unsaved(request["kind"], request["config"])
+    elif action.resource_type == "transformation":
+        check_can_compile(await TransformationService(session, actor).find(resource_id))
+    else:
+        connection = await ConnectionService(session, actor).find(resource_id)
+        if action is JobAction.QUERY_CONNECTION:
+            check_can_query(connection)
+
+
+async def _read(actor: Actor, job_id: int) -> JobOut:
+    async with get_session(actor.scope) as session:
+        return job_out(await JobService(session, actor).get(job_id))
+
+
+def job_out(job: Job) -> JobOut:
+    """The job for the API, with what it found."""
+    answer = job_answer(job)
+    action = JobAction(job.action)
+    return JobOut(
+        id=job.id,
+        action=action,
+        resource_type=action.resource_type,
+        resource_id=job.resource_id,
+        state=job_state(job),
+        created_by=job.created_by,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        result=answer.result,
+        failure=answer.failure,
+    )
 
 
 @cache
 def _celery(url: str) -> Celery:
-    app = Celery("datanika", broker=url, backend=url, set_as_current=False)
+    app = Celery("datanika", broker=url, set_as_current=False)
     # Redis away: the request says so at once instead of waiting for it.
     patience = {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
-    app.conf.update(
-        CELERY,
-        broker_transport_options=patience,
-        redis_socket_connect_timeout=PATIENCE,
-        redis_socket_timeout=PATIENCE,
-        result_backend_always_retry=False,
-        result_backend_transport_options={"retry_policy": {"max_retries": 1}},
-    )
+    app.conf.update(CELERY, broker_transport_options=patience)
     return app
 
 
-def _send(job_id: str, name: str, arguments: tuple[int, ...]) -> None:
-    celery = _celery(settings.require("redis_url"))
-    celery.backend.store_result(job_id, None, ACCEPTED)
-    celery.send_task(name, args=arguments, task_id=job_id, retry=False)
-
-
-def _look(job_id: str) -> tuple[str, Any]:
-    result = _celery(settings.require("redis_url")).AsyncResult(job_id)
-    return result.state, result.result
-
-
-async def _reach_redis(call: Any, *arguments: Any) -> Any:
-    try:
-        return await asyncio.to_thread(call, *arguments)
-    except (RedisError, KombuError, CeleryError, OSError):
-        raise Unavailable(
-            "Ad hoc jobs are not available now.",
-            code="jobs_unavailable",
-            hint="Redis does not answer. Pipelines run without it.",
-        ) from None
+def _send(name: str, org_id: int, job_id: int) -> None:
+    _celery(settings.require("redis_url")).send_task(name, args=(org_id, job_id), retry=False)

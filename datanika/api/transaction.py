@@ -3,7 +3,8 @@
 A router with ``route_class=TenantRoute`` serves people and keys of an organisation. Each of its
 routes says what it needs (``**needs("pipeline:read")``): the edge refuses whoever lacks it before
 the body is read, and the services check again. ``SystemRoute`` is for those who are not logged in.
-Both replay the answer of a POST whose ``Idempotency-Key`` was seen before.
+Both replay the answer of a POST whose ``Idempotency-Key`` was seen before. ``ActorRoute`` is for
+the few that wait, and must not hold a transaction meanwhile.
 """
 
 from __future__ import annotations
@@ -92,6 +93,24 @@ class TenantRoute(APIRoute):
         return answer
 
 
+class ActorRoute(APIRoute):
+    """A route whose handler takes a :data:`Caller` and opens transactions of its own, because it
+    waits between them."""
+
+    def get_route_handler(self) -> _Handler:
+        handle = super().get_route_handler()
+        permission = (self.openapi_extra or {})[PERMISSION]
+
+        async def answer(request: Request) -> Response:
+            async with tenant_transaction(request) as transaction:
+                if permission != MEMBER:
+                    transaction.actor.require(permission)
+                request.state.actor = transaction.actor
+            return await handle(request)
+
+        return answer
+
+
 class SystemRoute(APIRoute):
     """A route for those who are not logged in: its handler takes a :data:`SystemSession`."""
 
@@ -120,7 +139,13 @@ async def _system_session(request: Request) -> AsyncSession:
     return session
 
 
+async def _actor_of_request(request: Request) -> Actor:
+    actor: Actor = request.state.actor
+    return actor
+
+
 Tx = Annotated[Transaction, Depends(_of_request)]
+Caller = Annotated[Actor, Depends(_actor_of_request)]
 SystemSession = Annotated[AsyncSession, Depends(_system_session)]
 
 

@@ -1,7 +1,7 @@
 """What an engine child may have: nothing of its parent's, and limited amounts of the machine.
 
 This module is the one door of the control plane into execution (``tasks`` calls
-:func:`run_probe`), so it imports no engine.
+:func:`ad_hoc`), so it imports no engine.
 
 Which limits, and why:
 
@@ -26,17 +26,18 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from datanika.contracts.ad_hoc import MAX_ANSWER, AdHocAction, AdHocAnswer, ProbeAction
 from datanika.contracts.base import Contract
 from datanika.contracts.events import Failure
-from datanika.contracts.steps import ResolvedConnection
 
 PASSED_ON = ("PATH", "LANG", "DATANIKA_HOME", "TZ")
 """The only variables of the environment that an exec'd engine process is given."""
-PROBE_MODULE = "datanika.execution.probe"
+AD_HOC_MODULE = "datanika.execution.ad_hoc"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -143,39 +144,82 @@ def close_others(*keep: int) -> None:
     os.closerange(low, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 4096))
 
 
-def run_probe(connection: ResolvedConnection, timeout_seconds: float = 20.0) -> Failure | None:
-    """Whether ``connection`` works: None, or why not. Blocking.
+def run_ad_hoc(action: AdHocAction, timeout_seconds: float = 60.0) -> AdHocAnswer:
+    """Do ``action`` in a fresh process with an empty environment. Blocking; raises nothing.
 
-    It runs in a fresh process with an empty environment; the connection goes in through a pipe.
+    The action goes in through a pipe. What comes out is at most :data:`MAX_ANSWER` bytes, and the
+    process with everything it started is gone when this returns.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", PROBE_MODULE],
+        [sys.executable, "-m", AD_HOC_MODULE],
         env=clean_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    assert process.stdin is not None and process.stdout is not None
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        _kill(process)
+
+    timer = threading.Timer(timeout_seconds, end)
+    timer.start()
     try:
-        out, _ = process.communicate(connection.model_dump_json().encode(), timeout_seconds)
-    except subprocess.TimeoutExpired:
+        with process.stdin, contextlib.suppress(BrokenPipeError):
+            process.stdin.write(action.model_dump_json().encode())
+        with process.stdout:
+            out = process.stdout.read(MAX_ANSWER + 1)
+    finally:
+        timer.cancel()
+        _kill(process)
+        process.wait()
+    if late.is_set():
+        return AdHocAnswer(failure=_late(action, timeout_seconds))
+    if len(out) > MAX_ANSWER:
+        return AdHocAnswer(
+            failure=Failure(
+                code="answer_too_large",
+                message="There is more to answer than can be shown.",
+                hint="Ask for less: fewer rows, fewer tables, fewer columns.",
+            )
+        )
+    try:
+        return AdHocAnswer.model_validate_json(out)
+    except ValidationError:
+        return AdHocAnswer(
+            failure=Failure(
+                code="engine_died",
+                message="The process ended without an answer.",
+                hint="It may have needed more memory or processor time than it may have.",
+                transient=True,
+            )
+        )
+
+
+async def ad_hoc(action: AdHocAction, timeout_seconds: float = 60.0) -> AdHocAnswer:
+    """:func:`run_ad_hoc` for asynchronous callers."""
+    return await asyncio.to_thread(run_ad_hoc, action, timeout_seconds)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _late(action: AdHocAction, seconds: float) -> Failure:
+    if isinstance(action, ProbeAction):
         return Failure(
             code="host_unreachable",
-            message=f"There was no answer within {timeout_seconds:.0f} seconds.",
+            message=f"There was no answer within {seconds:.0f} seconds.",
             hint="Check the connection's host and port, and that the server lets us in.",
             transient=True,
         )
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    if process.returncode != 0 or not out:
-        return Failure(
-            code="engine_died", message="The connection test ended unexpectedly.", transient=True
-        )
-    return None if out.strip() == b"null" else Failure.model_validate_json(out)
-
-
-async def probe(connection: ResolvedConnection, timeout_seconds: float = 20.0) -> Failure | None:
-    """:func:`run_probe` for asynchronous callers."""
-    return await asyncio.to_thread(run_probe, connection, timeout_seconds)
+    return Failure(
+        code="action_timeout",
+        message=f"It was not done within {seconds:.0f} seconds.",
+        hint="Ask for less at once.",
+        transient=True,
+    )

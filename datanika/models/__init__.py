@@ -6,6 +6,7 @@ from datanika.models.catalog import CatalogEntry
 from datanika.models.connection import Connection
 from datanika.models.cursor import CursorVersion
 from datanika.models.idempotency import IdempotencyKey
+from datanika.models.job import Job
 from datanika.models.notification import NotificationChannel, NotificationDelivery
 from datanika.models.organization import Organization, UsageMonth
 from datanika.models.pipeline import Pipeline, PipelineVersion
@@ -33,6 +34,7 @@ __all__ = [
     "CursorVersion",
     "IdempotencyKey",
     "Invitation",
+    "Job",
     "LoginSession",
     "Membership",
     "NotificationChannel",

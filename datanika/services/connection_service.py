@@ -77,6 +77,10 @@ class ConnectionService:
         """The connection, for a caller that has checked its own permission."""
         return await load_connection(self.session, self.actor.org_id, connection_id, lock=lock)
 
+    async def find(self, connection_id: int) -> Connection:
+        """The connection, for a caller that has checked its own permission."""
+        return await load_connection(self.session, self.actor.org_id, connection_id)
+
     async def list(
         self,
         page: PageRequest = OLDEST,
@@ -136,6 +140,29 @@ class ConnectionService:
         )  # fmt: skip
         return connection
 
+    async def copy(self, connection_id: int, name: str) -> Connection:
+        """A new connection with the same configuration and secrets, encrypted for its own row."""
+        self.actor.require("connection:write")
+        original = await self.get(connection_id)
+        secrets = _decrypt(original)
+        copied = Connection(
+            org_id=self.actor.org_id,
+            name=valid_name(name),
+            kind=original.kind,
+            description=original.description,
+            config=original.config,
+            operator_managed=original.operator_managed,
+        )
+        await self._save(copied)
+        if secrets:
+            copied.secrets = _encrypt(copied, secrets)
+            await self.session.flush()
+        await record(
+            self.session, self.actor, "connection.created", "connection", copied.id,
+            new={**_snapshot(copied, secrets), "copy_of": connection_id},
+        )  # fmt: skip
+        return copied
+
     async def delete(self, connection_id: int) -> None:
         """Raises :class:`Conflict` ``connection_in_use`` with the names of what uses it."""
         self.actor.require("connection:delete")
@@ -174,11 +201,6 @@ class ConnectionService:
         )
         rows = await self.session.scalars(query.with_for_update(read=True) if lock else query)
         return {row.id: ConnectionRef(id=row.id, name=row.name, kind=row.kind) for row in rows}
-
-    async def resolve(self, connection_id: int) -> ResolvedConnection:
-        """The connection with its credentials in the clear, to test it with. Never an answer."""
-        self.actor.require("connection:test")
-        return await resolve_connection(self.session, self.actor.org_id, connection_id)
 
     async def _save(self, connection: Connection) -> None:
         try:
@@ -244,6 +266,26 @@ async def resolve_connection(
         kind=connection.kind,
         config=connection.config | _decrypt(connection),
         secret_fields=connector_kind(connection.kind).secret_fields,
+        root=str(settings.org_root(org_id)),
+    )
+
+
+def check_unsaved(kind: str, config: dict[str, Any]) -> None:
+    """Raise :class:`InvalidInput` for a configuration that could not be saved."""
+    public, secrets = split_secrets(kind, config)
+    validate_config(kind, public | secrets)
+
+
+def resolve_unsaved(org_id: int, kind: str, config: dict[str, Any]) -> ResolvedConnection:
+    """A configuration that is tried before it is saved, as a connection."""
+    check_unsaved(kind, config)
+    public, secrets = split_secrets(kind, config)
+    return ResolvedConnection(
+        id=0,
+        name="new connection",
+        kind=kind,
+        config=public | secrets,
+        secret_fields=connector_kind(kind).secret_fields,
         root=str(settings.org_root(org_id)),
     )
 

@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -97,6 +97,10 @@ class IdempotencyService:
             kept.body, org_id=kept.org_id or 0, table=TABLE, row_id=kept.id
         )
         return KeptAnswer(kept.status, kept.headers, base64.b64decode(opened["body"]))
+
+    async def release(self, session: AsyncSession) -> None:
+        """Free the claimed key again, in another transaction: its work was undone."""
+        await session.execute(delete(IdempotencyKey).where(IdempotencyKey.id == self._row_id))
 
     async def keep(self, answer: KeptAnswer) -> None:
         """Remember the answer to the request whose key was claimed."""

@@ -16,7 +16,7 @@ from datanika.contracts.enums import RunState
 from datanika.contracts.events import utcnow
 from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, DatanikaError, Unavailable
-from datanika.models import Pipeline, RefreshToken, Run, RunLog
+from datanika.models import IdempotencyKey, Job, Pipeline, RefreshToken, Run, RunLog
 from datanika.orchestration.gateway import FlowRunState, PrefectGateway
 from datanika.services.deployer import deploy_pipeline, submit
 from datanika.services.run_lifecycle import LEASE, close_run, lock_run, lose_attempt, state_of
@@ -76,7 +76,7 @@ async def report_crash(flow_run_id: str, message: str) -> int | None:
 
 
 async def delete_old(now: dt.datetime | None = None) -> dict[str, int]:
-    """Retention: log lines after 90 days, tokens when they have ended."""
+    """Retention: log lines after 90 days; what has an end of its own when that has come."""
     now = now or utcnow()
     async with get_session(SYSTEM) as session:
         old_runs = select(Run.id).where(Run.finished_at < now - RETENTION)
@@ -85,7 +85,11 @@ async def delete_old(now: dt.datetime | None = None) -> dict[str, int]:
             RefreshToken.expires_at < now, RefreshToken.revoked_at < now - dt.timedelta(days=30)
         )
         tokens = await _deleted(session, delete(RefreshToken).where(ended))
-    return {"log_lines": logs, "tokens": tokens}
+        jobs = await _deleted(session, delete(Job).where(Job.expires_at < now))
+        keys = await _deleted(
+            session, delete(IdempotencyKey).where(IdempotencyKey.expires_at < now)
+        )
+    return {"log_lines": logs, "tokens": tokens, "jobs": jobs, "idempotency_keys": keys}
 
 
 async def _deleted(session: AsyncSession, statement: object) -> int:

@@ -13,7 +13,7 @@ from datanika.contracts.jobs import CELERY
 def _configuration() -> dict[str, Any]:
     """Raises :class:`~datanika.errors.ConfigError` where ``REDIS_URL`` is missing."""
     url = settings.require("redis_url")
-    return {"broker_url": url, "result_backend": url, **CELERY}
+    return {"broker_url": url, **CELERY}
 
 
 app = Celery("datanika")

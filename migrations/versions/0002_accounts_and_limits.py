@@ -1,5 +1,5 @@
 """Accounts, limits, and what people and programs leave behind: sessions, invitations, usage,
-idempotency keys, notifications, cursors.
+idempotency keys, ad hoc jobs, notifications, cursors.
 
 Revises: 0001
 """
@@ -21,6 +21,7 @@ NO_DELETE = "SELECT, INSERT, UPDATE"
 INSERT_ONLY = "SELECT, INSERT"
 USER_COLUMNS = "email_verified_at, totp_enabled_at"
 NEW_TABLES = (
+    "jobs",
     "cursor_versions",
     "deliveries",
     "user_tokens",
@@ -420,6 +421,49 @@ def create_tables() -> None:
     )
     op.create_index("ix_cursor_versions_org_id", "cursor_versions", ["org_id"])
     op.create_index("ix_cursor_versions_run_id", "cursor_versions", ["run_id"])
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("action", sa.String(length=32), nullable=False),
+        sa.Column("resource_id", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("created_by", sa.BigInteger(), nullable=False),
+        sa.Column("api_key_id", sa.BigInteger(), nullable=True),
+        sa.Column("request", sa.Text(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column(
+            "updated_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("org_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["api_key_id"], ["api_keys.id"], name="fk_jobs_api_key_id_api_keys", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name="fk_jobs_created_by_users", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["org_id"],
+            ["organizations.id"],
+            name="fk_jobs_org_id_organizations",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_jobs"),
+    )
+    op.create_index("ix_jobs_org_id", "jobs", ["org_id"])
+    op.create_index("ix_jobs_org_id_expires_at", "jobs", ["org_id", "expires_at"])
 
 
 def add_columns() -> None:
@@ -479,6 +523,7 @@ def secure_tables() -> None:
     enable_tenant_rls("cursor_versions", app=INSERT_ONLY, system=INSERT_ONLY)
     enable_tenant_rls("usage_months", app=NO_DELETE)
     enable_tenant_rls("idempotency_keys")
+    enable_tenant_rls("jobs")
     op.execute(f"GRANT SELECT ({USER_COLUMNS}) ON users TO {APP_ROLE}")
     # The purge of an organisation takes everything that refers to it with it.
     grant("organizations", SYSTEM_ROLE, f"{NO_DELETE}, DELETE")

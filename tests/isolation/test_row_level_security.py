@@ -23,6 +23,7 @@ from datanika.models import (
     CursorVersion,
     IdempotencyKey,
     Invitation,
+    Job,
     LoginSession,
     Membership,
     NotificationChannel,
@@ -142,6 +143,12 @@ async def fill(tenant: Tenant) -> dict[type, int]:
         await add(
             IdempotencyKey(
                 org_id=org_id, key_hash=f"{org_id:064}", request_hash="0" * 64, headers={},
+                expires_at=utcnow(),
+            )
+        )  # fmt: skip
+        await add(
+            Job(
+                org_id=org_id, action="query_connection", state="pending", created_by=user_id,
                 expires_at=utcnow(),
             )
         )  # fmt: skip

@@ -25,7 +25,7 @@ from datanika.contracts.spec import TransformStep
 from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
 from datanika.errors import TransientStepError
 from datanika.execution.engine_host import EngineHostClient, start_engine_host
-from datanika.execution.sandbox import StepLimits, run_probe
+from datanika.execution.sandbox import StepLimits
 from tests.support.postgres import Warehouse
 from tests.test_engines.steps import APPEND, MERGE, REPLACE, duckdb, files, load, postgres, table
 from tests.test_execution.hosts import collect
@@ -368,20 +368,3 @@ def test_warming_up_leaves_one_thread_and_nothing_open(tmp_path: Path) -> None:
     assert children == ""
     assert "failed" not in done.stderr
     assert entries(tmp_path / "work") == []
-
-
-def test_a_probe_tells_what_is_wrong(
-    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATANIKA_HOME", str(tmp_path))
-    assert run_probe(postgres(warehouse.config), 60) is None
-    wrong = run_probe(postgres({**warehouse.config, "password": CANARY}), 60)
-    assert wrong is not None
-    assert wrong.code == "authentication_failed"
-    assert CANARY not in wrong.model_dump_json()
-    closed = run_probe(postgres({**warehouse.config, "port": 1}), 60)
-    assert closed is not None
-    assert (closed.code, closed.transient) == ("host_unreachable", True)
-    absent = run_probe(postgres({**warehouse.config, "database": "nowhere"}), 60)
-    assert absent is not None
-    assert absent.code == "database_missing"

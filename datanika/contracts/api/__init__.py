@@ -16,8 +16,21 @@ from datanika.contracts.api.auth import (
 )
 from datanika.contracts.api.base import Answer, Body, FieldProblem, Page, Problem
 from datanika.contracts.api.catalog import CatalogEntryOut
-from datanika.contracts.api.connections import ConnectionIn, ConnectionOut, ConnectionPatch
-from datanika.contracts.api.jobs import JobOut
+from datanika.contracts.api.connections import (
+    ConnectionCopyIn,
+    ConnectionIn,
+    ConnectionOut,
+    ConnectionPatch,
+)
+from datanika.contracts.api.jobs import (
+    CompileIn,
+    ConnectionTestIn,
+    IntrospectIn,
+    JobOut,
+    PreviewIn,
+    QueryIn,
+    TransformationPreviewIn,
+)
 from datanika.contracts.api.pipelines import (
     PipelineIn,
     PipelineItem,
@@ -38,10 +51,14 @@ __all__ = [
     "AuditOut",
     "Body",
     "CatalogEntryOut",
+    "CompileIn",
+    "ConnectionCopyIn",
     "ConnectionIn",
     "ConnectionOut",
     "ConnectionPatch",
+    "ConnectionTestIn",
     "FieldProblem",
+    "IntrospectIn",
     "JobOut",
     "LogOut",
     "LoginIn",
@@ -53,7 +70,9 @@ __all__ = [
     "PipelinePatch",
     "PipelineVersionOut",
     "PlanOut",
+    "PreviewIn",
     "Problem",
+    "QueryIn",
     "RefreshIn",
     "RegisterIn",
     "RegisteredOut",
@@ -65,4 +84,5 @@ __all__ = [
     "SessionOut",
     "TokensOut",
     "TransformationOut",
+    "TransformationPreviewIn",
 ]

@@ -37,6 +37,10 @@ class ConnectionPatch(Body):
     config: dict[str, Any] | None = Field(default=None, repr=False)
 
 
+class ConnectionCopyIn(Body):
+    name: str = Field(min_length=1, max_length=200, examples=["warehouse (copy)"])
+
+
 class ConnectionOut(Answer):
     """Never a secret: ``secrets`` names those that are set."""
 

@@ -1,15 +1,79 @@
-"""Ad hoc jobs."""
+"""Ad hoc jobs: what to try, look into or read, and what was found."""
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from typing import Annotated, Any
 
-from datanika.contracts.api.base import Answer
+from pydantic import Field, StringConstraints
+
+from datanika.contracts.ad_hoc import MAX_ROWS, MAX_TABLES, AdHocResult
+from datanika.contracts.api.base import Answer, Body
+from datanika.contracts.events import Failure
+from datanika.contracts.jobs import JobAction, JobState
+
+SourceName = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
+"""A schema, table, column, file or endpoint of a source. NUL is in no name."""
+Sql = Annotated[str, StringConstraints(min_length=1, max_length=100_000, pattern=r"^[^\x00]+$")]
+
+
+class ConnectionTestIn(Body):
+    """A connection that is not saved yet."""
+
+    kind: str = Field(max_length=64, examples=["postgres"])
+    config: dict[str, Any] = Field(
+        repr=False, description="As the kind's `config_schema` says; secrets included."
+    )
+
+
+class IntrospectIn(Body):
+    schema_name: SourceName | None = Field(default=None, description="Only this schema's tables.")
+    search: SourceName | None = Field(default=None, description="A part of the table's name.")
+    limit: int = Field(default=100, ge=1, le=MAX_TABLES, description="Tables on a page.")
+    offset: int = Field(default=0, ge=0, le=1_000_000, description="`next_offset` before.")
+
+
+class PreviewIn(Body):
+    table: SourceName = Field(examples=["orders"], description="Table, file glob or endpoint.")
+    schema_name: SourceName | None = Field(
+        default=None, description="Default: `public`, or DuckDB's `main`."
+    )
+    columns: list[SourceName] = Field(
+        default=[], max_length=500, description="Only these, in this order; empty: all."
+    )
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+class QueryIn(Body):
+    sql: Sql = Field(
+        examples=["select count(*) from raw.orders"],
+        description="One statement that reads rows.",
+    )
+    limit: int = Field(default=100, ge=1, le=MAX_ROWS)
+
+
+class CompileIn(Body):
+    incremental: bool = Field(
+        default=False, description="As of a later run of an incremental model, not its first."
+    )
+
+
+class TransformationPreviewIn(CompileIn):
+    limit: int = Field(default=50, ge=1, le=100)
 
 
 class JobOut(Answer):
-    """An ad hoc job: ``state`` is pending, running, succeeded or failed."""
+    """An ad hoc job. ``result`` is there when it succeeded, ``failure`` when it failed."""
 
-    id: str
-    state: str
-    result: dict[str, Any] | None = None
+    id: int
+    action: JobAction
+    resource_type: str
+    resource_id: int | None = Field(description="Null for a connection that is not saved yet.")
+    state: JobState
+    created_by: int
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    expires_at: dt.datetime = Field(description="Until then it can be read.")
+    result: AdHocResult | None = None
+    failure: Failure | None = None

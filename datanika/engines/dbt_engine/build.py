@@ -18,7 +18,7 @@ from datanika.engines.failures import explain_text, failure_of
 from datanika.errors import TerminalStepError
 
 # Everything that could reach out, phone home, or write beyond the work folder is off.
-_FLAGS = (
+FLAGS = (
     "--no-send-anonymous-usage-stats",
     "--no-version-check",
     "--no-partial-parse",
@@ -40,7 +40,7 @@ def run_transform(
     Raises nothing of dbt: what failed is in the answer.
     """
     try:
-        _write_files(step, folder)
+        write_files(step, folder)
         write_profile(step, folder)
         with ColumnReader(step) as columns:
             failure, rows = _invoke(step, folder, emit, columns, static_parser)
@@ -53,7 +53,8 @@ def run_transform(
     return StepFinished(step_key=step.step.key, state=StepState.SUCCEEDED, rows=rows)
 
 
-def _write_files(step: ResolvedTransform, folder: Path) -> None:
+def write_files(step: ResolvedTransform, folder: Path) -> None:
+    """Write the project; raises :class:`TerminalStepError` for a path that leads out of it."""
     for name, content in step.files.items():
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()) or path.name == "profiles.yml":
@@ -87,16 +88,16 @@ def _invoke(
             del os.environ[name]
     places = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target", TARGET]
     parser = "--static-parser" if static_parser else "--no-static-parser"
-    parsed = dbtRunner().invoke([*_FLAGS, parser, "parse", *places])
+    parsed = dbtRunner().invoke([*FLAGS, parser, "parse", *places])
     if not parsed.success:
-        return _compile_failure(parsed.exception), 0
+        return compile_failure(parsed.exception), 0
     events = NodeEvents(step.step.key, emit, parsed.result, folder, columns)
     answer = dbtRunner(manifest=parsed.result, callbacks=[events.follow]).invoke(
-        [*_FLAGS, str(step.step.command), *places, *_selection(step)]
+        [*FLAGS, str(step.step.command), *places, *_selection(step)]
     )
     events.finish(getattr(answer.result, "results", None) or ())
     if answer.exception is not None:
-        return _compile_failure(answer.exception), events.rows
+        return compile_failure(answer.exception), events.rows
     return events.failure(), events.rows
 
 
@@ -124,7 +125,8 @@ def _selection(step: ResolvedTransform) -> list[str]:
     return arguments
 
 
-def _compile_failure(error: BaseException | None) -> Failure:
+def compile_failure(error: BaseException | None) -> Failure:
+    """Why dbt could not read the project."""
     if error is None:
         return Failure(code="dbt_failed", message="dbt stopped without saying why.")
     known = explain_text(str(error))

@@ -1,0 +1,153 @@
+"""Ad hoc actions: what a sandboxed process is asked to do once, and what it answers.
+
+The question goes in through a pipe with the credentials it needs and is never stored. The answer
+is redacted and limited before it leaves the process: see ``execution/ad_hoc.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from datanika.contracts.base import Contract
+from datanika.contracts.events import ColumnInfo, Failure
+from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
+
+MAX_ROWS = 1000
+MAX_TABLES = 500
+MAX_CELL = 10_000
+"""Characters of one value that are shown."""
+MAX_RESULT = 2_000_000
+"""Characters of all values together."""
+MAX_ANSWER = 16_000_000
+"""Bytes that may come out of the process; more is taken for a fault of it."""
+
+Cell = str | int | float | bool | None
+"""A value as JSON holds it exactly; decimals, times, large integers and binary are text."""
+
+
+class ProbeAction(Contract):
+    action: Literal["test"] = "test"
+    connection: ResolvedConnection
+
+
+class IntrospectAction(Contract):
+    action: Literal["introspect"] = "introspect"
+    connection: ResolvedConnection
+    schema_name: str | None = None
+    search: str | None = None
+    limit: int = Field(default=100, ge=1, le=MAX_TABLES)
+    offset: int = Field(default=0, ge=0)
+
+
+class PreviewAction(Contract):
+    action: Literal["preview"] = "preview"
+    connection: ResolvedConnection
+    table: str
+    schema_name: str | None = None
+    columns: tuple[str, ...] = ()
+    limit: int = Field(ge=1, le=MAX_ROWS)
+
+
+class QueryAction(Contract):
+    action: Literal["query"] = "query"
+    connection: ResolvedConnection
+    sql: str = Field(repr=False)
+    limit: int = Field(ge=1, le=MAX_ROWS)
+
+
+class CompileAction(Contract):
+    """``limit``: also read so many rows of what was compiled."""
+
+    action: Literal["compile"] = "compile"
+    step: ResolvedTransform
+    model: str
+    incremental: bool = False
+    limit: int | None = Field(default=None, ge=1, le=MAX_ROWS)
+
+    @property
+    def connection(self) -> ResolvedConnection:
+        return self.step.destination
+
+
+AdHocAction = Annotated[
+    ProbeAction | IntrospectAction | PreviewAction | QueryAction | CompileAction,
+    Field(discriminator="action"),
+]
+ad_hoc_action: TypeAdapter[AdHocAction] = TypeAdapter(AdHocAction)
+
+
+class ProbeResult(Contract):
+    """Whether the connection works, and if not, why."""
+
+    type: Literal["test"] = "test"
+    ok: bool
+    code: str | None = None
+    message: str | None = None
+    hint: str | None = None
+    transient: bool = False
+
+
+class TableInfo(Contract):
+    """A table, view, file or endpoint. ``row_estimate`` is the source's own guess."""
+
+    schema_name: str | None
+    name: str
+    kind: str = Field(description="table, view, materialized_view, foreign_table, file, endpoint")
+    columns: tuple[ColumnInfo, ...] = ()
+    primary_key: tuple[str, ...] = ()
+    row_estimate: int | None = None
+    bytes: int | None = None
+    problem: str | None = Field(default=None, description="Why its columns could not be read.")
+
+
+class IntrospectionResult(Contract):
+    """What a source has, a page at a time: ``next_offset`` is null at the end."""
+
+    type: Literal["introspection"] = "introspection"
+    schemas: tuple[str, ...] = ()
+    tables: tuple[TableInfo, ...] = ()
+    next_offset: int | None = None
+
+
+class ResultColumn(Contract):
+    name: str
+    data_type: str
+
+
+class RowsResult(Contract):
+    """Rows in the order of ``columns``. What did not fit is said."""
+
+    type: Literal["rows"] = "rows"
+    columns: tuple[ResultColumn, ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    is_truncated: bool = Field(default=False, description="There are more rows than these.")
+    truncated_cells: int = Field(default=0, description=f"Values cut at {MAX_CELL} characters.")
+    compiled_sql: str | None = Field(default=None, description="Of a transformation's preview.")
+
+
+class CompiledResult(Contract):
+    """A transformation as SQL."""
+
+    type: Literal["compiled"] = "compiled"
+    sql: str
+    relation: str | None = Field(default=None, description="schema.name it builds.")
+    materialization: str | None = None
+    depends_on: tuple[str, ...] = ()
+
+
+AdHocResult = Annotated[
+    ProbeResult | IntrospectionResult | RowsResult | CompiledResult, Field(discriminator="type")
+]
+
+
+class AdHocAnswer(Contract):
+    """One of the two: the result, or why there is none."""
+
+    result: AdHocResult | None = None
+    failure: Failure | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON."""
+        return self.model_dump(mode="json")

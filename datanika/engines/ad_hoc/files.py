@@ -1,0 +1,105 @@
+"""A look into uploaded files through DuckDB: columns and first rows, from the first rows only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datanika.contracts.ad_hoc import PreviewAction, RowsResult, TableInfo
+from datanika.contracts.events import ColumnInfo
+from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.ad_hoc.cells import RowCollector
+from datanika.engines.connectors.files import FILES, FilesConfig, find_files
+from datanika.engines.dlt_engine.sources.base import choose_columns
+from datanika.engines.failures import failure_of
+from datanika.engines.warehouse.base import quoted
+
+SAMPLE_ROWS = 20_480
+
+
+def describe_file(
+    connection: ResolvedConnection, config: FilesConfig, name: str, folder: Path
+) -> TableInfo:
+    """A file as a table. One that cannot be read says why, and does not hide the others."""
+    size, rows, problem = None, None, None
+    columns: tuple[ColumnInfo, ...] = ()
+    try:
+        (path,) = find_files(connection, _literally(name))
+        size = path.stat().st_size
+        with _database(folder) as database:
+            columns = tuple(
+                ColumnInfo(name=str(row[0]), data_type=str(row[1]))
+                for row in database.execute(
+                    f"DESCRIBE SELECT * FROM {_reader(config, [path])}"
+                ).fetchall()
+            )
+            if config.format == "parquet":
+                [(rows,)] = database.execute(
+                    f"SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata({_list([path])})"
+                ).fetchall()
+    except Exception as error:
+        problem = failure_of(error).message
+    return TableInfo(
+        schema_name=None,
+        name=name,
+        kind="file",
+        columns=columns,
+        row_estimate=rows,
+        bytes=size,
+        problem=problem,
+    )
+
+
+def preview_files(action: PreviewAction, folder: Path) -> RowsResult:
+    """The first rows of the files that ``action.table``, a path or glob, names."""
+    config = FILES.parse(action.connection)
+    source = _reader(config, find_files(action.connection, action.table))
+    rows = RowCollector(action.limit)
+    with _database(folder) as database:
+        described = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        present = {str(row[0]): str(row[1]) for row in described}
+        choose_columns(list(present), action.columns, None, action.table)
+        chosen = action.columns or tuple(present)
+        names = ", ".join(quoted(name) for name in chosen)
+        cursor = database.execute(f"SELECT {names} FROM {source} LIMIT {action.limit + 1}")
+        while rows.wanted and (batch := cursor.fetchmany(min(50, rows.wanted))):
+            rows.add(batch)
+    return rows.result((name, present[name]) for name in chosen)
+
+
+def _database(folder: Path) -> Any:
+    import duckdb
+
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "temp_directory": str(folder / "duckdb"),
+            "autoinstall_known_extensions": "false",
+            "memory_limit": "1GB",
+            "threads": "2",
+        },
+    )
+
+
+def _literally(name: str) -> str:
+    """``name`` as a glob that matches nothing else."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _list(paths: list[Path]) -> str:
+    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+
+
+def _reader(config: FilesConfig, paths: list[Path]) -> str:
+    if config.format == "parquet":
+        return f"read_parquet({_list(paths)}, union_by_name=true)"
+    if config.format == "jsonl":
+        return (
+            f"read_json({_list(paths)}, format='newline_delimited', union_by_name=true, "
+            f"sample_size={SAMPLE_ROWS})"
+        )
+    delimiter = config.delimiter.replace("'", "''")
+    return (
+        f"read_csv({_list(paths)}, delim='{delimiter}', header=true, union_by_name=true, "
+        f"quote='\"', escape='\"', sample_size={SAMPLE_ROWS})"
+    )

@@ -1,0 +1,56 @@
+"""One door to every ad hoc action."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datanika.contracts.ad_hoc import (
+    AdHocAction,
+    AdHocResult,
+    CompileAction,
+    IntrospectAction,
+    PreviewAction,
+    ProbeAction,
+    ProbeResult,
+    QueryAction,
+)
+from datanika.engines.connectors.registry import connector_of
+
+
+def perform(action: AdHocAction, folder: Path) -> AdHocResult:
+    """Do it. ``folder`` is empty and the caller's to remove.
+
+    Raises what drivers and engines raise; :func:`~datanika.engines.failures.failure_of` explains.
+    """
+    connector_of(action.connection).parse(action.connection)
+    if isinstance(action, ProbeAction):
+        from datanika.engines.ad_hoc.check import check_connection
+
+        check_connection(action.connection)
+        return ProbeResult(ok=True)
+    if isinstance(action, IntrospectAction):
+        from datanika.engines.ad_hoc.introspect import introspect
+
+        return introspect(action, folder)
+    if isinstance(action, PreviewAction):
+        from datanika.engines.ad_hoc.preview import preview
+
+        return preview(action, folder)
+    if isinstance(action, QueryAction):
+        from datanika.engines.ad_hoc.read_only import read_rows
+
+        return read_rows(action.connection, action.sql, action.limit, folder)
+    return _compile(action, folder)
+
+
+def _compile(action: CompileAction, folder: Path) -> AdHocResult:
+    from datanika.engines.ad_hoc.read_only import read_rows
+    from datanika.engines.dbt_engine.compile import compile_model
+
+    project = folder / "project"
+    project.mkdir()
+    compiled = compile_model(action.step, action.model, project, incremental=action.incremental)
+    if action.limit is None:
+        return compiled
+    rows = read_rows(action.connection, compiled.sql, action.limit, folder)
+    return rows.model_copy(update={"compiled_sql": compiled.sql})

@@ -1,0 +1,60 @@
+"""``python -m datanika.execution.ad_hoc``: does the action on stdin, answers on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer, ad_hoc_action
+from datanika.execution.redact import Redactor
+from datanika.execution.sandbox import StepLimits, enter, harden, limit, work_root
+
+LIMITS = StepLimits(memory_mb=3072, cpu_seconds=90, file_mb=64)
+
+
+def main() -> None:
+    action = ad_hoc_action.validate_json(sys.stdin.buffer.read())
+    # Whatever a driver prints must not get between the lines of the answer.
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    harden()
+    with tempfile.TemporaryDirectory(prefix="ad-hoc-", dir=work_root()) as folder:
+        enter(Path(folder))
+        limit(LIMITS)
+        answer.write(_answer(action, Path(folder)))
+        answer.flush()
+        os.chdir("/")
+
+
+def _answer(action: AdHocAction, folder: Path) -> str:
+    from datanika.engines.ad_hoc.perform import perform
+    from datanika.engines.failures import failure_of
+
+    work = folder / "work"
+    work.mkdir()
+    try:
+        answer = AdHocAnswer(result=perform(action, work))
+    except Exception as error:
+        answer = AdHocAnswer(failure=failure_of(error))
+    redactor = Redactor(action.connection.secrets())
+    redacted = _redacted(answer.model_dump(mode="json"), redactor)
+    return AdHocAnswer.model_validate(redacted).model_dump_json()
+
+
+def _redacted(value: Any, redactor: Redactor) -> Any:
+    """Every text but the field names and types, which are ours: a password may be called "rows"."""
+    if isinstance(value, dict):
+        return {
+            name: item if name == "type" else _redacted(item, redactor)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_redacted(item, redactor) for item in value]
+    return redactor.text(value) if isinstance(value, str) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""From a job's ids and request to the action that the sandbox does, credentials included."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.compiler import build_project
+from datanika.contracts.ad_hoc import (
+    AdHocAction,
+    CompileAction,
+    IntrospectAction,
+    PreviewAction,
+    ProbeAction,
+    QueryAction,
+)
+from datanika.contracts.catalog import connector_kind
+from datanika.contracts.jobs import JobAction
+from datanika.contracts.spec import TransformStep
+from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
+from datanika.errors import InvalidInput, NotFound
+from datanika.models import Connection, Transformation
+from datanika.services.connection_service import resolve_connection, resolve_unsaved
+from datanika.services.job_service import ClaimedJob
+from datanika.services.transformation_service import load_transformation_specs
+
+COMPILED = ("model", "snapshot", "test")
+
+
+def check_can_query(connection: Connection) -> None:
+    """Raise :class:`InvalidInput` ``query_not_supported`` for a kind without SQL."""
+    if not connector_kind(connection.kind).supports_transform:
+        raise InvalidInput(
+            f"A connection of the kind {connection.kind} has no SQL.",
+            code="query_not_supported",
+            hint="Preview its tables instead.",
+        )
+
+
+def check_can_compile(transformation: Transformation) -> None:
+    """Raise :class:`InvalidInput` ``compile_not_supported`` for a macro or a seed."""
+    if transformation.kind not in COMPILED:
+        raise InvalidInput(
+            f"A {transformation.kind} has no SQL of its own to compile.",
+            code="compile_not_supported",
+            hint="Compile a model that uses it.",
+        )
+
+
+async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
+    """What to do, with the credentials it takes. Never an answer, never stored."""
+    if job.action in (JobAction.COMPILE_TRANSFORMATION, JobAction.PREVIEW_TRANSFORMATION):
+        return await _compile(session, job)
+    connection = await _connection(session, job)
+    match job.action:
+        case JobAction.TEST_CONNECTION:
+            return ProbeAction(connection=connection)
+        case JobAction.INTROSPECT_CONNECTION:
+            return IntrospectAction(connection=connection, **job.request)
+        case JobAction.PREVIEW_CONNECTION:
+            return PreviewAction(connection=connection, **job.request)
+        case _:
+            return QueryAction(connection=connection, **job.request)
+
+
+async def _connection(session: AsyncSession, job: ClaimedJob) -> ResolvedConnection:
+    if job.resource_id is not None:
+        return await resolve_connection(session, job.org_id, job.resource_id)
+    return resolve_unsaved(job.org_id, job.request["kind"], job.request["config"])
+
+
+async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:
+    org_id = job.org_id
+    transformation = await session.get(Transformation, job.resource_id)
+    if transformation is None or transformation.deleted_at is not None:
+        raise NotFound("The transformation was deleted.", code="transformation_not_found")
+    destination = await resolve_connection(session, org_id, transformation.destination_id)
+    step = TransformStep(key="compile", destination_id=destination.id)
+    name = f"org{org_id}"
+    files = build_project(
+        name,
+        step,
+        destination.kind,
+        await load_transformation_specs(session, org_id, [destination.id]),
+        # Without loads: the tables that a model reads are sources anyway.
+        (),
+    )
+    return CompileAction(
+        step=ResolvedTransform(
+            run_id=0,
+            attempt=0,
+            step=step,
+            destination=destination,
+            project_name=name,
+            files=files,
+        ),
+        model=transformation.name,
+        **job.request,
+    )

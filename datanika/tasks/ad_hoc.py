@@ -1,0 +1,87 @@
+"""Every ad hoc job: ids come from the queue, the work is done in a sandboxed process.
+
+This worker only reads what the job needs, credentials included, and hands it over through a pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from datanika.contracts.ad_hoc import AdHocAnswer, ProbeResult
+from datanika.contracts.events import Failure
+from datanika.contracts.jobs import JobAction
+from datanika.db import SYSTEM, dispose_engine, get_session
+from datanika.errors import DatanikaError
+from datanika.execution.sandbox import ad_hoc
+from datanika.services.job_actions import resolve_action
+from datanika.services.job_service import ClaimedJob, claim_job, finish_job, who_asked
+from datanika.tasks.app import app
+
+SECONDS = {JobAction.TEST_CONNECTION: 20.0}
+DEFAULT_SECONDS = 90.0
+
+
+@app.task(name=JobAction.TEST_CONNECTION.task_name)
+def test_connection(org_id: int, job_id: int) -> None:
+    """Does the connection work?"""
+    asyncio.run(run_job(org_id, job_id))
+
+
+@app.task(name=JobAction.INTROSPECT_CONNECTION.task_name)
+def introspect_connection(org_id: int, job_id: int) -> None:
+    """What does it have?"""
+    asyncio.run(run_job(org_id, job_id))
+
+
+@app.task(name=JobAction.PREVIEW_CONNECTION.task_name)
+def preview_connection(org_id: int, job_id: int) -> None:
+    """The first rows of a table."""
+    asyncio.run(run_job(org_id, job_id))
+
+
+@app.task(name=JobAction.QUERY_CONNECTION.task_name)
+def query_connection(org_id: int, job_id: int) -> None:
+    """Rows of one statement that reads."""
+    asyncio.run(run_job(org_id, job_id))
+
+
+@app.task(name=JobAction.COMPILE_TRANSFORMATION.task_name)
+def compile_transformation(org_id: int, job_id: int) -> None:
+    """A transformation as SQL."""
+    asyncio.run(run_job(org_id, job_id))
+
+
+@app.task(name=JobAction.PREVIEW_TRANSFORMATION.task_name)
+def preview_transformation(org_id: int, job_id: int) -> None:
+    """The first rows that a transformation selects."""
+    asyncio.run(run_job(org_id, job_id))
+
+
+async def run_job(org_id: int, job_id: int) -> None:
+    """Do a job that waits, and keep what it found. One that is gone or taken is left alone."""
+    try:
+        async with get_session(SYSTEM) as session:
+            job = await claim_job(session, org_id, job_id)
+        if job is None:
+            return
+        answer = await _answer(job)
+        async with get_session(SYSTEM) as session:
+            await finish_job(session, job_id, answer)
+    finally:
+        await dispose_engine()
+
+
+async def _answer(job: ClaimedJob) -> AdHocAnswer:
+    try:
+        async with get_session(SYSTEM) as session:
+            # Whoever asked may have lost the role since.
+            actor = await who_asked(session, job)
+        async with get_session(actor.scope) as session:
+            action = await resolve_action(session, job)
+        answer = await ad_hoc(action, SECONDS.get(job.action, DEFAULT_SECONDS))
+    except DatanikaError as error:
+        failure = Failure(code=error.code, message=error.message, hint=error.hint)
+        return AdHocAnswer(failure=failure)
+    if job.action is JobAction.TEST_CONNECTION and answer.failure is not None:
+        return AdHocAnswer(result=ProbeResult(ok=False, **answer.failure.model_dump()))
+    return answer

@@ -1,0 +1,93 @@
+"""Ad hoc actions in their sandbox: what gets in, what gets out, and when it ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer, ProbeAction, QueryAction, RowsResult
+from datanika.execution import sandbox
+from datanika.execution.ad_hoc import _redacted
+from datanika.execution.redact import Redactor
+from datanika.execution.sandbox import run_ad_hoc
+from tests.support.postgres import Warehouse
+from tests.test_engines.steps import duckdb, postgres
+
+CANARY = "canary-of-the-probe-4e7"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DATANIKA_HOME", str(tmp_path))
+    return tmp_path
+
+
+def failure_code(action: AdHocAction, seconds: float = 60) -> str:
+    answer = run_ad_hoc(action, seconds)
+    assert answer.failure is not None
+    assert CANARY not in answer.model_dump_json()
+    return answer.failure.code
+
+
+def test_a_probe_tells_what_is_wrong(warehouse: Warehouse, home: Path) -> None:
+    def probe(**changes: object) -> ProbeAction:
+        return ProbeAction(connection=postgres({**warehouse.config, **changes}))
+
+    assert run_ad_hoc(probe()).result is not None
+    assert failure_code(probe(password=CANARY)) == "authentication_failed"
+    assert failure_code(probe(port=1)) == "host_unreachable"
+    assert failure_code(probe(database="nowhere")) == "database_missing"
+    assert [*(home / "work").iterdir()] == []
+
+
+def test_a_query_that_does_not_end_is_ended_with_its_process(
+    warehouse: Warehouse, home: Path
+) -> None:
+    query = QueryAction(connection=postgres(warehouse.config), sql="SELECT pg_sleep(60)", limit=1)
+    started = time.monotonic()
+    assert failure_code(query, 5) == "action_timeout"
+    assert time.monotonic() - started < 10
+    deadline = time.monotonic() + 10
+    running = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'datanika query'"
+    while warehouse.query(running):
+        assert time.monotonic() < deadline, "the server still runs it"
+        time.sleep(0.2)
+
+
+def test_the_password_is_masked_in_the_rows(warehouse: Warehouse) -> None:
+    sql = f"SELECT '{warehouse.password}' AS a, 'x{warehouse.password}y' AS b"
+    query = QueryAction(connection=postgres(warehouse.config), sql=sql, limit=1)
+    answer = run_ad_hoc(query)
+    assert isinstance(answer.result, RowsResult)
+    assert answer.result.rows == (("•••", "x•••y"),)
+
+
+def test_a_password_that_is_an_ordinary_word_does_not_spoil_the_answer() -> None:
+    answer = {"result": {"type": "rows", "rows": [["rows", 1]], "compiled_sql": None}}
+    assert _redacted(answer, Redactor(["rows"])) == {
+        "result": {"type": "rows", "rows": [["•••", 1]], "compiled_sql": None}
+    }
+
+
+def test_an_action_sees_nothing_of_the_worker(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATANIKA_SECRET_KEY", CANARY)
+    assert CANARY not in str(sandbox.clean_environment())
+
+
+def test_too_much_to_answer_is_refused(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    import duckdb as driver
+
+    monkeypatch.setattr(sandbox, "MAX_ANSWER", 10)
+    (home / "warehouse").mkdir()
+    driver.connect(str(home / "warehouse" / "warehouse.duckdb")).close()
+    action = QueryAction(connection=duckdb(home), sql="SELECT repeat('x', 5000)", limit=1)
+    assert failure_code(action) == "answer_too_large"
+
+
+def test_a_process_that_dies_is_a_failure(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr(sandbox, "AD_HOC_MODULE", "this")
+    answer: AdHocAnswer = run_ad_hoc(ProbeAction(connection=duckdb(home)))
+    assert answer.failure is not None
+    assert answer.failure.code == "engine_died"
