@@ -10,8 +10,10 @@ from fastapi import APIRouter, BackgroundTasks, Query
 from datanika.api.deps import MAX_ID, PROBLEMS, Id, page_of
 from datanika.api.paging import paging
 from datanika.api.transaction import TenantRoute, Tx, needs
-from datanika.contracts.api import LogOut, Page, RunOut, RunStepOut
+from datanika.compiler import explain_mermaid, explain_text, plan_warnings
+from datanika.contracts.api import LogOut, Page, PlanOut, RunOut, RunStepOut
 from datanika.contracts.enums import RunState, RunTrigger
+from datanika.contracts.plan import Plan
 from datanika.services.deployer import cancel_flow_run, submit_next
 from datanika.services.paging import PageRequest
 from datanika.services.run_service import SORTS, RunService
@@ -46,6 +48,20 @@ async def list_runs(
 async def read_run(run_id: Id, tx: Tx) -> RunOut:
     """One run."""
     return RunOut.model_validate(await RunService(tx.session, tx.actor).get(run_id))
+
+
+@router.get("/{run_id}/plan", **needs("run:read"))
+async def read_run_plan(run_id: Id, tx: Tx) -> PlanOut:
+    """What the run does or did: as data, in words, and as a Mermaid graph."""
+    run = await RunService(tx.session, tx.actor).get(run_id)
+    plan = Plan.model_validate(run.plan)
+    return PlanOut(
+        plan=plan,
+        hash=run.plan_hash,
+        text=explain_text(plan, str(run.pipeline_id)),
+        mermaid=explain_mermaid(plan),
+        warnings=list(plan_warnings(plan)),
+    )
 
 
 @router.get("/{run_id}/steps", **needs("run:read"))

@@ -83,6 +83,20 @@ class NodeFinished(_Event):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+class CursorMoved(_Event):
+    """A table's load has committed: where its incremental cursor is now.
+
+    ``state`` is what the destination remembers; ``rewind`` in it is the number of the last rewind
+    that was taken.
+    """
+
+    type: Literal["cursor_moved"] = "cursor_moved"
+    target: str = Field(description="Destination table.")
+    column: str
+    value: str | None
+    state: dict[str, Any] = Field(default_factory=dict)
+
+
 class LogLine(_Event):
     type: Literal["log"] = "log"
     level: LogLevel = LogLevel.INFO
@@ -91,7 +105,7 @@ class LogLine(_Event):
 
 
 RunEvent = Annotated[
-    StepStarted | StepFinished | NodeStarted | NodeProgress | NodeFinished | LogLine,
+    StepStarted | StepFinished | NodeStarted | NodeProgress | NodeFinished | CursorMoved | LogLine,
     Field(discriminator="type"),
 ]
 run_event: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)

@@ -33,6 +33,18 @@ class ResolvedConnection(Contract):
         return tuple(str(self.config[name]) for name in self.secret_fields if self.config.get(name))
 
 
+class CursorRewind(Contract):
+    """A person's order to read a table again from ``state`` on.
+
+    It is taken once: the destination remembers the ``number`` of the last one.
+    """
+
+    target: str
+    number: int
+    column: str
+    state: dict[str, Any] = Field(description="As in CursorMoved; `last` is null: from the start.")
+
+
 class ResolvedLoad(Contract):
     kind: Literal[StepKind.LOAD] = StepKind.LOAD
     run_id: int
@@ -41,6 +53,7 @@ class ResolvedLoad(Contract):
     step: LoadStep
     source: ResolvedConnection
     destination: ResolvedConnection
+    rewinds: tuple[CursorRewind, ...] = Field(default=(), description="The last of each table.")
 
 
 class ResolvedTransform(Contract):

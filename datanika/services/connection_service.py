@@ -77,10 +77,6 @@ class ConnectionService:
         """The connection, for a caller that has checked its own permission."""
         return await load_connection(self.session, self.actor.org_id, connection_id, lock=lock)
 
-    async def find(self, connection_id: int) -> Connection:
-        """The connection, for a caller that has checked its own permission."""
-        return await load_connection(self.session, self.actor.org_id, connection_id)
-
     async def list(
         self,
         page: PageRequest = OLDEST,

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import StepKind, StepState
 from datanika.contracts.events import (
+    CursorMoved,
     Failure,
     LogLine,
     NodeFinished,
@@ -22,6 +23,7 @@ from datanika.contracts.plan import Plan
 from datanika.errors import InvalidInput
 from datanika.models import Run, RunLog, RunStep
 from datanika.services.catalog_service import record_catalog_entry
+from datanika.services.cursor_service import record_position
 
 MAX_MESSAGE = 16_000
 """Characters of a log line or an error that are kept."""
@@ -42,6 +44,9 @@ async def store_events(session: AsyncSession, run: Run, events: Sequence[RunEven
             raise InvalidInput(
                 f"The plan has no step {event.step_key!r}.", code="unknown_step", field="step_key"
             )
+        if isinstance(event, CursorMoved):
+            await record_position(session, run, event)
+            continue
         node = "" if isinstance(event, StepStarted | StepFinished) else _text(event.node, 400)
         step = steps.get((event.step_key, node))
         if step is None:

@@ -22,6 +22,7 @@ from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound
 from datanika.models import Pipeline, PipelineVersion, Run
 from datanika.services.audit_service import SystemActor, record
 from datanika.services.connection_service import resolve_connection
+from datanika.services.cursor_service import load_rewinds
 from datanika.services.event_store import store_events
 from datanika.services.pipeline_service import compile_version
 from datanika.services.run_lifecycle import (
@@ -208,6 +209,7 @@ class RunRecorder:
             step=planned.step,
             source=await resolve_connection(self._session, run.org_id, planned.source.id),
             destination=destination,
+            rewinds=await load_rewinds(self._session, run.pipeline_id, step_key),
         )
 
     async def record(self, events: Sequence[RunEvent]) -> bool:

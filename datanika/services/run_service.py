@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState, RunTrigger
-from datanika.errors import InvalidInput, NotFound
+from datanika.contracts.plan import Plan
+from datanika.errors import Conflict, InvalidInput, NotFound
 from datanika.models import PipelineVersion, Run, RunLog, RunStep
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
@@ -39,12 +41,7 @@ class RunService:
         The row is the outbox: submit it after the commit, or the reconciler does.
         """
         self.actor.require("run:trigger")
-        if not 1 <= len(idempotency_key) <= MAX_KEY:
-            raise InvalidInput(
-                f"An idempotency key has 1 to {MAX_KEY} characters.",
-                code="idempotency_key_invalid",
-                field="Idempotency-Key",
-            )
+        _check_key(idempotency_key)
         # Not get(): a key that may trigger need not be able to read the pipeline.
         pipeline = await PipelineService(self.session, self.actor).find(pipeline_id)
         known = await self._by_key(pipeline_id, idempotency_key)
@@ -52,16 +49,65 @@ class RunService:
             return known
         version = await self.session.get_one(PipelineVersion, pipeline.current_version_id)
         plan = await compile_version(self.session, self.actor.org_id, version)
+        return await self._insert(
+            pipeline_id, version.id, idempotency_key, trigger, plan, plan.hash, retry_of=None
+        )
+
+    async def retry(self, run_id: int, idempotency_key: str) -> Run:
+        """Accept a new run of the plan that ``run_id`` had. The same key gives the same run.
+
+        Raises :class:`Conflict` ``run_not_retryable`` unless that run is over and did not succeed.
+        """
+        self.actor.require("run:trigger")
+        _check_key(idempotency_key)
+        failed = await self.find(run_id)
+        await PipelineService(self.session, self.actor).find(failed.pipeline_id)
+        # A key of one retry is no key of another run's, nor of a trigger.
+        digest = hashlib.sha256(idempotency_key.encode("utf-8", "surrogatepass")).hexdigest()
+        key = f"retry-{run_id}-{digest}"
+        known = await self._by_key(failed.pipeline_id, key)
+        if known is not None:
+            return known
+        state = state_of(failed)
+        if not state.is_final or state is RunState.SUCCEEDED:
+            raise Conflict(
+                f"This run is {state}: there is nothing to retry.",
+                code="run_not_retryable",
+                hint="Trigger the pipeline for another run of it."
+                if state.is_final
+                else "Wait until it is over, or cancel it.",
+            )
+        return await self._insert(
+            failed.pipeline_id,
+            failed.pipeline_version_id,
+            key,
+            RunTrigger.RETRY,
+            Plan.model_validate(failed.plan),
+            failed.plan_hash,
+            retry_of=run_id,
+        )
+
+    async def _insert(
+        self,
+        pipeline_id: int,
+        version_id: int,
+        key: str,
+        trigger: RunTrigger,
+        plan: Plan,
+        plan_hash: str,
+        retry_of: int | None,
+    ) -> Run:
         values: dict[str, Any] = {
             "org_id": self.actor.org_id,
             "pipeline_id": pipeline_id,
-            "pipeline_version_id": version.id,
+            "pipeline_version_id": version_id,
             "state": RunState.QUEUED.value,
             "trigger": trigger.value,
             "triggered_by": self.actor.user_id,
-            "idempotency_key": idempotency_key,
+            "retry_of": retry_of,
+            "idempotency_key": key,
             "plan": plan.model_dump(mode="json"),
-            "plan_hash": plan.hash,
+            "plan_hash": plan_hash,
         }
         # A twin of this request is waited for, and then found.
         run_id = await self.session.scalar(
@@ -70,20 +116,16 @@ class RunService:
             .on_conflict_do_nothing(index_elements=["org_id", "pipeline_id", "idempotency_key"])
             .returning(Run.id)
         )
-        run = await self._by_key(pipeline_id, idempotency_key)
+        run = await self._by_key(pipeline_id, key)
         if run is None:
             raise NotFound("There is no such run.", code="run_not_found")
         if run_id is not None:
             add_steps(self.session, run, plan)
             await self.session.flush()
-            await record(
-                self.session,
-                self.actor,
-                "run.triggered",
-                "run",
-                run.id,
-                new={"pipeline_id": pipeline_id, "trigger": trigger.value},
-            )
+            new = {"pipeline_id": pipeline_id, "trigger": trigger.value}
+            if retry_of is not None:
+                new["retry_of"] = retry_of
+            await record(self.session, self.actor, "run.triggered", "run", run.id, new=new)
         return run
 
     async def get(self, run_id: int) -> Run:
@@ -205,3 +247,12 @@ class RunService:
             )
         )
         return found
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= MAX_KEY:
+        raise InvalidInput(
+            f"An idempotency key has 1 to {MAX_KEY} characters.",
+            code="idempotency_key_invalid",
+            field="Idempotency-Key",
+        )

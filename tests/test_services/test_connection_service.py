@@ -96,8 +96,8 @@ async def test_another_organisations_connection_does_not_exist() -> None:
         for call in (
             service.get(connection.id),
             service.update(connection.id, name="mine"),
+            service.copy(connection.id, "mine"),
             service.delete(connection.id),
-            service.resolve(connection.id),
         ):
             with pytest.raises(NotFound) as refused:
                 await call
@@ -273,6 +273,19 @@ async def test_every_change_is_in_the_audit_log() -> None:
     assert (entries[1].new or {})["description"] == "new"
 
 
+async def test_a_copy_has_the_same_secrets_under_its_own_row() -> None:
+    tenant = await make_tenant()
+    original = await create(tenant)
+    async with get_session(tenant.owner.scope) as session:
+        copied = await ConnectionService(session, tenant.owner).copy(original.id, "copy")
+        assert (copied.kind, copied.config) == (original.kind, original.config)
+        assert copied.secrets != original.secrets
+    assert await resolved(tenant, copied.id) == await resolved(tenant, original.id)
+    with pytest.raises(Conflict):
+        async with get_session(tenant.owner.scope) as session:
+            await ConnectionService(session, tenant.owner).copy(original.id, "copy")
+
+
 async def test_roles_decide() -> None:
     tenant = await make_tenant()
     connection = await create(tenant)
@@ -284,7 +297,7 @@ async def test_roles_decide() -> None:
         for call in (
             service.create("x", "postgres", CONFIG),
             service.update(connection.id, name="x"),
-            service.resolve(connection.id),
+            service.copy(connection.id, "x"),
         ):
             with pytest.raises(PermissionDenied):
                 await call

@@ -22,6 +22,7 @@ from datanika.contracts.api.connections import (
     ConnectionOut,
     ConnectionPatch,
 )
+from datanika.contracts.api.cursors import CursorOut, CursorVersionOut, RewindIn
 from datanika.contracts.api.jobs import (
     CompileIn,
     ConnectionTestIn,
@@ -39,7 +40,7 @@ from datanika.contracts.api.pipelines import (
     PipelineVersionOut,
     PlanOut,
 )
-from datanika.contracts.api.runs import LogOut, RunOut, RunStepOut
+from datanika.contracts.api.runs import LogOut, RetryIn, RunOut, RunStepOut
 from datanika.contracts.api.schedules import ScheduleIn, ScheduleOut, SchedulePatch
 from datanika.contracts.api.transformations import TransformationOut
 
@@ -57,6 +58,8 @@ __all__ = [
     "ConnectionOut",
     "ConnectionPatch",
     "ConnectionTestIn",
+    "CursorOut",
+    "CursorVersionOut",
     "FieldProblem",
     "IntrospectIn",
     "JobOut",
@@ -76,6 +79,8 @@ __all__ = [
     "RefreshIn",
     "RegisterIn",
     "RegisteredOut",
+    "RetryIn",
+    "RewindIn",
     "RunOut",
     "RunStepOut",
     "ScheduleIn",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
-from datanika.contracts.api.base import Answer
+from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import RunState, RunTrigger, StepState
 
 
@@ -18,6 +18,7 @@ class RunOut(Answer):
     state: RunState
     trigger: RunTrigger
     triggered_by: int | None
+    retry_of: int | None = Field(description="The run that this one repeats.")
     idempotency_key: str
     plan_hash: str
     flow_run_id: str | None = Field(description="The run's id in Prefect.")
@@ -29,6 +30,14 @@ class RunOut(Answer):
     created_at: dt.datetime
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
+
+
+class RetryIn(Body):
+    """Where the new run begins."""
+
+    from_: Literal["start"] = Field(
+        default="start", alias="from", description="`start`: every step again."
+    )
 
 
 class RunStepOut(Answer):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.spec import IncrementalCursor, TableSpec
+from datanika.contracts.steps import CursorRewind
 from datanika.errors import TerminalStepError
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ class ArrowCursor:
                 hint="Use merge with a primary key, or a lag of 0.",
             )
         saved = state.get("cursor", {})
+        self._rewind: int = saved.get("rewind", 0)
         if saved.get("column") != self.spec.column:
             saved = {}
         self._state = state
-        self.last: str | None = saved.get("last")
+        last = saved.get("last")
+        self.last: str | None = None if last is None else str(last)
         self._seen = Counter(saved.get("seen", {})) if self._exact else Counter[str]()
 
     def start(self) -> str | None:
@@ -86,6 +89,7 @@ class ArrowCursor:
             "column": self.spec.column,
             "last": last,
             "seen": dict(marks) if self._exact else {},
+            "rewind": self._rewind,
         }
 
     def _drop_seen(self, batch: pa.Table, last: pa.Scalar, seen: Counter[str]) -> pa.Table:
@@ -102,6 +106,19 @@ class ArrowCursor:
         if not dropped:
             return batch
         return batch.filter(pa.array(i not in dropped for i in range(batch.num_rows)))
+
+
+def rewound(saved: dict[str, Any], rewind: CursorRewind | None, *, is_new: bool) -> dict[str, Any]:
+    """The cursor's state before a load: ``saved``, or where a person put it since.
+
+    A table that is loaded for the first time (``is_new``) is read whole: the rewind was of a table
+    that is no more, and counts as taken.
+    """
+    if rewind is None or saved.get("rewind", 0) >= rewind.number:
+        return saved
+    if is_new:
+        return {"rewind": rewind.number}
+    return {**rewind.state, "column": rewind.column, "rewind": rewind.number}
 
 
 def _fingerprints(rows: pa.Table) -> list[str]:

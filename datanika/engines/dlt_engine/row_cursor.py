@@ -30,6 +30,7 @@ class RowCursor:
                 hint="Use merge with a primary key, or a lag of 0.",
             )
         saved = state.get("cursor", {})
+        self._rewind: int = saved.get("rewind", 0)
         if saved.get("column") != self._spec.column:
             saved = {}
         self._saved_last: Any = saved.get("last")
@@ -62,7 +63,12 @@ class RowCursor:
 
     def saved(self) -> dict[str, Any]:
         """What the next run needs."""
-        return {"column": self._spec.column, "last": self._last, "seen": self._marks}
+        return {
+            "column": self._spec.column,
+            "last": self._last,
+            "seen": self._marks,
+            "rewind": self._rewind,
+        }
 
     def _judge(self, row: dict[str, Any], value: Any) -> bool:
         if self._start is not None and value < self._start:

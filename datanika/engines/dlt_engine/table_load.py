@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.events import CursorMoved
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.dlt_engine.arrow_types import column_hint, fit, stored_type, travel_type
-from datanika.engines.dlt_engine.cursor import ArrowCursor
+from datanika.engines.dlt_engine.cursor import ArrowCursor, rewound
 from datanika.engines.dlt_engine.destination import make_destination
 from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.row_cursor import RowCursor
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from datanika.engines.dlt_engine.sources.base import SourceTable
 
+MAX_SEEN = 5_000
+"""Marks of rows at the cursor's last value that are told to the control plane."""
 _VERSION_TABLE = "_dlt_version"
 _STATE_TABLE = "_dlt_pipeline_state"
 
@@ -78,6 +81,7 @@ class TableLoad:
         self.name = _pipeline_name(step.pipeline_key, str(table.target))
         self.counter = RowCounter(emit, step.step.key, self.node)
         self.result = Loaded()
+        self._is_new = False
         self._opened = ExitStack()
 
     def run(self) -> Loaded:
@@ -88,6 +92,7 @@ class TableLoad:
         if existed and self.table.write_disposition is WriteDisposition.APPEND:
             self._sweep()
         if not existed:
+            self._is_new = True
             self._forget()
         self.result.before = self.warehouse.count(self.target) if existed else 0
         pipeline = dlt.pipeline(
@@ -105,8 +110,44 @@ class TableLoad:
             info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
         self.result.rows = self.counter.rows
         self.result.bytes = self.counter.bytes
+        self._report_cursor(pipeline)
         self._verify(info.loads_ids)
         return self.result
+
+    def _report_cursor(self, pipeline: Any) -> None:
+        """The load has committed, its cursor with it."""
+        if self.table.cursor is None:
+            return
+        state = self._stored_state(pipeline).get("cursor", {})
+        if len(state.get("seen", {})) > MAX_SEEN:
+            state = {**state, "seen": {}}
+        last = state.get("last")
+        self.emit(
+            CursorMoved(
+                step_key=self.step.step.key,
+                target=self.target[1],
+                column=self.table.cursor.column,
+                value=None if last is None else str(last),
+                state=state,
+            )
+        )
+
+    def _stored_state(self, pipeline: Any) -> dict[str, Any]:
+        """What dlt keeps about this table's resource in the destination."""
+        sources = pipeline.state.get("sources", {}).get(self.name, {})
+        state: dict[str, Any] = sources.get("resources", {}).get(self.table.target, {})
+        return state
+
+    def _before(self, saved: dict[str, Any]) -> dict[str, Any]:
+        """The resource's state to start from, a person's rewind included."""
+        rewind = next((item for item in self.step.rewinds if item.target == self.target[1]), None)
+        cursor = saved.get("cursor", {})
+        start = rewound(cursor, rewind, is_new=self._is_new)
+        if start is not cursor and not self._is_new:
+            value = start.get("last")
+            where = "the start" if value is None else repr(value)
+            log(self.emit, self.step.step.key, f"Reads again from {where}.", node=self.node)
+        return {**saved, "cursor": start}
 
     def _forget(self) -> None:
         """There is no table (any more): load it as if for the first time.
@@ -158,9 +199,7 @@ class TableLoad:
 
         cursor = None
         if self.table.cursor is not None:
-            sources = pipeline.state.get("sources", {}).get(self.name, {})
-            state = sources.get("resources", {}).get(self.table.target, {})
-            cursor = RowCursor(self.table, state)
+            cursor = RowCursor(self.table, self._before(self._stored_state(pipeline)))
         start = cursor.start if cursor else None
         resource = self._opened.enter_context(open_endpoint(self.step.source, self.table, start))
         hints = self._hints(normalize)
@@ -222,7 +261,9 @@ class TableLoad:
 
             cursor = None
             if self.table.cursor is not None:
-                cursor = ArrowCursor(self.table, dlt.current.resource_state())
+                state = dlt.current.resource_state()
+                state.update(self._before(state))
+                cursor = ArrowCursor(self.table, state)
             batches = source.read(cursor.start() if cursor else None)
             fitted = (fit(batch, types) for batch in batches)
             for batch in cursor.follow(fitted) if cursor else fitted:
