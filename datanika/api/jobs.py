@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import PROBLEMS, Id
-from datanika.api.transaction import MEMBER, ActorRoute, Caller, caller_of, needs
+from datanika.api.transaction import ActorRoute, Caller, caller_of, needs
 from datanika.config import settings
 from datanika.contracts.api import (
     CompileIn,
@@ -39,7 +39,7 @@ from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService, check_unsaved
 from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
 from datanika.services.job_actions import check_can_compile, check_can_query
-from datanika.services.job_service import JobService, job_answer, job_state
+from datanika.services.job_service import JobService, job_state
 from datanika.services.transformation_service import TransformationService
 
 PATIENCE = 3
@@ -138,7 +138,10 @@ class JobStarter:
     async def _follow(self, job_id: int) -> JobOut:
         deadline = time.monotonic() + self.wait
         while True:
-            job = await _read(self.actor, job_id)
+            async with get_session(self.actor.scope) as session:
+                service = JobService(session, self.actor)
+                # Not get(): who may start it need not be able to read all jobs.
+                job = job_out(service, await service.find(job_id))
             if job.state.is_final or time.monotonic() >= deadline:
                 return job
             await asyncio.sleep(POLL_SECONDS)
@@ -201,10 +204,12 @@ async def preview_transformation(
     )
 
 
-@router.get("/jobs/{job_id}", **needs(MEMBER))
+@router.get("/jobs/{job_id}", **needs("job:read"))
 async def read_job(job_id: Id, actor: Caller) -> JobOut:
-    """How a job is doing, for whoever may do what it does. Jobs are kept for an hour."""
-    return await _read(actor, job_id)
+    """How a job is doing. Its result is for those who may do what it did, for an hour."""
+    async with get_session(actor.scope) as session:
+        service = JobService(session, actor)
+        return job_out(service, await service.get(job_id))
 
 
 async def _check(
@@ -225,14 +230,9 @@ async def _check(
             check_can_query(connection)
 
 
-async def _read(actor: Actor, job_id: int) -> JobOut:
-    async with get_session(actor.scope) as session:
-        return job_out(await JobService(session, actor).get(job_id))
-
-
-def job_out(job: Job) -> JobOut:
-    """The job for the API, with what it found."""
-    answer = job_answer(job)
+def job_out(service: JobService, job: Job) -> JobOut:
+    """The job for the API, with what it found where the actor may see that."""
+    answer = service.answer(job)
     action = JobAction(job.action)
     return JobOut(
         id=job.id,
@@ -245,8 +245,9 @@ def job_out(job: Job) -> JobOut:
         started_at=job.started_at,
         finished_at=job.finished_at,
         expires_at=job.expires_at,
-        result=answer.result,
-        failure=answer.failure,
+        result=answer.result if answer else None,
+        failure=answer.failure if answer else None,
+        is_withheld=answer is None,
     )
 
 

@@ -77,18 +77,21 @@ class TenantRoute(APIRoute):
         permission = (self.openapi_extra or {})[PERMISSION]
         repeatable = "POST" in (self.methods or ())
 
+        async def tagged(request: Request) -> Response:
+            response = await handle(request)
+            response.headers.update(request.state.transaction.headers)
+            return response
+
         async def answer(request: Request) -> Response:
             async with tenant_transaction(request) as transaction:
                 actor = transaction.actor
                 if permission != MEMBER:
                     actor.require(permission)
                 request.state.transaction = transaction
-                work = handle
+                work: _Handler = tagged
                 if repeatable:
-                    work = _once(handle, transaction.session, caller_of(actor), actor.org_id)
-                response = await work(request)
-                response.headers.update(transaction.headers)
-            return response
+                    work = _once(tagged, transaction.session, caller_of(actor), actor.org_id)
+                return await work(request)
 
         return answer
 

@@ -22,9 +22,7 @@ class Job(TimestampMixin, TenantMixin, Base):
     resource_id: Mapped[int | None]
     state: Mapped[str] = mapped_column(String(16))
     created_by: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"))
-    api_key_id: Mapped[int | None] = mapped_column(
-        BigInteger, ForeignKey("api_keys.id", ondelete="CASCADE")
-    )
+    api_key_id: Mapped[int | None]
     request: Mapped[str | None] = mapped_column(Text)
     result: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[dt.datetime | None]

@@ -61,22 +61,20 @@ class CursorService:
 
     async def _cursors(self, pipeline_id: int) -> builtins.list[Cursor]:
         tables = await self._tables(pipeline_id)
-        latest = await _latest(self.session, pipeline_id)
-        rewinds = await _latest(self.session, pipeline_id, origin=REWIND)
-        runs = await _latest(self.session, pipeline_id, origin=RUN)
+        latest = await _latest(self.session, self.actor.org_id, pipeline_id)
         found = []
         for (step_key, target), table in tables.items():
             assert table.cursor is not None
-            rewind, run = rewinds.get((step_key, target)), runs.get((step_key, target))
-            pending = rewind is not None and _taken(run) < rewind.number
+            rewind, run = (latest.get((step_key, target, origin)) for origin in (REWIND, RUN))
+            is_pending = rewind is not None and _taken(run) < rewind.number
             found.append(
                 Cursor(
                     step_key=step_key,
                     target=target,
                     column=table.cursor.column,
                     write_disposition=table.write_disposition,
-                    version=rewind if pending else latest.get((step_key, target)),
-                    is_pending=pending,
+                    version=rewind if is_pending else run,
+                    is_pending=is_pending,
                 )
             )
         return found
@@ -211,6 +209,7 @@ async def record_position(session: AsyncSession, run: Run, event: CursorMoved) -
     last = await session.scalar(
         select(CursorVersion)
         .where(
+            CursorVersion.org_id == run.org_id,
             CursorVersion.pipeline_id == run.pipeline_id,
             CursorVersion.step_key == event.step_key,
             CursorVersion.target == event.target,
@@ -236,34 +235,34 @@ async def record_position(session: AsyncSession, run: Run, event: CursorMoved) -
 
 
 async def load_rewinds(
-    session: AsyncSession, pipeline_id: int, step_key: str
+    session: AsyncSession, org_id: int, pipeline_id: int, step_key: str
 ) -> tuple[CursorRewind, ...]:
     """The last rewind of each table of a step, for its next load."""
-    rewinds = await _latest(session, pipeline_id, origin=REWIND)
+    latest = await _latest(session, org_id, pipeline_id)
     return tuple(
         CursorRewind(
-            target=version.target,
+            target=target,
             number=version.number,
             column=version.cursor_column,
             state=version.state,
         )
-        for (step, _), version in sorted(rewinds.items())
-        if step == step_key
+        for (step, target, origin), version in sorted(latest.items())
+        if (step, origin) == (step_key, REWIND)
     )
 
 
 async def _latest(
-    session: AsyncSession, pipeline_id: int, origin: str | None = None
-) -> dict[tuple[str, str], CursorVersion]:
+    session: AsyncSession, org_id: int, pipeline_id: int
+) -> dict[tuple[str, str, str], CursorVersion]:
+    """The last version of each origin of each cursor."""
+    place = (CursorVersion.step_key, CursorVersion.target, CursorVersion.origin)
     query = (
         select(CursorVersion)
-        .distinct(CursorVersion.step_key, CursorVersion.target)
-        .where(CursorVersion.pipeline_id == pipeline_id)
-        .order_by(CursorVersion.step_key, CursorVersion.target, CursorVersion.number.desc())
+        .distinct(*place)
+        .where(CursorVersion.org_id == org_id, CursorVersion.pipeline_id == pipeline_id)
+        .order_by(*place, CursorVersion.number.desc())
     )
-    if origin is not None:
-        query = query.where(CursorVersion.origin == origin)
-    return {(one.step_key, one.target): one for one in await session.scalars(query)}
+    return {(one.step_key, one.target, one.origin): one for one in await session.scalars(query)}
 
 
 def _taken(run: CursorVersion | None) -> int:
@@ -296,6 +295,7 @@ async def _append(
 ) -> CursorVersion:
     number = await session.scalar(
         select(func.max(CursorVersion.number)).where(
+            CursorVersion.org_id == org_id,
             CursorVersion.pipeline_id == pipeline_id,
             CursorVersion.step_key == step_key,
             CursorVersion.target == target,

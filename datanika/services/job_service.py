@@ -86,10 +86,15 @@ class JobService:
         return job
 
     async def get(self, job_id: int) -> Job:
-        """The job, for who may do what it does: its result is what that permission shows.
+        """The job; raises :class:`NotFound` ``job_not_found``, also for another organisation's.
 
-        Raises :class:`NotFound` ``job_not_found``, also for another organisation's.
+        Who may not do what it does may not see what it found: see :meth:`answer`.
         """
+        self.actor.require("job:read")
+        return await self.find(job_id)
+
+    async def find(self, job_id: int) -> Job:
+        """The job, for a caller that has checked its own permission."""
         job: Job | None = await self.session.scalar(
             select(Job)
             .where(
@@ -101,8 +106,13 @@ class JobService:
         )
         if job is None:
             raise NotFound("There is no such job, or it ended long ago.", code="job_not_found")
-        self.actor.require(JobAction(job.action).permission)
         return job
+
+    def answer(self, job: Job) -> AdHocAnswer | None:
+        """What the job found; None for an actor who may not do what it does."""
+        if not self.actor.may(JobAction(job.action).permission):
+            return None
+        return job_answer(job)
 
     async def withdraw(self, job_id: int) -> None:
         """Take away a job that could not be queued."""
@@ -185,9 +195,15 @@ async def who_asked(session: AsyncSession, job: ClaimedJob) -> Actor:
     """
     scopes = None
     if job.api_key_id is not None:
-        key = await session.get(ApiKey, job.api_key_id)
-        ended = key is None or key.revoked_at is not None or key.deleted_at is not None
-        if key is None or ended or (key.expires_at is not None and key.expires_at <= utcnow()):
+        key = await session.scalar(
+            select(ApiKey).where(
+                ApiKey.id == job.api_key_id,
+                ApiKey.org_id == job.org_id,
+                ApiKey.revoked_at.is_(None),
+                ApiKey.deleted_at.is_(None),
+            )
+        )
+        if key is None or (key.expires_at is not None and key.expires_at <= utcnow()):
             raise AuthenticationError("The API key was revoked.", code="api_key_invalid")
         scopes = frozenset(key.scopes)
     actor = await prove_membership(

@@ -31,6 +31,7 @@ PERMISSIONS: dict[str, Role] = {
     "transformation:write": _E,
     "transformation:preview": _E,
     "transformation:delete": _A,
+    "job:read": _E,
     "schedule:read": _V,
     "schedule:write": _E,
     "schedule:delete": _A,

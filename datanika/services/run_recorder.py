@@ -209,7 +209,7 @@ class RunRecorder:
             step=planned.step,
             source=await resolve_connection(self._session, run.org_id, planned.source.id),
             destination=destination,
-            rewinds=await load_rewinds(self._session, run.pipeline_id, step_key),
+            rewinds=await load_rewinds(self._session, run.org_id, run.pipeline_id, step_key),
         )
 
     async def record(self, events: Sequence[RunEvent]) -> bool:

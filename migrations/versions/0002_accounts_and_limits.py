@@ -449,9 +449,6 @@ def create_tables() -> None:
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("org_id", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["api_key_id"], ["api_keys.id"], name="fk_jobs_api_key_id_api_keys", ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
             ["created_by"], ["users.id"], name="fk_jobs_created_by_users", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(

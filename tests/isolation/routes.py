@@ -118,6 +118,7 @@ def _body(**content: Any) -> Callable[[World], Any]:
     return lambda _: content
 
 
+_INCREMENTAL = {"pipeline_id": "incremental_id"}
 _REGISTER = _body(email="new@example.org", password=PASSWORD, name="N", organization_name="New")
 
 API: dict[str, Entry] = {
@@ -144,7 +145,14 @@ API: dict[str, Entry] = {
     "DELETE connections/{connection_id}": Entry(
         ADMIN, 204, ids={"connection_id": "unused_connection_id"}
     ),
+    "POST connections/{connection_id}/copy": Entry(EDITOR, 201, _body(name="copy")),
+    "POST connections/test": Entry(EDITOR, 202, _body(kind="files", config={"format": "csv"})),
     "POST connections/{connection_id}/test": Entry(EDITOR, 202),
+    "POST connections/{connection_id}/introspect": Entry(EDITOR, 202, _body(limit=10)),
+    "POST connections/{connection_id}/preview": Entry(EDITOR, 202, _body(table="orders.csv")),
+    "POST connections/{connection_id}/query": Entry(
+        EDITOR, 202, _body(sql="select 1"), ids={"connection_id": "destination_id"}
+    ),
     "GET jobs/{job_id}": Entry(EDITOR),
     # transformations
     "GET transformations": Entry(VIEWER),
@@ -152,6 +160,8 @@ API: dict[str, Entry] = {
     "GET transformations/{transformation_id}": Entry(VIEWER),
     "PATCH transformations/{transformation_id}": Entry(EDITOR, 200, _transformation),
     "DELETE transformations/{transformation_id}": Entry(ADMIN, 204),
+    "POST transformations/{transformation_id}/compile": Entry(EDITOR, 202),
+    "POST transformations/{transformation_id}/preview": Entry(EDITOR, 202, _body(limit=10)),
     # pipelines
     "GET pipelines": Entry(VIEWER),
     "POST pipelines": Entry(EDITOR, 201, _pipeline, foreign=422),
@@ -164,6 +174,12 @@ API: dict[str, Entry] = {
     "GET pipelines/{pipeline_id}/versions": Entry(VIEWER),
     "POST pipelines/{pipeline_id}/versions/{number}/restore": Entry(EDITOR),
     "POST pipelines/{pipeline_id}/runs": Entry(EDITOR, 202),
+    # cursors
+    "GET pipelines/{pipeline_id}/cursors": Entry(VIEWER, ids=_INCREMENTAL),
+    "GET pipelines/{pipeline_id}/cursors/{step_key}/{target}": Entry(VIEWER, ids=_INCREMENTAL),
+    "POST pipelines/{pipeline_id}/cursors/{step_key}/{target}/rewind": Entry(
+        EDITOR, 201, _body(value=None), ids=_INCREMENTAL
+    ),
     # schedules
     "GET schedules": Entry(VIEWER),
     "POST schedules": Entry(
@@ -177,7 +193,9 @@ API: dict[str, Entry] = {
     "GET runs/{run_id}": Entry(VIEWER),
     "GET runs/{run_id}/steps": Entry(VIEWER),
     "GET runs/{run_id}/logs": Entry(VIEWER),
+    "GET runs/{run_id}/plan": Entry(VIEWER),
     "POST runs/{run_id}/cancel": Entry(EDITOR),
+    "POST runs/{run_id}/retry": Entry(EDITOR, 202, ids={"run_id": "ended_run_id"}),
     # the rest
     "GET catalog": Entry(VIEWER),
     "GET catalog/{entry_id}": Entry(VIEWER),

@@ -48,7 +48,7 @@ from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_recorder import claim_run
 from datanika.services.run_service import RunService
 from datanika.services.transformation_service import TransformationService
-from tests.support.pipelines import make_pipeline, two_steps
+from tests.support.pipelines import make_incremental, make_pipeline, two_steps
 from tests.support.tenants import Tenant, access_token, add_member, make_tenant
 
 PASSWORD = "correct horse battery staple"
@@ -73,6 +73,10 @@ class World:
     run_id: int
     """Claimed by a worker, with steps and a log line."""
     queued_run_id: int
+    ended_run_id: int
+    """Cancelled."""
+    incremental_id: int
+    """A pipeline with a cursor: of the table ``target`` of the step ``step_key``."""
     run_token: str
     flow_run_id: str
     entry_id: int
@@ -88,7 +92,9 @@ class World:
     """Of the pipeline's version."""
     key: str = "load"
     """Of the pipeline's first step."""
-    job_id: str = ""
+    step_key: str = "load"
+    target: str = "orders"
+    job_id: int = 0
 
     @property
     def org_id(self) -> int:
@@ -118,12 +124,14 @@ async def make_world() -> World:
         runs = RunService(session, owner)
         running = await runs.trigger(made.id, "running")
         queued = await runs.trigger(made.id, "queued")
+        ended = await runs.cancel((await runs.trigger(made.id, "ended")).id)
     async with get_session(owner.scope) as session:
         claim = await claim_run(
             session, org_id=owner.org_id, pipeline_id=made.id, flow_run_id=flow_run_id,
             run_id=running.id,
         )  # fmt: skip
-    ids = await _rows(owner, made.id, made.destination_id, running.id)
+    incremental = await make_incremental(owner)
+    ids = await _rows(owner, made.id, made.destination_id, running.id, incremental)
     async with get_session(owner.scope) as session:
         await PipelineService(session, owner).delete(unused.id)
         spare = await ConnectionService(session, owner).create("spare", "files", {"format": "csv"})
@@ -146,6 +154,8 @@ async def make_world() -> World:
         pipeline_id=made.id,
         run_id=running.id,
         queued_run_id=queued.id,
+        ended_run_id=ended.id,
+        incremental_id=incremental,
         run_token=claim.token,
         flow_run_id=flow_run_id,
         session_id=owner.session_id,
@@ -154,7 +164,9 @@ async def make_world() -> World:
     )
 
 
-async def _rows(owner: Actor, pipeline_id: int, destination_id: int, run_id: int) -> dict[str, int]:
+async def _rows(
+    owner: Actor, pipeline_id: int, destination_id: int, run_id: int, incremental_id: int
+) -> dict[str, int]:
     """What no service makes yet, or makes only in a run."""
     org_id, ids = owner.org_id, {}
     async with get_session(SYSTEM) as session:
@@ -206,7 +218,7 @@ async def _rows(owner: Actor, pipeline_id: int, destination_id: int, run_id: int
         await add(
             "cursor_version_id",
             CursorVersion(
-                org_id=org_id, pipeline_id=pipeline_id, step_key="load", target="orders",
+                org_id=org_id, pipeline_id=incremental_id, step_key="load", target="orders",
                 number=1, cursor_column="at", state={}, origin="run",
             ),
         )  # fmt: skip

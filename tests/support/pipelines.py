@@ -7,6 +7,7 @@ from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.spec import (
+    IncrementalCursor,
     LoadStep,
     PipelineSpec,
     RetryPolicy,
@@ -72,3 +73,34 @@ async def make_pipeline(
         spec = two_steps(source.id, target.id)
         pipeline = await PipelineService(session, actor).create(name, "", spec)
         return MadePipeline(pipeline.id, source.id, target.id)
+
+
+async def make_incremental(
+    actor: Actor, how: WriteDisposition = WriteDisposition.MERGE, column: str = "at"
+) -> int:
+    """A pipeline that loads ``orders`` by its cursor, and ``plain`` without one."""
+    async with get_session(actor.scope) as session:
+        connections = ConnectionService(session, actor)
+        source = await connections.create("files", "files", {"format": "csv"})
+        target = await connections.create("ducks", "duckdb", {"path": "w.duckdb"})
+        key = ("id",) if how is WriteDisposition.MERGE else ()
+        spec = PipelineSpec(
+            steps=(
+                LoadStep(
+                    key="load",
+                    source_id=source.id,
+                    destination_id=target.id,
+                    target_schema="raw",
+                    tables=(
+                        TableSpec(
+                            name="orders.csv",
+                            write_disposition=how,
+                            primary_key=key,
+                            cursor=IncrementalCursor(column=column),
+                        ),
+                        TableSpec(name="plain.csv"),
+                    ),
+                ),
+            )
+        )
+        return (await PipelineService(session, actor).create("orders", "", spec)).id

@@ -5,9 +5,10 @@ from __future__ import annotations
 import httpx
 
 from datanika.contracts.enums import Role, WriteDisposition
+from tests.support.pipelines import make_incremental
 from tests.support.tenants import Tenant, add_member, make_tenant
 from tests.test_api.conftest import Connect
-from tests.test_services.test_cursor_service import make_incremental, start
+from tests.test_services.test_cursor_service import start
 
 
 async def test_a_cursor_is_seen_rewound_and_seen_again(

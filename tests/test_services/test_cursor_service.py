@@ -11,17 +11,15 @@ from sqlalchemy import select
 
 from datanika.contracts.enums import Role, WriteDisposition
 from datanika.contracts.events import CursorMoved
-from datanika.contracts.spec import IncrementalCursor, LoadStep, PipelineSpec, TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.db import SYSTEM, get_session
 from datanika.errors import DatanikaError, NotFound, PermissionDenied
 from datanika.models import AuditLog, CursorVersion
 from datanika.services.actor import Actor
-from datanika.services.connection_service import ConnectionService
 from datanika.services.cursor_service import Cursor, CursorService
-from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
+from tests.support.pipelines import make_incremental
 from tests.support.tenants import Tenant, add_member, make_tenant
 
 AT = ("load", "orders")
@@ -30,37 +28,6 @@ AT = ("load", "orders")
 @pytest.fixture
 async def tenant(database: str) -> Tenant:
     return await make_tenant()
-
-
-async def make_incremental(
-    actor: Actor, how: WriteDisposition = WriteDisposition.MERGE, column: str = "at"
-) -> int:
-    """A pipeline that loads ``orders`` by its cursor, and ``plain`` without one."""
-    async with get_session(actor.scope) as session:
-        connections = ConnectionService(session, actor)
-        source = await connections.create("files", "files", {"format": "csv"})
-        target = await connections.create("ducks", "duckdb", {"path": "w.duckdb"})
-        key = ("id",) if how is WriteDisposition.MERGE else ()
-        spec = PipelineSpec(
-            steps=(
-                LoadStep(
-                    key="load",
-                    source_id=source.id,
-                    destination_id=target.id,
-                    target_schema="raw",
-                    tables=(
-                        TableSpec(
-                            name="orders.csv",
-                            write_disposition=how,
-                            primary_key=key,
-                            cursor=IncrementalCursor(column=column),
-                        ),
-                        TableSpec(name="plain.csv"),
-                    ),
-                ),
-            )
-        )
-        return (await PipelineService(session, actor).create("orders", "", spec)).id
 
 
 class Running:

@@ -17,11 +17,13 @@ from sqlalchemy import func, select, text, update
 
 from datanika.api.app import create_app
 from datanika.config import settings
+from datanika.contracts.ad_hoc import AdHocAnswer, RowsResult
 from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
 from datanika.models import Job, Membership
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
+from datanika.services.job_service import finish_job
 from tests.support.net import free_port
 from tests.support.postgres import Warehouse
 from tests.support.redis import RunningRedis
@@ -220,10 +222,15 @@ async def test_a_result_is_for_those_who_may_do_what_the_job_did(
             .values(role=Role.VIEWER.value)
         )
     assert (await api.get(mine, headers=as_actor(editor))).status_code == 403
-    key = {"name": "k", "scopes": ["connection:test"]}
+    key = {"name": "k", "scopes": ["connection:test", "job:read"]}
     bearer = (await api.post("/api-keys", json=key)).json()["key"]
+    async with get_session(SYSTEM) as session:
+        found = AdHocAnswer(result=RowsResult(rows=(("a row",),)))
+        await finish_job(session, job.json()["id"], found)
     answer = await api.get(mine, headers={"Authorization": f"Bearer {bearer}"})
-    assert answer.status_code == 403
+    assert (answer.status_code, answer.json()["is_withheld"]) == (200, True)
+    assert "a row" not in answer.text
+    assert (await api.get(mine)).json()["result"]["rows"] == [["a row"]]
 
 
 async def test_a_worker_does_nothing_for_somebody_who_lost_the_role(

@@ -77,3 +77,6 @@ class JobOut(Answer):
     expires_at: dt.datetime = Field(description="Until then it can be read.")
     result: AdHocResult | None = None
     failure: Failure | None = None
+    is_withheld: bool = Field(
+        default=False, description="You may not do what it did, so you do not see what it found."
+    )
