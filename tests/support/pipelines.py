@@ -103,4 +103,4 @@ async def make_incremental(
                 ),
             )
         )
-        return (await PipelineService(session, actor).create("orders", "", spec)).id
+        return (await PipelineService(session, actor).create("incremental", "", spec)).id
