@@ -26,7 +26,15 @@ from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
 from datanika.contracts.spec import PipelineSpec
-from datanika.db import SYSTEM, SYSTEM_ROLE, get_engine, get_session
+from datanika.db import (
+    APP_ROLE,
+    SYSTEM,
+    SYSTEM_ROLE,
+    Scope,
+    TenantScope,
+    get_engine,
+    get_session,
+)
 from datanika.models import (
     ApiKey,
     Base,
@@ -259,8 +267,19 @@ async def undone(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncConnecti
 
         with monkeypatch.context() as patch:
             patch.setattr("datanika.db.AsyncSession", session)
+            # The transaction has begun already: the scope cannot come with its beginning.
+            for name in ("datanika.db._connect", "datanika.api.transaction.enter"):
+                patch.setattr(name, _enter)
             yield connection
         await outer.rollback()
+
+
+async def _enter(session: AsyncSession, scope: Scope) -> None:
+    role = SYSTEM_ROLE if scope == SYSTEM else APP_ROLE
+    await session.execute(
+        text("SELECT set_config('role', :role, true), set_config('app.org_id', :org, true)"),
+        {"role": role, "org": str(scope.org_id) if isinstance(scope, TenantScope) else ""},
+    )
 
 
 _TABLES = " UNION ALL ".join(
