@@ -139,7 +139,7 @@ class ConnectionService:
     async def copy(self, connection_id: int, name: str) -> Connection:
         """A new connection with the same configuration and secrets, encrypted for its own row."""
         self.actor.require("connection:write")
-        original = await self.get(connection_id)
+        original = await self.find(connection_id)
         secrets = _decrypt(original)
         copied = Connection(
             org_id=self.actor.org_id,
