@@ -118,7 +118,7 @@ def page_of[Item](page: RowPage[Any], item: type[Item] | Callable[[Any], Item]) 
     ``item`` makes an answer of a row; a model whose fields the columns are makes all at once.
     """
     if isinstance(item, type):
-        items = _list_of(item).validate_python(page.rows, from_attributes=True)
+        items = _list_of(item).validate_python(page.records())
     else:
         items = [item(row) for row in page.rows]
     return Page.model_construct(items=items, next_cursor=page.next_cursor)

