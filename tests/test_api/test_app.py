@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import Any
 
@@ -10,81 +9,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from datanika.api.app import create_app
 from datanika.config import settings
-from datanika.contracts.enums import Role
 from datanika.db import dispose_engine
 from tests.support.net import free_port
-from tests.support.pipelines import make_pipeline
-from tests.support.tenants import Tenant, add_member, make_tenant
-from tests.test_api.conftest import ANY, Connect
-
-SPEC: dict[str, Any] = create_app().openapi()
-ROUTES = [
-    (method.upper(), path)
-    for path, operations in SPEC["paths"].items()
-    for method in operations
-    if path.startswith("/api/v1")
-]
-OPEN = {
-    ("POST", "/api/v1/auth/register"),
-    ("POST", "/api/v1/auth/login"),
-    ("POST", "/api/v1/auth/refresh"),
-    ("POST", "/api/v1/auth/logout"),
-    ("POST", "/api/v1/auth/session"),
-    ("DELETE", "/api/v1/auth/session"),
-}
-"""Routes that make or end a login."""
-
-
-def filled(path: str, value: int = 1) -> str:
-    return re.sub(r"{[a-z_]+}", str(value), path)
-
-
-@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route not in OPEN])
-async def test_every_route_needs_a_login(connect: Connect, method: str, path: str) -> None:
-    for bearer in (None, "nonsense", "dnk_nonsense"):
-        answer = await connect(bearer=bearer).request(method, filled(path))
-        assert answer.status_code == 401, answer.text
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.headers["www-authenticate"].startswith("Bearer")
-
-
-@pytest.mark.parametrize(
-    ("method", "path"), [route for route in ROUTES if "{" in route[1] and "job" not in route[1]]
-)
-async def test_another_organisations_things_are_not_found(
-    connect: Connect, tenant: Tenant, method: str, path: str
-) -> None:
-    """Ids 1 to 3 exist in the tenant's organisation; a stranger cannot tell."""
-    await make_pipeline(tenant.owner)
-    stranger = connect((await make_tenant("Other")).owner)
-    body: dict[str, Any] = {}
-    if path.endswith("transformation_id}") and method == "PATCH":
-        body = {"name": "x", "destination_id": 1, "sql": "select 1"}
-    for value in (1, 2, 3, 2**62):
-        sent = body if method == "PATCH" else None
-        answer = await stranger.request(method, filled(path, value), json=sent, headers=ANY)
-        assert answer.status_code == 404, f"{value}: {answer.text}"
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [route for route in ROUTES if route[0] in ("PATCH", "DELETE") and route not in OPEN],
-)
-async def test_a_viewer_changes_nothing(
-    connect: Connect, tenant: Tenant, method: str, path: str
-) -> None:
-    made = await make_pipeline(tenant.owner)
-    viewer = connect(await add_member(tenant.org_id, Role.VIEWER))
-    body: dict[str, Any] = {}
-    if "transformation" in path:
-        body = {"name": "x", "destination_id": made.destination_id, "sql": "select 1"}
-    answer = await viewer.request(
-        method, filled(path, made.id), json=body if method == "PATCH" else None, headers=ANY
-    )
-    # There is no schedule and no API key: what is not there may also be said so.
-    assert answer.status_code in ((403, 404) if "schedule" in path else (403,)), answer.text
+from tests.test_api.conftest import Connect
 
 
 @pytest.mark.parametrize("path", ["/api/nothing", "/api/v1/nothing", "/internal/v1/nothing"])
