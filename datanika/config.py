@@ -96,6 +96,30 @@ class Settings(BaseSettings):
         default=None,
         description="What `/metrics` asks for as a bearer token. Not set: this machine only.",
     )
+    egress_networks: Literal["public", "private", "local"] | None = Field(
+        default=None,
+        description="What tenants' connections reach: public addresses only, private networks "
+        "too, or this machine's loopback too. Not set: local in development, private in "
+        "production.",
+    )
+    egress_allow: str = Field(
+        default="",
+        description="Destinations to allow beyond that: host[:port[/database]],… where host is a "
+        "name, *.name, an address or a network.",
+    )
+    egress_deny: str = Field(
+        default="", description="Destinations to refuse, written the same way; wins over allow."
+    )
+    egress_own: str = Field(
+        default="",
+        description="Services of the platform that no other setting names, as host:port,… "
+        "(Prefect's database): never open to tenants.",
+    )
+    egress_privileged_roles: bool = Field(
+        default=False,
+        description="Let tenants use PostgreSQL roles that can run programs on their server.",
+    )
+
     access_token_minutes: int = Field(default=15, description="How long an access token lives.")
     refresh_token_days: int = Field(default=30, description="How long a login lives unused.")
     max_attempts: int = Field(default=3, description="Attempts of a run whose process died.")

@@ -14,7 +14,8 @@
     ├── PreconditionRequired            428 precondition_required (say which state you change)
     ├── InvalidInput                    422 invalid_input
     │   ├── SpecError                   422 spec_invalid       (names the step)
-    │   └── GuardRefused                422 guard_refused      (tenant code that may not run)
+    │   ├── GuardRefused                422 guard_refused      (tenant code that may not run)
+    │   └── EgressRefused               422 egress_refused     (nowhere to connect to for a tenant)
     ├── TooManyRequests                 429 too_many_requests
     ├── Unavailable                     503 unavailable        (a part of the platform is down)
     └── StepError                       the failure of a run step, in words for the tenant
@@ -143,6 +144,12 @@ class GuardRefused(InvalidInput):
     """This code may not run on the platform."""
 
     default_code = "guard_refused"
+
+
+class EgressRefused(InvalidInput):
+    """The platform does not connect there for a tenant."""
+
+    default_code = "egress_refused"
 
 
 class TooManyRequests(DatanikaError):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from datanika.contracts.base import Contract
+from datanika.contracts.egress import EgressPolicy
 from datanika.contracts.enums import StepKind
 from datanika.contracts.spec import LoadStep, TransformStep
 
@@ -23,6 +24,9 @@ class ResolvedConnection(Contract):
     kind: str
     config: dict[str, Any] = Field(repr=False)
     secret_fields: tuple[str, ...] = ()
+    egress: EgressPolicy = Field(
+        default=EgressPolicy(), description="Where it may lead to; what is left out is refused."
+    )
     root: str | None = Field(
         default=None,
         description="Folder of the organisation that relative paths of `config` are under.",

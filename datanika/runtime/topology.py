@@ -128,7 +128,7 @@ class Topology:
             ),
             "DATANIKA_WORKER_TOKEN": _or(self.given.worker_token, self.secrets.worker_token),
         }
-        return values | self._database() | self._redis() | self._prefect()
+        return values | self._database() | self._redis() | self._prefect() | self._egress()
 
     def _database(self) -> dict[str, str]:
         if self.given.database_url is not None:
@@ -166,6 +166,21 @@ class Topology:
         if self.given.prefect_ui_url is not None:
             values["DATANIKA_PREFECT_UI_URL"] = self.given.prefect_ui_url
         return values
+
+    def _egress(self) -> dict[str, str]:
+        """What the user gave, and where the embedded PostgreSQL is: of all its databases tenants
+        may connect to the demo's warehouse."""
+        allow, own = [self.given.egress_allow], [self.given.egress_own]
+        if (demo := self.demo_warehouse) is not None:
+            allow.append(f"{demo.host}:{demo.port}/{demo.database}")
+            own.append(f"{demo.host}:{demo.port}")
+        return {
+            "DATANIKA_EGRESS_NETWORKS": self.given.egress_networks or "",
+            "DATANIKA_EGRESS_ALLOW": ",".join(filter(None, allow)),
+            "DATANIKA_EGRESS_DENY": self.given.egress_deny,
+            "DATANIKA_EGRESS_OWN": ",".join(filter(None, own)),
+            "DATANIKA_EGRESS_PRIVILEGED_ROLES": str(self.given.egress_privileged_roles).lower(),
+        }
 
     @cached_property
     def environments(self) -> Environments:

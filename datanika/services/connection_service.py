@@ -20,6 +20,7 @@ from datanika.errors import Conflict, NotFound
 from datanika.models import Connection, Pipeline, PipelineVersion, Transformation
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.egress_policy import current_policy
 from datanika.services.encryption import EncryptionService
 from datanika.services.paging import (
     OLDEST,
@@ -262,6 +263,7 @@ async def resolve_connection(
         kind=connection.kind,
         config=connection.config | _decrypt(connection),
         secret_fields=connector_kind(connection.kind).secret_fields,
+        egress=await current_policy(),
         root=str(settings.org_root(org_id)),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datanika.contracts.egress import EgressPolicy, Networks
 from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.events import NodeFinished, RunEvent, StepFinished
 from datanika.contracts.spec import IncrementalCursor, LoadStep, TableSpec
@@ -18,6 +19,9 @@ APPEND, MERGE, REPLACE = (
     WriteDisposition.REPLACE,
 )
 
+LOCAL = EgressPolicy(networks=Networks.LOCAL)
+"""The servers of these tests are on this machine."""
+
 
 def postgres(config: dict[str, Any], connection_id: int = 2) -> ResolvedConnection:
     return ResolvedConnection(
@@ -26,6 +30,7 @@ def postgres(config: dict[str, Any], connection_id: int = 2) -> ResolvedConnecti
         kind="postgres",
         config=config,
         secret_fields=("password",),
+        egress=LOCAL,
     )
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from datanika.contracts.steps import ResolvedConnection
-from tests.test_engines.steps import APPEND, MERGE, load, run, table
+from tests.test_engines.steps import APPEND, LOCAL, MERGE, load, run, table
 from tests.test_engines.targets import Target
 
 # dlt drops the response of a failed or finished request without closing it. In an engine child the
@@ -76,6 +76,7 @@ class Api:
                 ],
             },
             secret_fields=("token", "password", "api_key"),
+            egress=LOCAL,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datanika.contracts.steps import ResolvedConnection
-from datanika.engines.connectors.postgres import POSTGRES
+from datanika.engines.connectors.postgres import locate
 from datanika.engines.connectors.registry import connector_of
 
 
@@ -29,7 +29,7 @@ def check_connection(connection: ResolvedConnection) -> None:
 def _postgres(connection: ResolvedConnection) -> None:
     from datanika.engines.warehouse.postgres import connect
 
-    opened = connect(POSTGRES.parse(connection), "datanika connection test")
+    opened = connect(locate(connection), "datanika connection test")
     try:
         with opened.cursor() as cursor:
             cursor.execute("SELECT 1")

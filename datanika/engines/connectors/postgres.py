@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
+from datanika.contracts.steps import ResolvedConnection
+from datanika.egress.guard import EgressGuard
 from datanika.engines.connectors.base import Connector, ConnectorConfig, secret
 
 # libpq reads "host" as a socket folder, a list or a service, and "dbname" as a whole connection
 # string. Names that it could read so are refused: a connection is these fields and nothing else.
 _HOST = r"^[A-Za-z0-9]([A-Za-z0-9._:-]{0,252}[A-Za-z0-9])?$"
 _NAME = r"^[^\x00-\x1f\x7f=/?#&%:@'\"\\{}]{1,63}$"
+
+TRY_SECONDS = 5.0
 
 
 class PostgresConfig(ConnectorConfig):
@@ -34,3 +41,37 @@ POSTGRES = Connector(
     is_destination=True,
     supports_transform=True,
 )
+
+
+@dataclass(frozen=True)
+class PostgresTarget:
+    """A database that may be connected to, at ``address`` and at no other.
+
+    The address goes to libpq as ``hostaddr``; the host stays what certificates are checked for.
+    """
+
+    config: PostgresConfig
+    address: str
+    privileged_roles: bool = False
+
+
+def locate(connection: ResolvedConnection) -> PostgresTarget:
+    """Where ``connection`` leads now, judged by its egress policy.
+
+    Raises :class:`TerminalStepError` for a bad field, :class:`EgressRefused`, and OSError for a
+    name without an address.
+    """
+    config: PostgresConfig = POSTGRES.parse(connection)
+    addresses = EgressGuard(connection.egress).check(config.host, config.port, config.database)
+    return PostgresTarget(
+        config, _answering(addresses, config.port), connection.egress.privileged_roles
+    )
+
+
+def _answering(addresses: tuple[str, ...], port: int) -> str:
+    """The first of several addresses that takes a connection, as libpq would try a name's."""
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            socket.create_connection((address, port), timeout=TRY_SECONDS).close()
+            return address
+    return addresses[-1]

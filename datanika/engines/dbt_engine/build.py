@@ -12,7 +12,7 @@ from datanika.contracts.events import Failure, StepFinished
 from datanika.contracts.steps import ResolvedTransform
 from datanika.engines.dbt_engine.columns import ColumnReader
 from datanika.engines.dbt_engine.nodes import NodeEvents
-from datanika.engines.dbt_engine.profile import TARGET, write_profile
+from datanika.engines.dbt_engine.profile import TARGET, written_profile
 from datanika.engines.emit import Emit
 from datanika.engines.failures import explain_text, failure_of
 from datanika.errors import TerminalStepError
@@ -41,8 +41,7 @@ def run_transform(
     """
     try:
         write_files(step, folder)
-        write_profile(step, folder)
-        with ColumnReader(step) as columns:
+        with written_profile(step, folder), ColumnReader(step) as columns:
             failure, rows = _invoke(step, folder, emit, columns, static_parser)
     except Exception as error:
         failure, rows = failure_of(error), 0

@@ -1,12 +1,15 @@
 """The dbt profile of a destination, without a credential in any file.
 
 ``profiles.yml`` refers to ``DBT_ENV_SECRET_…`` variables: dbt reads those in profiles only, refuses
-them in models, and masks their values in its own logs and artifacts.
+them in models, and masks their values in its own logs and artifacts. dbt has no field for libpq's
+``hostaddr``, so the address to connect to is libpq's own variable for it.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import yaml
 
 from datanika.contracts.steps import ResolvedTransform
 from datanika.engines.connectors.duckdb import database_path
-from datanika.engines.connectors.postgres import POSTGRES
+from datanika.engines.connectors.postgres import locate
 from datanika.engines.warehouse import WriterId
 from datanika.engines.warehouse.postgres import CONNECT_SECONDS
 from datanika.errors import TerminalStepError
@@ -23,25 +26,36 @@ TARGET = "datanika"
 _PASSWORD = "DBT_ENV_SECRET_PASSWORD"
 
 
-def write_profile(step: ResolvedTransform, folder: Path) -> None:
-    """Write ``profiles.yml`` into ``folder`` and put the password into this process' environment.
+@contextmanager
+def written_profile(step: ResolvedTransform, folder: Path) -> Iterator[None]:
+    """``profiles.yml`` in ``folder``; inside, this process' environment has what it refers to.
 
-    Raises :class:`TerminalStepError` for a kind that dbt cannot build in.
+    Raises :class:`TerminalStepError` for a kind that dbt cannot build in, and
+    :class:`EgressRefused`.
     """
-    output = _output(step, folder) | {
-        "schema": step.step.default_schema,
-        "threads": step.step.threads,
-    }
+    output, variables = _output(step, folder)
+    output |= {"schema": step.step.default_schema, "threads": step.step.threads}
     profile = {step.project_name: {"target": TARGET, "outputs": {TARGET: output}}}
     (folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
-def _output(step: ResolvedTransform, folder: Path) -> dict[str, Any]:
+def _output(step: ResolvedTransform, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """(dbt's output, environment variables)"""
     connection = step.destination
     if connection.kind == "postgres":
-        config = POSTGRES.parse(connection)
-        os.environ[_PASSWORD] = config.password
-        return {
+        target = locate(connection)
+        config = target.config
+        output = {
             "type": "postgres",
             "host": config.host,
             "port": config.port,
@@ -53,8 +67,13 @@ def _output(step: ResolvedTransform, folder: Path) -> dict[str, Any]:
             "retries": 1,
             "application_name": WriterId(step.run_id, step.attempt).application_name,
         }
+        return output, {
+            _PASSWORD: config.password,
+            "PGHOSTADDR": target.address,
+            "PGPASSFILE": os.devnull,
+        }
     if connection.kind == "duckdb":
-        return {
+        output = {
             "type": "duckdb",
             "path": str(database_path(connection)),
             # A model's SQL may not read or write other files, nor attach other databases.
@@ -64,6 +83,7 @@ def _output(step: ResolvedTransform, folder: Path) -> dict[str, Any]:
                 "autoinstall_known_extensions": False,
             },
         }
+        return output, {}
     raise TerminalStepError(
         f"dbt cannot build in connection {connection.name!r} of kind {connection.kind!r}.",
         code="connection_kind_unfit",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from datanika.contracts.steps import ResolvedConnection
-from datanika.engines.connectors.postgres import POSTGRES, PostgresConfig
+from datanika.engines.connectors.postgres import PostgresTarget, locate
 from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
 from datanika.engines.warehouse import Warehouse, WriterId
 from datanika.engines.warehouse.postgres import CONNECT_SECONDS
@@ -26,7 +26,7 @@ def make_destination(connection: ResolvedConnection, writer: WriterId, warehouse
         from datanika.engines.dlt_engine.postgres_destination import staged_postgres
 
         return staged_postgres()(
-            credentials=_credentials(POSTGRES.parse(connection), writer),
+            credentials=_credentials(locate(connection), writer),
             replace_strategy="insert-from-staging",
             staging_dataset_name_layout=STAGING_LAYOUT,
             create_indexes=False,
@@ -47,17 +47,19 @@ def make_destination(connection: ResolvedConnection, writer: WriterId, warehouse
     )
 
 
-def postgres_uri(config: PostgresConfig, application_name: str) -> str:
+def postgres_uri(target: PostgresTarget, application_name: str) -> str:
     """A libpq URI; nothing is left for the environment or the password file to fill in."""
+    config = target.config
     host = f"[{config.host}]" if ":" in config.host else config.host
-    query = urlencode(_options(config, application_name), quote_via=quote)
+    query = urlencode(_options(target, application_name), quote_via=quote)
     login = f"{quote(config.user, safe='')}:{quote(config.password, safe='')}"
     return f"postgresql://{login}@{host}:{config.port}/{quote(config.database, safe='')}?{query}"
 
 
-def _options(config: PostgresConfig, application_name: str) -> dict[str, str]:
+def _options(target: PostgresTarget, application_name: str) -> dict[str, str]:
     return {
-        "sslmode": config.sslmode,
+        "hostaddr": target.address,
+        "sslmode": target.config.sslmode,
         "application_name": application_name,
         "connect_timeout": str(CONNECT_SECONDS),
         "passfile": "/dev/null",
@@ -65,7 +67,7 @@ def _options(config: PostgresConfig, application_name: str) -> dict[str, str]:
     }
 
 
-def _credentials(config: PostgresConfig, writer: WriterId) -> Any:
+def _credentials(target: PostgresTarget, writer: WriterId) -> Any:
     from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 
-    return PostgresCredentials(postgres_uri(config, writer.application_name))
+    return PostgresCredentials(postgres_uri(target, writer.application_name))

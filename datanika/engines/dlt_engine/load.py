@@ -113,7 +113,15 @@ class _LoadRun:
 
 
 _OF_THE_CONNECTION = frozenset(
-    {"authentication_failed", "database_missing", "connection_config_invalid", "disk_full"}
+    {
+        "authentication_failed",
+        "connection_config_invalid",
+        "database_missing",
+        "disk_full",
+        "egress_refused",
+        "host_refused",
+        "role_privileged",
+    }
 )
 
 

@@ -10,21 +10,40 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datanika.contracts.steps import ResolvedConnection
-from datanika.engines.connectors.postgres import POSTGRES, PostgresConfig
+from datanika.engines.connectors.postgres import PostgresTarget, locate
 from datanika.engines.warehouse.base import Table, Warehouse, WriterId
-from datanika.errors import TransientStepError
+from datanika.errors import TerminalStepError, TransientStepError
 
 LOCK_SECONDS = 60.0
 CONNECT_SECONDS = 15
 _OURS = re.compile(r"^datanika run (\d+) attempt (\d+)$")
 
 
-def connect(config: PostgresConfig, application_name: str) -> Any:
-    """A psycopg2 connection in autocommit mode; nothing is taken from the environment or files."""
+# Whoever may become one of these can run programs or touch files on the server (PostgreSQL's
+# "Predefined Roles"); before version 16, CREATEROLE is enough to be given them.
+_PRIVILEGED = """
+SELECT rolname FROM pg_catalog.pg_roles
+WHERE (rolsuper OR rolname IN (
+        'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))
+    AND pg_catalog.pg_has_role(session_user, oid, 'MEMBER')
+UNION ALL
+SELECT 'CREATEROLE' FROM pg_catalog.pg_roles
+WHERE rolname = session_user AND rolcreaterole
+    AND pg_catalog.current_setting('server_version_num')::int < 160000
+"""
+
+
+def connect(target: PostgresTarget, application_name: str) -> Any:
+    """A psycopg2 connection in autocommit mode; nothing is taken from the environment or files.
+
+    Raises :class:`TerminalStepError` ``role_privileged`` for a role that is more than a tenant's.
+    """
     import psycopg2
 
+    config = target.config
     connection = psycopg2.connect(
         host=config.host,
+        hostaddr=target.address,
         port=config.port,
         dbname=config.database,
         user=config.user,
@@ -36,16 +55,37 @@ def connect(config: PostgresConfig, application_name: str) -> Any:
         passfile="/dev/null",
     )
     connection.autocommit = True
+    try:
+        if not target.privileged_roles:
+            _refuse_privileged(connection, config.user)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _refuse_privileged(connection: Any, user: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_PRIVILEGED)
+        found = [name for (name,) in cursor.fetchall()]
+    if found:
+        raise TerminalStepError(
+            f"The role {user!r} could run programs or read files on its server: it is, or may "
+            f"become, {', '.join(sorted(found))}.",
+            code="role_privileged",
+            hint="Use a role with rights on its own schemas only. An operator can allow such roles "
+            "with DATANIKA_EGRESS_PRIVILEGED_ROLES.",
+        )
 
 
 class PostgresWarehouse(Warehouse):
     current_database = "AND table_catalog = current_database()"
 
     def __init__(self, connection: ResolvedConnection, writer: WriterId) -> None:
-        self._config = POSTGRES.parse(connection)
+        target = locate(connection)
+        self._config = target.config
         self._writer = writer
-        self._connection = connect(self._config, writer.application_name)
+        self._connection = connect(target, writer.application_name)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

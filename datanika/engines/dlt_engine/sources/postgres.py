@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
-from datanika.engines.connectors.postgres import POSTGRES
+from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.destination import postgres_uri
 from datanika.engines.dlt_engine.sources.base import SourceTable, choose_columns
 from datanika.engines.warehouse import WriterId
@@ -58,16 +58,16 @@ def open_postgres(
     """``table.name`` is a table or view of ``schema``; else ``schema.table``, or of ``public``."""
     import pyarrow as pa
 
-    config = POSTGRES.parse(connection)
+    target = locate(connection)
     name = _split(table.name, schema)
-    catalog = connect(config, writer.application_name)
+    catalog = connect(target, writer.application_name)
     try:
         with catalog.cursor() as cursor:
             columns = _columns(cursor, name, table)
     finally:
         catalog.close()
     select = f"SELECT {', '.join(c.expression for c in columns.values())} FROM {qualified(name)}"
-    uri = postgres_uri(config, writer.application_name)
+    uri = postgres_uri(target, writer.application_name)
     schema_ = _arrow_schema(uri, select, columns)
 
     def read(start: str | None) -> Iterator[pa.Table]:

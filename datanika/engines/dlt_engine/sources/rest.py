@@ -8,6 +8,7 @@ from typing import Any
 
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
+from datanika.egress.guard import EgressGuard
 from datanika.engines.connectors.rest_api import REST_API, Endpoint, RestApiConfig
 from datanika.errors import TerminalStepError
 
@@ -20,8 +21,9 @@ def open_endpoint(
 
     ``start`` goes into the endpoint's cursor parameter, if it has one.
     """
-    from dlt.sources.helpers.requests import Client
     from dlt.sources.rest_api import rest_api_resources
+
+    from datanika.engines.dlt_engine.sources.pinned_session import pinned_session
 
     config = REST_API.parse(connection)
     endpoint = next((item for item in config.endpoints if item.name == table.name), None)
@@ -31,7 +33,7 @@ def open_endpoint(
             code="endpoint_missing",
             hint=f"Its endpoints: {', '.join(item.name for item in config.endpoints)}.",
         )
-    session = Client(raise_for_status=False).session
+    session = pinned_session(config.base_url, EgressGuard(connection.egress))
     client: dict[str, Any] = {
         "base_url": config.base_url.rstrip("/") + "/",
         "session": session,
