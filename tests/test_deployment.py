@@ -71,10 +71,10 @@ def environment(service: str, values: dict[str, str]) -> dict[str, str]:
     """A service's environment with ``values`` filled in, as compose does it."""
 
     def filled(found: re.Match[str]) -> str:
-        return values[found[1]]
+        return values.get(found[1], "") if found[2] == "-" else values[found[1]]
 
     return {
-        name: re.sub(r"\$\{(\w+):\?\}", filled, str(value))
+        name: re.sub(r"\$\{(\w+):([?-])\}", filled, str(value))
         for name, value in SERVICES[service].get("environment", {}).items()
     }
 
@@ -110,11 +110,13 @@ class TestNetworks:
 
 class TestSecrets:
     def test_every_variable_is_explained_in_the_example(self) -> None:
-        assert asked_for() - {"DATANIKA_VERSION"} <= set(re.findall(r"(?m)^(\w+)=", EXAMPLE))
+        assert asked_for() - {"DATANIKA_VERSION"} <= set(re.findall(r"(?m)^#?(\w+)=", EXAMPLE))
+        needed = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text("utf-8")))
+        assert needed <= set(re.findall(r"(?m)^(\w+)=", EXAMPLE))
 
     def test_no_secret_has_a_default(self) -> None:
         text = (ROOT / "docker-compose.yml").read_text("utf-8")
-        with_default = set(re.findall(r"\$\{(\w+):-", text))
+        with_default = set(re.findall(r"\$\{(\w+):-[^}]", text))
         assert with_default == {"DATANIKA_VERSION", "DATANIKA_PORT"}
         filled = {name for name, value in re.findall(r"(?m)^(\w+)=(.*)$", EXAMPLE) if value}
         assert filled == {"DATANIKA_PUBLIC_URL", "DATANIKA_PORT"}

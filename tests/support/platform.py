@@ -18,6 +18,7 @@ import pytest
 from dotenv import dotenv_values
 
 from datanika.runtime.environment import MARK, of_this_machine
+from datanika.runtime.ports import remembered
 from datanika.runtime.processes import is_alive
 from tests.support.net import free_port
 
@@ -89,7 +90,12 @@ def running_platform(home: Path) -> Iterator[RunningPlatform]:
     with output.open("wb") as terminal:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("datanika")), "up"],
-            env={**of_this_machine(), "DATANIKA_HOME": str(home)},
+            env={
+                **of_this_machine(),
+                "DATANIKA_HOME": str(home),
+                # Tests' own warehouses are on the embedded server.
+                "DATANIKA_EGRESS_ALLOW": f"127.0.0.1:{remembered(home)['postgres']}/canary_*",
+            },
             # No .env of the developer's.
             cwd=home.parent,
             stdin=subprocess.DEVNULL,

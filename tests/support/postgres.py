@@ -228,10 +228,18 @@ async def database(
 
 
 @pytest.fixture
-def warehouse(postgres_server: PostgresServer) -> Iterator[Warehouse]:
-    """A destination for loads and transformations."""
+def warehouse(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Warehouse]:
+    """A destination for loads and transformations.
+
+    The control plane's databases are on the same server, so this one needs a rule to be reached,
+    as the demo's does.
+    """
     name, password = f"w_{secrets.token_hex(6)}", secrets.token_hex(8)
     postgres_server.create_database(name, name, password)
+    rule = f"{postgres_server.host}:{postgres_server.port}/{name}*"
+    monkeypatch.setattr(settings, "egress_allow", rule)
     one = Warehouse(postgres_server.host, postgres_server.port, name, name, password)
     try:
         yield one

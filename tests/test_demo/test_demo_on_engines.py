@@ -17,6 +17,7 @@ from datanika.contracts.steps import ResolvedConnection, ResolvedLoad, ResolvedT
 from datanika.demo import content, verify
 from datanika.demo.dataset import FOLDER, ROWS, write_files
 from datanika.execution.engine_host import start_engine_host
+from tests.test_engines.steps import LOCAL
 
 PLAN = compile_plan(
     content.pipeline(1, 2),
@@ -46,6 +47,7 @@ def resolved(run_id: int, warehouse, root: Path) -> tuple[ResolvedLoad, Resolved
         kind="postgres",
         config=warehouse.config,
         secret_fields=("password",),
+        egress=LOCAL,
     )
     load, transform = PLAN.get("load_nyc").step, PLAN.get("transform_nyc").step
     return (
