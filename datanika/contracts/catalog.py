@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -56,11 +58,26 @@ def connector_kind(name: str) -> ConnectorKind:
         ) from None
 
 
+@cache
+def _validator() -> Any:
+    """JSON schema whose ``$`` is the end of the text, as in the standard and in the engines.
+
+    Python's also matches before a line break at the end, which libpq would be given.
+    """
+    import jsonschema
+
+    def pattern(validator: Any, pattern: str, text: Any, schema: Any) -> Iterator[Any]:
+        if isinstance(text, str) and not re.search(re.sub(r"(?<!\\)\$$", r"\\Z", pattern), text):
+            yield jsonschema.ValidationError(f"{text!r} does not match {pattern!r}")
+
+    return jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": pattern})
+
+
 def validate_config(kind: str, config: dict[str, Any]) -> None:
     """Check ``config`` against the kind's schema; raises :class:`InvalidInput` with the field."""
     import jsonschema
 
-    validator = jsonschema.Draft202012Validator(connector_kind(kind).config_schema)
+    validator = _validator()(connector_kind(kind).config_schema)
     error = jsonschema.exceptions.best_match(validator.iter_errors(config))
     if error is not None:
         path = ".".join(["config", *(str(part) for part in error.absolute_path)])

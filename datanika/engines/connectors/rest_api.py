@@ -8,6 +8,13 @@ from pydantic import Field
 
 from datanika.engines.connectors.base import Connector, ConnectorConfig, secret
 
+# A host or a bracketed IPv6 address, and a port; no user, no query, nothing that parsers read
+# differently.
+_URL = (
+    r"^https?://([^\s\x00-\x20/@?#%,;:\\\[\]{}<>'\"`|^()*&=+!$~]+|\[[0-9A-Fa-f:.]+\])"
+    r"(:[0-9]{1,5})?(/[^\s?#\\]*)?$"
+)
+
 
 class Endpoint(ConnectorConfig):
     """One endpoint; a pipeline's table names it by ``name``."""
@@ -41,7 +48,7 @@ class Endpoint(ConnectorConfig):
 class RestApiConfig(ConnectorConfig):
     base_url: str = Field(
         title="Base URL",
-        pattern=r"^https?://[^/\s@?#\\]+(/[^\s?#\\]*)?$",
+        pattern=_URL,
         examples=["https://api.example.com/v1"],
     )
     auth: Literal["none", "bearer", "api_key", "basic"] = Field(default="none", title="Login")

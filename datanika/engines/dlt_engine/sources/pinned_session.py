@@ -46,13 +46,18 @@ def pinned_session(base_url: str, guard: EgressGuard) -> Any:
 
 
 def _base_origin(base_url: str) -> _Origin:
-    url = parse_url(base_url)
+    refused = TerminalStepError(
+        "The base URL is not a plain http or https URL.",
+        code="connection_config_invalid",
+        field="config.base_url",
+        hint="Write it like https://api.example.com/v1.",
+    )
+    try:
+        url = parse_url(base_url)
+    except ValueError:
+        raise refused from None
     if url.scheme not in _PORTS or url.host is None or url.auth is not None:
-        raise TerminalStepError(
-            "The base URL is not a plain http or https URL.",
-            code="connection_config_invalid",
-            field="config.base_url",
-        )
+        raise refused
     return url.scheme, canonical_host(url.host), url.port or _PORTS[url.scheme]
 
 
