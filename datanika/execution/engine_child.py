@@ -56,18 +56,26 @@ def main(channel: socket.socket, folder: Path, limits: StepLimits, parent: int) 
 def _run(step: ResolvedLoad | ResolvedTransform, channel: socket.socket, folder: Path) -> None:
     events = EventWriter(channel, Redactor(secrets_of(step)))
     capture = OutputCapture(step.step.key, events)
-    try:
-        finished = _engine(step, folder, events)
-    except BaseException as error:
-        from datanika.engines.failures import failure_of
-
-        finished = StepFinished(
-            step_key=step.step.key, state=StepState.FAILED, failure=failure_of(error)
-        )
+    finished = finish(step, folder, events)
     capture.close()
     events.write(finished)
     with contextlib.suppress(OSError):
         channel.shutdown(socket.SHUT_WR)
+
+
+def finish(
+    step: ResolvedLoad | ResolvedTransform, folder: Path, events: EventWriter
+) -> StepFinished:
+    """Run ``step`` in the empty ``folder``; its events are written, but for the last one, which is
+    the answer."""
+    try:
+        return _engine(step, folder, events)
+    except BaseException as error:
+        from datanika.engines.failures import failure_of
+
+        return StepFinished(
+            step_key=step.step.key, state=StepState.FAILED, failure=failure_of(error)
+        )
 
 
 def _engine(

@@ -15,7 +15,10 @@ from datanika.engines.connectors.base import Connector, ConnectorConfig, secret
 
 # libpq reads "host" as a socket folder, a list or a service, and "dbname" as a whole connection
 # string. Names that it could read so are refused: a connection is these fields and nothing else.
-_HOST = r"^([A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f.]{0,15}){2,8})$"
+_HOST = (
+    r"^([A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?"
+    r"|[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f.]{0,15}){2,8})$"
+)
 _NAME = r"^[^\x00-\x1f\x7f=/?#&%:@'\"\\{}]{1,63}$"
 
 TRY_SECONDS = 5.0

@@ -1,0 +1,323 @@
+"""Trust T11: a canary credential x every kind of connection x every way to fail.
+
+What is searched is what leaves the process that knows the credential: the bytes on the pipe of an
+engine child, and the answer of a connection test. Nothing downstream can store what is not there.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gc
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+import pytest
+
+from datanika.contracts.catalog import connector_kinds
+from datanika.contracts.egress import EgressPolicy
+from datanika.contracts.spec import TransformStep
+from datanika.contracts.steps import ResolvedConnection, ResolvedLoad, ResolvedTransform
+from datanika.execution import engine_child, probe
+from datanika.execution.engine_child import EventWriter, secrets_of
+from datanika.execution.redact import Redactor
+from tests.support.canary import Answer, FakeDns, canary_server
+from tests.support.echo_postgres import echo_postgres
+from tests.support.leaks import leaks, new_canary
+from tests.support.net import free_port
+from tests.support.postgres import Warehouse
+from tests.test_engines.resolver import use_dns
+from tests.test_engines.steps import LOCAL, duckdb, files, load, table
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+SHAPES = {
+    "plain": "canary-{}-x",
+    "odd": "c'a\"n/a+r%y =\\ä@:{}€?#&<b>'{{x}}",
+    "spaced": "canary  two\tspaces\n{}  and a line",
+}
+"""How people choose passwords, and how generators do."""
+
+
+@dataclass
+class Trial:
+    """A failing connection. ``config`` changes a good one."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    policy: EgressPolicy = LOCAL
+
+
+Way = Callable[[str, pytest.MonkeyPatch], AbstractContextManager[Trial]]
+
+
+def simply(config: Mapping[str, Any], policy: EgressPolicy = LOCAL) -> Way:
+    @contextmanager
+    def way(canary: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+        use_dns(FakeDns(nowhere_invalid=[[]]), monkeypatch)
+        yield Trial(dict(config), policy)
+
+    return way
+
+
+def echoing(says: Callable[[str], str]) -> Way:
+    @contextmanager
+    def way(canary: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+        with echo_postgres(says) as port:
+            yield Trial({"port": port, "sslmode": "disable"})
+
+    return way
+
+
+@contextmanager
+def refused_port(canary: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+    yield Trial({"port": free_port(), "base_url": f"http://127.0.0.1:{free_port()}"})
+
+
+@contextmanager
+def quoting_driver(canary: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+    """A driver whose exception holds all that it was given."""
+
+    def connect(*args: Any, **kwargs: Any) -> None:
+        url = f"postgresql://u:{quote(kwargs['password'], safe='')}@h/d"
+        raise psycopg2.OperationalError(f"{args} {kwargs} {url} {kwargs['password']!r}")
+
+    monkeypatch.setattr(psycopg2, "connect", connect)
+    yield Trial()
+
+
+@contextmanager
+def garbage(canary: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+    """A server that says what nobody understands, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(4096)
+                        connection.sendall(b"what is " + canary.encode() + b"?\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        yield Trial({"port": port, "base_url": f"http://127.0.0.1:{port}", "sslmode": "disable"})
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def answering(answer: Callable[[str], Answer], **config: Any) -> Way:
+    """An API whose answer depends on the credential that it was shown."""
+
+    @contextmanager
+    def way(canary: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+        with canary_server(lambda path: answer(canary)) as server:
+            yield Trial({"base_url": server.url, **config})
+
+    return way
+
+
+def every_form(canary: str) -> str:
+    """As a debugging server would print it."""
+    data = canary.encode()
+    return " ".join(
+        [
+            canary, quote(canary), quote(canary, safe=""), json.dumps(canary), repr(canary),
+            repr(data), json.dumps(json.dumps(canary)), quote(quote(canary, safe=""), safe=""),
+            base64.b64encode(data).decode(), base64.b64encode(b"user:" + data).decode(),
+            base64.urlsafe_b64encode(b"x" + data).decode(), data.hex(), data.hex().upper(),
+            data.decode("latin-1"), " ".join(canary.split()),
+        ]
+    )  # fmt: skip
+
+
+def one_line(canary: str) -> str:
+    return quote(canary, safe="")
+
+
+POSTGRES_WAYS: dict[str, Way] = {
+    "no such host": simply({"host": "nowhere.invalid"}),
+    "refused port": refused_port,
+    "wrong password": simply({}),
+    "no such database": simply({"database": "nothing_here"}),
+    "no TLS": simply({"sslmode": "require"}),
+    "bad TLS": simply({"sslmode": "verify-full"}),
+    "egress": simply({}, EgressPolicy()),
+    "bad field": simply({"host": "a,b"}),
+    "garbage": garbage,
+    "echo": echoing(lambda password: f"who is {password}?"),
+    "echo in every form": echoing(every_form),
+    "echo at the end of what is kept": echoing(lambda p: "x" * (1960 - len(p) // 2) + p),
+    "echo beyond what is kept": echoing(lambda p: "x" * (1900 - len(p) // 2) + p),
+    "exception with everything": quoting_driver,
+}
+REST_WAYS: dict[str, Way] = {
+    "no such host": simply({"base_url": "http://nowhere.invalid"}),
+    "refused port": refused_port,
+    "no TLS": answering(lambda canary: (200, {}, b"[]"), base_url="https://127.0.0.1:1"),
+    "egress": simply({"base_url": "http://127.0.0.1:1"}, EgressPolicy()),
+    "bad field": simply({"base_url": "http://a@b"}),
+    "garbage": garbage,
+    "401 with an echo": answering(lambda c: (401, {"X-You": one_line(c)}, every_form(c).encode())),
+    "404 with an echo": answering(lambda c: (404, {}, every_form(c).encode())),
+    "no JSON": answering(lambda c: (200, {}, f"<html>{every_form(c)}".encode())),
+    "JSON without records": answering(
+        lambda c: (200, {}, json.dumps({"error": every_form(c)}).encode()),
+        endpoint={"data_selector": "data"},
+    ),
+    "redirect away": answering(
+        lambda c: (302, {"Location": f"http://127.0.0.9:1/?key={one_line(c)}"}, b"")
+    ),
+    "redirect to no host": answering(
+        lambda c: (302, {"Location": f"http://{one_line(c)}@:x/{one_line(c)}"}, b"")
+    ),
+    "redirect for ever": answering(lambda c: (302, {"Location": f"/?key={one_line(c)}"}, b"")),
+    "next page away": answering(
+        lambda c: (
+            200,
+            {},
+            json.dumps({"data": [{"id": 1}], "next": f"http://127.0.0.9:1/{c}"}).encode(),
+        ),
+        endpoint={"data_selector": "data", "paginator": "json_link", "next_selector": "next"},
+    ),
+}
+REST_LOGINS: dict[str, dict[str, Any]] = {
+    "bearer": {"auth": "bearer", "token": "{}"},
+    "header": {"auth": "api_key", "api_key": "{}"},
+    "query": {"auth": "api_key", "api_key": "{}", "api_key_location": "query"},
+    "basic": {"auth": "basic", "user": "u", "password": "{}"},
+}
+WAYS: dict[str, dict[str, Way]] = {"postgres": POSTGRES_WAYS, "rest_api": REST_WAYS}
+CASES = [
+    (kind, login, way, shape)
+    for kind, ways in WAYS.items()
+    for login in (REST_LOGINS if kind == "rest_api" else ["password"])
+    for way in ways
+    for shape in SHAPES
+]
+
+
+@pytest.fixture(autouse=True)
+def _collect() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+def credential(kind: str, login: str, canary: str, server: Warehouse) -> dict[str, Any]:
+    """A configuration whose secret is ``canary``."""
+    if kind == "postgres":
+        return {**server.config, "password": canary}
+    filled = {
+        name: canary if value == "{}" else value for name, value in REST_LOGINS[login].items()
+    }
+    return {"base_url": "http://127.0.0.1:1", **filled}
+
+
+def connection(kind: str, config: dict[str, Any], trial: Trial) -> ResolvedConnection:
+    changed = {**config, **trial.config}
+    if kind == "postgres":
+        changed.pop("base_url", None)
+    else:
+        endpoint = {"name": "items", "path": "items", **changed.pop("endpoint", {})}
+        changed["endpoints"] = [endpoint]
+        for name in ("port", "sslmode"):
+            changed.pop(name, None)
+    return ResolvedConnection(
+        id=5,
+        name="the connection",
+        kind=kind,
+        config=changed,
+        secret_fields=connector_kinds()[kind].secret_fields,
+        egress=trial.policy,
+    )
+
+
+def steps(one: ResolvedConnection, folder: Path) -> Iterator[ResolvedLoad | ResolvedTransform]:
+    """Every step that a connection of this kind can have."""
+    kind = connector_kinds()[one.kind]
+    if kind.is_source:
+        yield load(one, duckdb(folder), table("items", "items"))
+    if kind.is_destination:
+        uploads = files(folder, "csv")
+        (folder / "files" / "t.csv").write_text("id\n1\n")
+        yield load(uploads, one, table("t.csv", "t"))
+    if kind.supports_transform:
+        secret = one.config["password"].replace("'", "''")
+        project = {
+            "dbt_project.yml": "name: org1\nversion: 1.0.0\nprofile: org1\n",
+            "models/one.sql": f"{{% raw %}}select '{secret}'::int as id{{% endraw %}}",
+        }
+        yield ResolvedTransform(
+            run_id=1,
+            attempt=1,
+            step=TransformStep(key="t", destination_id=one.id, threads=1),
+            destination=one,
+            project_name="org1",
+            files=project,
+        )
+
+
+def on_the_pipe(step: ResolvedLoad | ResolvedTransform, folder: Path) -> str:
+    """What an engine child writes about ``step``, to its end."""
+    ours, theirs = socket.socketpair()
+    received: list[bytes] = []
+
+    def read() -> None:
+        while data := ours.recv(65536):
+            received.append(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with ours, theirs:
+        events = EventWriter(theirs, Redactor(secrets_of(step)))
+        folder.mkdir()
+        events.write(engine_child.finish(step, folder, events))
+        theirs.shutdown(socket.SHUT_WR)
+        reader.join()
+    return b"".join(received).decode()
+
+
+def everything_said(one: ResolvedConnection, folder: Path) -> dict[str, str]:
+    said = {"test": probe.answer_of(one)}
+    for number, step in enumerate(steps(one, folder)):
+        said[f"step {number}"] = on_the_pipe(step, folder / f"work{number}")
+    return said
+
+
+def test_every_kind_with_a_secret_fails_in_every_way() -> None:
+    """A new kind needs its ways to fail here before its secret is trusted to the redactor."""
+    with_secrets = {name for name, kind in connector_kinds().items() if kind.secret_fields}
+    assert set(WAYS) == with_secrets
+    tried = {value for login in REST_LOGINS.values() for value in login if login[value] == "{}"}
+    assert tried == set(connector_kinds()["rest_api"].secret_fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "login", "way", "shape"), CASES, ids=["-".join(case) for case in CASES]
+)
+def test_no_failure_gives_the_credential_away(
+    kind: str,
+    login: str,
+    way: str,
+    shape: str,
+    warehouse: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    canary = new_canary(SHAPES[shape])
+    with WAYS[kind][way](canary, monkeypatch) as trial:
+        one = connection(kind, credential(kind, login, canary, warehouse), trial)
+        said = everything_said(one, tmp_path)
+    for place, text in said.items():
+        assert '"code"' in text, f"{place} failed: {text}"
+        assert leaks(canary, text) == [], (place, text)
