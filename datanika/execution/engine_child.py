@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from datanika.contracts.enums import StepState
 from datanika.contracts.events import LogLine, RunEvent, StepFinished, run_event
 from datanika.contracts.steps import ResolvedLoad, ResolvedStep, ResolvedTransform
-from datanika.execution.redact import Redactor
+from datanika.execution.redact import Redactor, cut
 from datanika.execution.sandbox import (
     StepLimits,
     close_others,
@@ -29,9 +29,6 @@ from datanika.execution.sandbox import (
 )
 
 resolved_step: TypeAdapter[ResolvedLoad | ResolvedTransform] = TypeAdapter(ResolvedStep)
-
-MAX_TEXT = 100_000
-"""Characters of one string in an event; longer ones are cut."""
 
 
 def main(channel: socket.socket, folder: Path, limits: StepLimits, parent: int) -> None:
@@ -109,20 +106,10 @@ class EventWriter:
         self._lock = threading.Lock()
 
     def write(self, event: RunEvent) -> None:
-        value = self._redactor.value(event.model_dump(mode="json"))
-        data = run_event.dump_json(run_event.validate_python(_cut(value))) + b"\n"
+        value = cut(self._redactor.value(event).model_dump(mode="json"))
+        data = run_event.dump_json(run_event.validate_python(value)) + b"\n"
         with self._lock:
             self._channel.sendall(data)
-
-
-def _cut(value: object) -> object:
-    if isinstance(value, str):
-        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
-    if isinstance(value, dict):
-        return {key: _cut(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_cut(item) for item in value]
-    return value
 
 
 class OutputCapture:

@@ -131,7 +131,7 @@ def compile_failure(error: BaseException | None) -> Failure:
     known = explain_text(str(error))
     if known is not None and known.code in _OF_THE_CONNECTION:
         return known
-    message = " ".join(str(error).split())[:2000]
+    message = " ".join(str(error).split())
     return Failure(
         code="dbt_compile_failed",
         message=f"The project does not compile: {message}",

@@ -22,6 +22,7 @@ from datanika.egress.hosts import canonical_host
 from datanika.errors import EgressRefused, TerminalStepError
 
 MAX_REDIRECTS = 5
+BACKOFF_SECONDS = 1.0
 _PORTS = {"http": 80, "https": 443}
 _Origin = tuple[str, str, int]
 """(scheme, canonical host, port)"""
@@ -35,7 +36,7 @@ def pinned_session(base_url: str, guard: EgressGuard) -> Any:
     """
     from dlt.sources.helpers.requests import Client
 
-    session = Client(raise_for_status=False).session
+    session = Client(raise_for_status=False, request_backoff_factor=BACKOFF_SECONDS).session
     # No proxy, no .netrc and no certificates from the environment.
     session.trust_env = False
     session.max_redirects = MAX_REDIRECTS
