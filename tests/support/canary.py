@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -89,5 +90,7 @@ class FakeDns:
 
     def __call__(self, host: str, port: int) -> list[str]:
         self.asked.append(host)
+        if host not in self.answers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         given = self.answers[host]
         return given.pop(0) if len(given) > 1 else given[0]
