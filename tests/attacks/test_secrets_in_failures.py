@@ -24,9 +24,10 @@ from datanika.contracts.spec import TransformStep
 from datanika.contracts.steps import ResolvedConnection, ResolvedLoad, ResolvedTransform
 from datanika.db import get_session
 from datanika.engines.dlt_engine.sources import pinned_session
+from datanika.engines.failures import failure_of
 from datanika.execution import engine_child, probe
 from datanika.execution.engine_child import EventWriter, secrets_of
-from datanika.execution.redact import MASK, Redactor
+from datanika.execution.redact import MASK, MAX_FAILURE, Redactor, cut
 from datanika.services.connection_service import ConnectionService
 from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
@@ -202,6 +203,17 @@ def test_the_search_sees_every_form_of_a_canary(shape: str) -> None:
     for form in (*forms_of(canary), canary[: len(canary) // 2 + WINDOW], canary.upper()):
         assert leaks(canary, json.dumps({"message": f"before {form} after"})), form
     assert leaks(canary, json.dumps({"message": new_canary(SHAPES[shape])})) == []
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_part_of_a_credential_survives_where_a_message_is_cut(shape: str) -> None:
+    canary = new_canary(SHAPES[shape])
+    redactor = Redactor([canary])
+    for before in range(MAX_FAILURE - 100, MAX_FAILURE + 10):
+        failure = redactor.value(failure_of(RuntimeError("x" * before + canary)))
+        text = json.dumps(cut(failure.model_dump(), MAX_FAILURE))
+        assert len(text) < MAX_FAILURE + 200
+        assert leaks(canary, text) == [], before
 
 
 async def test_nothing_of_the_credential_is_stored(

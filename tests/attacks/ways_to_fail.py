@@ -142,8 +142,7 @@ POSTGRES_WAYS: dict[str, Way] = {
     "garbage": garbage,
     "echo": echoing(lambda password: f"who is {password}?"),
     "echo in every form": echoing(every_form),
-    "echo at the end of what is kept": echoing(lambda p: "x" * (1960 - len(p) // 2) + p),
-    "echo beyond what is kept": echoing(lambda p: "x" * (1900 - len(p) // 2) + p),
+    "echo at the end of what is kept": echoing(lambda p: "x" * (1920 - len(p) // 2) + p),
     "exception with everything": quoting_driver,
 }
 REST_WAYS: dict[str, Way] = {
@@ -193,8 +192,7 @@ WAYS: dict[str, Way] = {
     "garbage": garbage,
     "echo": echoing(lambda password: f"who is {password}?"),
     "echo in every form": echoing(every_form),
-    "echo at the end of what is kept": echoing(lambda p: "x" * (1960 - len(p) // 2) + p),
-    "echo beyond what is kept": echoing(lambda p: "x" * (1900 - len(p) // 2) + p),
+    "echo at the end of what is kept": echoing(lambda p: "x" * (1920 - len(p) // 2) + p),
     "exception with everything": quoting_driver,
 }
 REST_WAYS: dict[str, Way] = {
