@@ -102,7 +102,7 @@ async def test_a_trick_does_not_get_into_the_database(database: str) -> None:
                 await service.create("bad", "postgres", {**GOOD, field: value})
             with pytest.raises(InvalidInput):
                 await service.update(kept.id, config={**GOOD, field: value})
-        assert [one.name for one in await service.list()] == ["good"]
+        assert [one.name for one in (await service.list()).rows] == ["good"]
 
 
 def test_the_schema_lists_what_may_be_said_and_no_more() -> None:

@@ -5,7 +5,10 @@ The canary listens on 127.0.0.1, which the policy of these tests refuses; 127.0.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,3 +152,24 @@ async def test_a_proxy_of_the_environment_is_not_used(
     with canary_server(address="127.0.0.2") as good:
         assert (await post(good.url)).status_code == 200
     assert canary.untouched
+
+
+async def test_a_server_that_drips_its_answer_does_not_hold_a_delivery() -> None:
+    """Each byte comes in time; the whole does not."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 1000:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    server = await asyncio.start_server(drip, "127.0.0.2", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with egress_client(POLICY, timeout=0.5) as client:
+            started = time.monotonic()
+            with pytest.raises(httpx.ReadTimeout):
+                await client.post(f"http://127.0.0.2:{port}/")
+            assert time.monotonic() - started < 5
