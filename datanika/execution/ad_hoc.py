@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer, ad_hoc_action
-from datanika.execution.redact import Redactor
+from datanika.execution.redact import MAX_FAILURE, Redactor, cut
 from datanika.execution.sandbox import StepLimits, enter, harden, limit, work_root
 
 LIMITS = StepLimits(memory_mb=3072, cpu_seconds=90, file_mb=64)
@@ -24,12 +24,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ad-hoc-", dir=work_root()) as folder:
         enter(Path(folder))
         limit(LIMITS)
-        answer.write(_answer(action, Path(folder)))
+        answer.write(answer_to(action, Path(folder)))
         answer.flush()
         os.chdir("/")
 
 
-def _answer(action: AdHocAction, folder: Path) -> str:
+def answer_to(action: AdHocAction, folder: Path) -> str:
+    """The redacted :class:`AdHocAnswer` as JSON; ``folder`` is empty and the caller's to remove."""
     from datanika.engines.ad_hoc.perform import perform
     from datanika.engines.failures import failure_of
 
@@ -41,6 +42,7 @@ def _answer(action: AdHocAction, folder: Path) -> str:
         answer = AdHocAnswer(failure=failure_of(error))
     redactor = Redactor(action.connection.secrets())
     redacted = _redacted(answer.model_dump(mode="json"), redactor)
+    redacted["failure"] = cut(redacted["failure"], MAX_FAILURE)
     return AdHocAnswer.model_validate(redacted).model_dump_json()
 
 

@@ -274,7 +274,7 @@ def check_unsaved(kind: str, config: dict[str, Any]) -> None:
     validate_config(kind, public | secrets)
 
 
-def resolve_unsaved(org_id: int, kind: str, config: dict[str, Any]) -> ResolvedConnection:
+async def resolve_unsaved(org_id: int, kind: str, config: dict[str, Any]) -> ResolvedConnection:
     """A configuration that is tried before it is saved, as a connection."""
     check_unsaved(kind, config)
     public, secrets = split_secrets(kind, config)
@@ -284,6 +284,7 @@ def resolve_unsaved(org_id: int, kind: str, config: dict[str, Any]) -> ResolvedC
         kind=kind,
         config=public | secrets,
         secret_fields=connector_kind(kind).secret_fields,
+        egress=await current_policy(),
         root=str(settings.org_root(org_id)),
     )
 

@@ -65,7 +65,7 @@ async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
 async def _connection(session: AsyncSession, job: ClaimedJob) -> ResolvedConnection:
     if job.resource_id is not None:
         return await resolve_connection(session, job.org_id, job.resource_id)
-    return resolve_unsaved(job.org_id, job.request["kind"], job.request["config"])
+    return await resolve_unsaved(job.org_id, job.request["kind"], job.request["config"])
 
 
 async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from datanika.contracts.ad_hoc import PreviewAction, ProbeAction
 from datanika.contracts.catalog import connector_kinds
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import RunFinish, StepFinished, run_event
@@ -25,7 +26,8 @@ from datanika.contracts.steps import ResolvedConnection, ResolvedLoad, ResolvedT
 from datanika.db import get_session
 from datanika.engines.dlt_engine.sources import pinned_session
 from datanika.engines.failures import failure_of
-from datanika.execution import engine_child, probe
+from datanika.execution import engine_child
+from datanika.execution.ad_hoc import answer_to
 from datanika.execution.engine_child import EventWriter, secrets_of
 from datanika.execution.redact import MASK, MAX_FAILURE, Redactor, cut
 from datanika.services.connection_service import ConnectionService
@@ -139,7 +141,14 @@ def on_the_pipe(step: ResolvedLoad | ResolvedTransform, folder: Path) -> str:
 
 
 def everything_said(one: ResolvedConnection, folder: Path) -> dict[str, str]:
-    said = {"test": probe.answer_of(one)}
+    said = {}
+    for action in (
+        ProbeAction(connection=one),
+        PreviewAction(connection=one, table="items", limit=5),
+    ):
+        work = folder / f"ad_hoc_{action.action}"
+        work.mkdir()
+        said[action.action] = answer_to(action, work)
     for number, step in enumerate(steps(one, folder)):
         said[f"step {number}"] = on_the_pipe(step, folder / f"work{number}")
     return said

@@ -10,15 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from datanika.contracts.egress import EgressPolicy, EgressRule, OwnService
 from datanika.contracts.events import Failure
 from datanika.contracts.spec import TransformStep
 from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
+from datanika.engines.ad_hoc.check import check_connection
+from datanika.engines.ad_hoc.read_only import read_rows
 from datanika.engines.dbt_engine.build import run_transform
+from datanika.engines.dbt_engine.compile import compile_model
+from datanika.engines.dbt_engine.profile import written_profile
 from datanika.engines.failures import failure_of
-from datanika.engines.probe import check_connection
 from datanika.runtime import databases
 from tests.support.canary import FakeDns
 from tests.support.postgres import PostgresServer, Warehouse
@@ -52,8 +56,8 @@ def source(connection: ResolvedConnection, folder: Path) -> Failure | None:
     return run(step).finished.failure
 
 
-def transform(connection: ResolvedConnection, folder: Path) -> Failure | None:
-    step = ResolvedTransform(
+def transform_step(connection: ResolvedConnection) -> ResolvedTransform:
+    return ResolvedTransform(
         run_id=1,
         attempt=1,
         step=TransformStep(key="t", destination_id=connection.id, threads=1),
@@ -61,12 +65,24 @@ def transform(connection: ResolvedConnection, folder: Path) -> Failure | None:
         project_name="org1",
         files=PROJECT,
     )
+
+
+def transform(connection: ResolvedConnection, folder: Path) -> Failure | None:
     work = folder / "project"
     work.mkdir()
-    return run_transform(step, work, lambda event: None).failure
+    return run_transform(transform_step(connection), work, lambda event: None).failure
 
 
-USES = [probe, destination, source, transform]
+def query(connection: ResolvedConnection, folder: Path) -> Failure | None:
+    try:
+        read_rows(connection, "SELECT 1", 1, folder)
+    except Exception as error:
+        return failure_of(error)
+    return None
+
+
+USES = [probe, query, destination, source, transform]
+ONE_LOOK_UP = (probe, query, source)
 Use = Callable[[ResolvedConnection, Path], Failure | None]
 
 
@@ -143,14 +159,27 @@ def test_a_name_that_changes_its_address_is_refused_at_the_next_connection(
     use_dns(dns, monkeypatch)
     policy = EgressPolicy(allow=(EgressRule.parse("127.0.0.1"),))
     failure = use(at(postgres(warehouse.config), policy, host="warehouse.example"), tmp_path)
-    if use in (probe, source):
-        # One look-up serves all of its connections.
+    if use in ONE_LOOK_UP:
         assert failure is None
         tmp_path = tmp_path / "again"
         tmp_path.mkdir()
         failure = use(at(postgres(warehouse.config), policy, host="warehouse.example"), tmp_path)
     assert failure is not None
     assert failure.code == "egress_refused"
+
+
+def test_compiling_needs_no_server_and_is_given_no_password(
+    canary: tuple[int, list[Any]], tmp_path: Path
+) -> None:
+    port, seen = canary
+    login = {"database": "d", "user": "u", "password": "p4ssword"}
+    step = transform_step(at(postgres({"host": "127.0.0.1", "port": port, **login}), PUBLIC))
+    assert "select 1 as id" in compile_model(step, "one", tmp_path, incremental=False).sql
+    with written_profile(step, tmp_path, offline=True):
+        assert "p4ssword" not in [*os.environ.values()]
+        with pytest.raises(psycopg2.OperationalError):
+            psycopg2.connect(host="127.0.0.1", port=port, dbname="d", user="u", connect_timeout=2)
+    assert seen == []
 
 
 def test_the_second_address_of_a_name_is_used_where_the_first_is_silent(

@@ -13,8 +13,8 @@ import pytest
 from datanika.contracts.egress import EgressPolicy, EgressRule, OwnService
 from datanika.contracts.events import Failure
 from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.ad_hoc.check import check_connection
 from datanika.engines.failures import failure_of
-from datanika.engines.probe import check_connection
 from tests.support.canary import Answer, CanaryServer, FakeDns, canary_server
 from tests.test_engines.resolver import use_dns
 from tests.test_engines.steps import LOCAL, duckdb, load, run, table

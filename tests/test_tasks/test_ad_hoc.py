@@ -41,7 +41,9 @@ def redis(
 
 
 @pytest.fixture
-def celery_worker(redis: RunningRedis, tmp_path: Path) -> Iterator[Callable[[], str]]:
+def celery_worker(
+    redis: RunningRedis, warehouse: Warehouse, tmp_path: Path
+) -> Iterator[Callable[[], str]]:
     """``celery -A datanika.tasks worker`` with the settings of this test; its log."""
     given = {
         "DATABASE_URL": settings.require("database_url"),
@@ -49,6 +51,7 @@ def celery_worker(redis: RunningRedis, tmp_path: Path) -> Iterator[Callable[[], 
         "DATANIKA_SECRET_KEY": settings.require("secret_key"),
         "DATANIKA_ENCRYPTION_KEYS": settings.require("encryption_keys"),
         "DATANIKA_HOME": str(settings.home),
+        "DATANIKA_EGRESS_ALLOW": settings.egress_allow,
     }
     settings.home.mkdir(parents=True, exist_ok=True)
     log = tmp_path / "celery.log"

@@ -17,7 +17,7 @@ from datanika.contracts.ad_hoc import RowsResult
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.ad_hoc.cells import RowCollector
 from datanika.engines.connectors.duckdb import database_path
-from datanika.engines.connectors.postgres import POSTGRES
+from datanika.engines.connectors.postgres import locate
 from datanika.engines.failures import failure_of
 from datanika.engines.warehouse.postgres import connect
 from datanika.errors import StepError, TerminalStepError, TransientStepError
@@ -54,7 +54,7 @@ class PostgresReader:
     """A READ ONLY transaction."""
 
     def __init__(self, connection: ResolvedConnection) -> None:
-        self._connection = connect(POSTGRES.parse(connection), "datanika query")
+        self._connection = connect(locate(connection), "datanika query")
         self._connection.set_session(readonly=True, autocommit=False)
 
     def __enter__(self) -> PostgresReader:

@@ -8,7 +8,7 @@ from typing import Any
 from datanika.contracts.ad_hoc import CompiledResult
 from datanika.contracts.steps import ResolvedTransform
 from datanika.engines.dbt_engine.build import FLAGS, compile_failure, prepare_dbt, write_files
-from datanika.engines.dbt_engine.profile import TARGET, write_profile
+from datanika.engines.dbt_engine.profile import TARGET, written_profile
 from datanika.errors import TerminalStepError
 
 _IS_INCREMENTAL = "{% macro is_incremental() %}{{ return(%s) }}{% endmacro %}\n"
@@ -27,13 +27,13 @@ def compile_model(
     macro = _IS_INCREMENTAL.replace("%s", str(incremental).lower())
     files = step.files | {"macros/_datanika_compile.sql": macro}
     write_files(step.model_copy(update={"files": files}), folder)
-    write_profile(step, folder)
     prepare_dbt()
     from dbt.cli.main import dbtRunner
 
     places = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target", TARGET]
-    offline = ["--no-introspect", "--no-populate-cache", "--select", model]
-    answer = dbtRunner().invoke([*FLAGS, "compile", *places, *offline])
+    apart = ["--no-introspect", "--no-populate-cache", "--select", model]
+    with written_profile(step, folder, offline=True):
+        answer = dbtRunner().invoke([*FLAGS, "compile", *places, *apart])
     results = getattr(answer.result, "results", None) or ()
     if answer.exception is not None:
         raise _refused(compile_failure(answer.exception).message)
@@ -58,7 +58,7 @@ def _compiled(node: Any) -> CompiledResult:
 
 def _refused(message: str) -> TerminalStepError:
     return TerminalStepError(
-        message[:2000],
+        message,
         code="dbt_compile_failed",
         hint="Correct the transformation that the message names.",
     )

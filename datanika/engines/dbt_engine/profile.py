@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from datanika.contracts.steps import ResolvedTransform
+from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
 from datanika.engines.connectors.duckdb import database_path
-from datanika.engines.connectors.postgres import locate
+from datanika.engines.connectors.postgres import POSTGRES, PostgresTarget, locate
 from datanika.engines.warehouse import WriterId
 from datanika.engines.warehouse.postgres import CONNECT_SECONDS
 from datanika.errors import TerminalStepError
@@ -27,13 +27,16 @@ _PASSWORD = "DBT_ENV_SECRET_PASSWORD"
 
 
 @contextmanager
-def written_profile(step: ResolvedTransform, folder: Path) -> Iterator[None]:
+def written_profile(
+    step: ResolvedTransform, folder: Path, *, offline: bool = False
+) -> Iterator[None]:
     """``profiles.yml`` in ``folder``; inside, this process' environment has what it refers to.
 
+    ``offline``: for what must not connect; it gets no password and an address that leads nowhere.
     Raises :class:`TerminalStepError` for a kind that dbt cannot build in, and
     :class:`EgressRefused`.
     """
-    output, variables = _output(step, folder)
+    output, variables = _output(step, folder, offline)
     output |= {"schema": step.step.default_schema, "threads": step.step.threads}
     profile = {step.project_name: {"target": TARGET, "outputs": {TARGET: output}}}
     (folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
@@ -49,11 +52,13 @@ def written_profile(step: ResolvedTransform, folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _output(step: ResolvedTransform, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _output(
+    step: ResolvedTransform, folder: Path, offline: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
     """(dbt's output, environment variables)"""
     connection = step.destination
     if connection.kind == "postgres":
-        target = locate(connection)
+        target = _nowhere(connection) if offline else locate(connection)
         config = target.config
         output = {
             "type": "postgres",
@@ -68,7 +73,7 @@ def _output(step: ResolvedTransform, folder: Path) -> tuple[dict[str, Any], dict
             "application_name": WriterId(step.run_id, step.attempt).application_name,
         }
         return output, {
-            _PASSWORD: config.password,
+            _PASSWORD: "" if offline else config.password,
             "PGHOSTADDR": target.address,
             "PGPASSFILE": os.devnull,
         }
@@ -88,3 +93,8 @@ def _output(step: ResolvedTransform, folder: Path) -> tuple[dict[str, Any], dict
         f"dbt cannot build in connection {connection.name!r} of kind {connection.kind!r}.",
         code="connection_kind_unfit",
     )
+
+
+def _nowhere(connection: ResolvedConnection) -> PostgresTarget:
+    # The broadcast address: the system refuses to connect to it at once, without a packet.
+    return PostgresTarget(POSTGRES.parse(connection), "255.255.255.255")
