@@ -93,9 +93,8 @@ def _forms(secret: str) -> Iterable[str]:
         data.decode("latin-1"),
         secret.encode("latin-1", "replace").decode("latin-1"),
     }
-    written = {text for one in readings for text in _quoted(one)}
-    yield from written
-    yield from (again for text in written for again in _quoted(text))
+    yield from {text for one in readings for text in _quoted(one)}
+    yield from {again for text in set(_quoted(secret)) for again in _quoted(text)}
     for raw in {data, secret.encode("latin-1", "replace")}:
         yield raw.hex()
         yield raw.hex().upper()

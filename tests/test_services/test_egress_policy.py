@@ -13,7 +13,11 @@ from datanika.db import get_session
 from datanika.egress.guard import EgressGuard
 from datanika.errors import ConfigError, EgressRefused
 from datanika.services import egress_policy
-from datanika.services.connection_service import ConnectionService
+from datanika.services.connection_service import (
+    ConnectionService,
+    resolve_connection,
+    resolve_unsaved,
+)
 from datanika.services.egress_policy import current_policy, own_services, written_policy
 from tests.support.canary import FakeDns
 from tests.support.tenants import make_tenant
@@ -163,6 +167,8 @@ async def test_a_resolved_connection_carries_the_policy(
     async with get_session(tenant.owner.scope) as session:
         service = ConnectionService(session, tenant.owner)
         made = await service.create("c", "postgres", config)
-        resolved = await service.resolve(made.id)
-    assert resolved.egress == await current_policy()
-    assert resolved.egress.own
+        saved = await resolve_connection(session, tenant.org_id, made.id)
+    tried = await resolve_unsaved(tenant.org_id, "postgres", config)
+    for resolved in (saved, tried):
+        assert resolved.egress == await current_policy()
+        assert resolved.egress.own
