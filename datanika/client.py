@@ -43,6 +43,7 @@ from datanika.contracts.api import (
     TransformationOut,
 )
 from datanika.contracts.spec import PipelineSpec, TransformationSpec
+from datanika.contracts.webhooks import verify_webhook
 from datanika.errors import (
     AuthenticationError,
     ConfigError,
@@ -54,6 +55,8 @@ from datanika.errors import (
     TooManyRequests,
     Unavailable,
 )
+
+__all__ = ["DatanikaClient", "credentials_file", "save_credentials", "verify_webhook"]
 
 _ERRORS: dict[int, type[DatanikaError]] = {
     kind.status: kind

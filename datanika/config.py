@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=10_000_000, ge=1, description="The longest body of a request to the API."
     )
+    telegram_api_url: str = Field(
+        default="https://api.telegram.org", description="Telegram's Bot API, or your own server."
+    )
     metrics_token: SecretStr | None = Field(
         default=None,
         description="What `/metrics` asks for as a bearer token. Not set: this machine only.",

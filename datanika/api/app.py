@@ -17,6 +17,7 @@ from datanika.api import (
     jobs,
     me,
     metrics,
+    notifications,
     pipelines,
     problems,
     runs,
@@ -42,6 +43,7 @@ _ROUTERS = (
     schedules.router,
     triggering.router,
     catalog.router,
+    notifications.router,
     audit.router,
     jobs.router,
 )

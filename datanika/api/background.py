@@ -1,4 +1,4 @@
-"""What the web process does beside answering: reconcile, every few seconds.
+"""What the web process does beside answering: reconcile, and deliver notifications.
 
 FastAPI's lifespan does not run under Reflex: whoever serves the application enters
 :func:`background_tasks`.
@@ -14,12 +14,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from datanika.orchestration.gateway import preload
+from datanika.services.delivery import deliver_due
 from datanika.services.metrics import RECONCILER_LAST, RECONCILER_PASSES
 from datanika.services.reconciler import reconcile, renew_leases
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 10.0
+DELIVERY_SECONDS = 2.0
+"""How long a notification waits when there was nothing to deliver before it."""
 DEAF_SECONDS = 25.0
 """After so long without a pass this process, or its database, was away: running attempts could
 not be heard, and must not be taken for dead."""
@@ -45,14 +48,18 @@ async def run_reconciler() -> dict[str, int]:
 
 @asynccontextmanager
 async def background_tasks() -> AsyncIterator[None]:
-    """Reconcile while the block is open."""
-    task = asyncio.create_task(_reconcile_forever(), name="reconciler")
+    """Reconcile and deliver while the block is open."""
+    tasks = [
+        asyncio.create_task(_reconcile_forever(), name="reconciler"),
+        asyncio.create_task(_deliver_forever(), name="delivery"),
+    ]
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def _reconcile_forever() -> None:
@@ -68,3 +75,14 @@ async def _reconcile_forever() -> None:
             if any(counts.values()):
                 logger.info("Reconciled: %s", counts)
         await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def _deliver_forever() -> None:
+    while True:
+        try:
+            counts = await deliver_due()
+        except Exception as error:
+            logger.warning("Notifications wait: %r", error)
+            counts = {}
+        if not any(counts.values()):
+            await asyncio.sleep(DELIVERY_SECONDS)

@@ -36,6 +36,7 @@ class NotificationChannel(TimestampMixin, TenantMixin, Base):
     events: Mapped[list[str]]
     pipeline_ids: Mapped[list[Any]]
     is_active: Mapped[bool] = mapped_column(default=True, server_default="true")
+    consecutive_failures: Mapped[int] = mapped_column(default=0, server_default="0")
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.errors import DatanikaError
-from datanika.models import Connection
+from datanika.models import Connection, NotificationChannel
 from datanika.security import Keyring, keyring
 
 
@@ -49,25 +49,24 @@ class EncryptionService:
 
 
 async def rotate_secrets(session: AsyncSession) -> int:
-    """Re-encrypt every connection under the newest key; the number changed. System scope.
+    """Re-encrypt every connection and notification channel under the newest key; the number
+    changed. System scope.
 
-    Deleted connections too: afterwards no row needs an old key. Rows are locked one by one, so a
+    Deleted ones too: afterwards no row needs an old key. Rows are locked one by one, so a
     credential somebody saves meanwhile is never overwritten with the older one.
     """
     service, changed = EncryptionService(), 0
-    ids = await session.scalars(select(Connection.id).where(Connection.secrets.is_not(None)))
-    for connection_id in ids.all():
-        connection = await session.get(
-            Connection, connection_id, with_for_update=True, populate_existing=True
-        )
-        if connection is None or not connection.secrets or service.is_current(connection.secrets):
-            continue
-        connection.secrets = service.reencrypt(
-            connection.secrets,
-            org_id=connection.org_id,
-            table=Connection.__tablename__,
-            row_id=connection.id,
-        )
-        changed += 1
+    models: tuple[type[Connection] | type[NotificationChannel], ...]
+    models = (Connection, NotificationChannel)
+    for model in models:
+        ids = await session.scalars(select(model.id).where(model.secrets.is_not(None)))
+        for row_id in ids.all():
+            row = await session.get(model, row_id, with_for_update=True, populate_existing=True)
+            if row is None or not row.secrets or service.is_current(row.secrets):
+                continue
+            row.secrets = service.reencrypt(
+                row.secrets, org_id=row.org_id, table=model.__tablename__, row_id=row.id
+            )
+            changed += 1
     await session.flush()
     return changed

@@ -22,6 +22,7 @@ from datanika.errors import Conflict, NotFound
 from datanika.models import Connection, Pipeline, PipelineVersion
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.notification_events import notify_switched
 from datanika.services.paging import (
     OLDEST,
     PageRequest,
@@ -182,6 +183,7 @@ class PipelineService:
             pipeline.name = valid_name(name)
         if description is not None:
             pipeline.description = description
+        switched = is_paused is not None and is_paused != pipeline.is_paused
         if is_paused is not None:
             pipeline.is_paused = is_paused
         if spec is not None:
@@ -193,6 +195,8 @@ class PipelineService:
         pipeline.deployed_hash = None
         await self._save(pipeline)
         await self._audit("pipeline.updated", pipeline, old=old, new=_summary(pipeline))
+        if switched:
+            await notify_switched(self.session, pipeline, paused=pipeline.is_paused)
         return pipeline
 
     async def delete(self, pipeline_id: int) -> None:

@@ -14,9 +14,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import utcnow
+from datanika.contracts.notifications import DeliveryState
 from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, DatanikaError, Unavailable
-from datanika.models import IdempotencyKey, Job, Pipeline, RefreshToken, Run, RunLog
+from datanika.models import (
+    IdempotencyKey,
+    Job,
+    NotificationDelivery,
+    Pipeline,
+    RefreshToken,
+    Run,
+    RunLog,
+)
 from datanika.orchestration.gateway import FlowRunState, PrefectGateway
 from datanika.services.deployer import deploy_pipeline, submit
 from datanika.services.run_lifecycle import LEASE, close_run, lock_run, lose_attempt, state_of
@@ -76,7 +85,7 @@ async def report_crash(flow_run_id: str, message: str) -> int | None:
 
 
 async def delete_old(now: dt.datetime | None = None) -> dict[str, int]:
-    """Retention: log lines after 90 days; what has an end of its own when that has come."""
+    """Retention: log lines and deliveries after 90 days; what has an end of its own when that has come."""
     now = now or utcnow()
     async with get_session(SYSTEM) as session:
         old_runs = select(Run.id).where(Run.finished_at < now - RETENTION)
@@ -89,7 +98,18 @@ async def delete_old(now: dt.datetime | None = None) -> dict[str, int]:
         keys = await _deleted(
             session, delete(IdempotencyKey).where(IdempotencyKey.expires_at < now)
         )
-    return {"log_lines": logs, "tokens": tokens, "jobs": jobs, "idempotency_keys": keys}
+        done = (
+            NotificationDelivery.state != DeliveryState.PENDING.value,
+            NotificationDelivery.created_at < now - RETENTION,
+        )
+        deliveries = await _deleted(session, delete(NotificationDelivery).where(*done))
+    return {
+        "log_lines": logs,
+        "tokens": tokens,
+        "jobs": jobs,
+        "idempotency_keys": keys,
+        "deliveries": deliveries,
+    }
 
 
 async def _deleted(session: AsyncSession, statement: object) -> int:

@@ -18,6 +18,7 @@ from datanika.contracts.plan import Plan
 from datanika.contracts.run_states import check_transition
 from datanika.models import Run, RunStep
 from datanika.services.metrics import count_finished
+from datanika.services.notification_events import notify_run
 
 LEASE = dt.timedelta(seconds=30)
 """How long a silent attempt keeps its run. The flow is heard every 5 s."""
@@ -85,6 +86,7 @@ async def close_run(
         session, run, StepState.RUNNING, StepState.CANCELLED if cancelled else StepState.FAILED
     )
     count_finished(session, target)
+    await notify_run(session, run)
 
 
 async def lose_attempt(session: AsyncSession, run: Run, reason: str) -> RunState:

@@ -12,6 +12,7 @@ from datanika.errors import NotFound
 from datanika.models import Pipeline, Schedule
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.notification_events import notify_switched
 from datanika.services.paging import OLDEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.validation import check_revision
@@ -76,6 +77,11 @@ class ScheduleService:
             setattr(schedule, name, value)
         schedule.revision += 1
         await self._saved("schedule.updated", schedule, old)
+        if schedule.is_active != old.active:
+            pipeline = await self.session.get_one(Pipeline, schedule.pipeline_id)
+            await notify_switched(
+                self.session, pipeline, paused=not schedule.is_active, schedule=schedule
+            )
         return schedule
 
     async def delete(self, schedule_id: int) -> None:

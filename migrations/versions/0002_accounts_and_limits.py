@@ -191,6 +191,7 @@ def create_tables() -> None:
         sa.Column("events", postgresql.JSONB(), nullable=False),
         sa.Column("pipeline_ids", postgresql.JSONB(), nullable=False),
         sa.Column("is_active", sa.Boolean(), server_default="true", nullable=False),
+        sa.Column("consecutive_failures", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("revision", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column(
             "created_at",

@@ -11,12 +11,14 @@ import pytest
 
 from datanika.api import background
 from datanika.api.background import background_tasks
+from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.db import SYSTEM, get_session
 from datanika.models import Run
 from datanika.services.actor import Actor
 from datanika.services.run_recorder import claim_run
 from datanika.services.run_service import RunService
+from tests.support.channels import end_run, make_channel, receiving
 from tests.support.pipelines import make_pipeline
 from tests.support.tenants import Tenant
 
@@ -73,3 +75,29 @@ async def test_a_web_process_that_was_away_first_listens(
     run_id = await silent_run(tenant.owner)
     assert (await background.run_reconciler())["lost"] == 0
     assert await state_of(run_id) == RunState.STARTING
+
+
+async def test_notifications_are_delivered_and_a_failed_pass_is_not_the_last(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but PostgreSQL is there: no Redis, no Prefect."""
+    monkeypatch.setattr(background, "DELIVERY_SECONDS", 0.05)
+    monkeypatch.setattr(settings, "redis_url", None)
+    passes, real = 0, background.deliver_due
+
+    async def fails_first() -> dict[str, int]:
+        nonlocal passes
+        passes += 1
+        if passes == 1:
+            raise ConnectionError("the database restarts")
+        return await real()
+
+    monkeypatch.setattr(background, "deliver_due", fails_first)
+    pipeline = await make_pipeline(tenant.owner)
+    async with receiving() as receiver:
+        await make_channel(tenant.owner, receiver.url)
+        await end_run(tenant.owner, pipeline.id, RunState.FAILED)
+        async with background_tasks(), asyncio.timeout(60):
+            while not receiver.got:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    assert passes >= 2
