@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -55,18 +55,21 @@ async def rotate_secrets(session: AsyncSession) -> int:
     Deleted ones too: afterwards no row needs an old key. Rows are locked one by one, so a
     credential somebody saves meanwhile is never overwritten with the older one.
     """
-    service, changed = EncryptionService(), 0
-    models: tuple[type[Connection] | type[NotificationChannel], ...]
-    models = (Connection, NotificationChannel)
-    for model in models:
+    changed = 0
+    for model in (Connection, NotificationChannel):
         ids = await session.scalars(select(model.id).where(model.secrets.is_not(None)))
         for row_id in ids.all():
-            row = await session.get(model, row_id, with_for_update=True, populate_existing=True)
-            if row is None or not row.secrets or service.is_current(row.secrets):
-                continue
-            row.secrets = service.reencrypt(
-                row.secrets, org_id=row.org_id, table=model.__tablename__, row_id=row.id
-            )
-            changed += 1
+            found = await session.get(model, row_id, with_for_update=True, populate_existing=True)
+            changed += _rotate(cast(Connection | NotificationChannel | None, found))
     await session.flush()
     return changed
+
+
+def _rotate(row: Connection | NotificationChannel | None) -> bool:
+    service = EncryptionService()
+    if row is None or not row.secrets or service.is_current(row.secrets):
+        return False
+    row.secrets = service.reencrypt(
+        row.secrets, org_id=row.org_id, table=row.__tablename__, row_id=row.id
+    )
+    return True

@@ -12,10 +12,12 @@ from sqlalchemy import select, text
 from datanika.config import settings
 from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, DatanikaError
-from datanika.models import Connection
+from datanika.models import Connection, NotificationChannel
 from datanika.security import new_encryption_key
 from datanika.services.connection_service import ConnectionService, resolve_connection
 from datanika.services.encryption import EncryptionService, rotate_secrets
+from datanika.services.notification_service import open_secrets
+from tests.support.channels import make_channel
 from tests.support.tenants import Tenant, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -132,3 +134,19 @@ async def test_a_credential_saved_during_rotation_is_not_lost(
     assert {await password(tenant, connection_id) for connection_id in ids} == {"canary-2"}
     for connection_id in ids:
         assert (await ciphertext(connection_id)).startswith("k2:")
+
+
+async def test_rotation_moves_the_secrets_of_notification_channels_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tenant = await make_tenant()
+    channel, signing = await make_channel(tenant.owner)
+    old = settings.require("encryption_keys")
+    new = f"k2:{new_encryption_key()}"
+    monkeypatch.setattr(settings, "encryption_keys", SecretStr(f"{new},{old}"))
+    async with get_session(SYSTEM) as session:
+        await rotate_secrets(session)
+    monkeypatch.setattr(settings, "encryption_keys", SecretStr(new))
+    async with get_session(SYSTEM) as session:
+        kept = await session.get_one(NotificationChannel, channel.id)
+        assert open_secrets(kept) == {"signing_secret": signing}
