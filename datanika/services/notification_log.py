@@ -12,7 +12,7 @@ from datanika.models import NotificationDelivery
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.notification_service import NotificationService, check_active
-from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, sorts_of
+from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 
 SORTS = sorts_of(NotificationDelivery, "created_at")
 
@@ -34,7 +34,9 @@ class NotificationLog:
     ) -> RowPage[NotificationDelivery]:
         """The deliveries, of deleted channels too."""
         self.actor.require("notification:read")
-        query = select(NotificationDelivery).where(NotificationDelivery.org_id == self.actor.org_id)
+        query = rows_of(NotificationDelivery).where(
+            NotificationDelivery.org_id == self.actor.org_id
+        )
         for column, value in (
             (NotificationDelivery.channel_id, channel_id),
             (NotificationDelivery.state, state),
@@ -44,9 +46,12 @@ class NotificationLog:
                 query = query.where(column == value)
         return await fetch_page(self.session, query, SORTS, page)
 
-    async def get(self, delivery_id: int, *, lock: bool = False) -> NotificationDelivery:
+    async def get(self, delivery_id: int) -> NotificationDelivery:
         """Raises :class:`NotFound`, also for another organisation's delivery."""
         self.actor.require("notification:read")
+        return await self._find(delivery_id)
+
+    async def _find(self, delivery_id: int, *, lock: bool = False) -> NotificationDelivery:
         query = select(NotificationDelivery).where(
             NotificationDelivery.org_id == self.actor.org_id,
             NotificationDelivery.id == delivery_id,
@@ -64,9 +69,9 @@ class NotificationLog:
         Raises :class:`NotFound` where the channel is gone, :class:`Conflict` ``channel_inactive``.
         """
         self.actor.require("notification:write")
-        found = await self.get(delivery_id)
-        check_active(await NotificationService(self.session, self.actor).get(found.channel_id))
-        delivery = await self.get(delivery_id, lock=True)
+        found = await self._find(delivery_id)
+        check_active(await NotificationService(self.session, self.actor).find(found.channel_id))
+        delivery = await self._find(delivery_id, lock=True)
         delivery.state = DeliveryState.PENDING.value
         delivery.attempts = 0
         delivery.next_attempt_at = utcnow()

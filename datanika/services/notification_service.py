@@ -99,9 +99,13 @@ class NotificationService:
         await self._audit("created", channel, new=_snapshot(channel))
         return channel, signing
 
-    async def get(self, channel_id: int, *, lock: bool = False) -> NotificationChannel:
+    async def get(self, channel_id: int) -> NotificationChannel:
         """Raises :class:`NotFound`, also for another organisation's channel."""
         self.actor.require("notification:read")
+        return await self.find(channel_id)
+
+    async def find(self, channel_id: int, *, lock: bool = False) -> NotificationChannel:
+        """The channel, for a caller that has checked its own permission."""
         query = self._live().where(NotificationChannel.id == channel_id)
         if lock:
             # key_share: a run that ends may write its deliveries meanwhile.
@@ -147,7 +151,7 @@ class NotificationService:
         """Change what is given. ``config`` replaces the old one, except that secrets left out of
         it are kept. A changed or switched-on channel counts as healthy again."""
         self.actor.require("notification:write")
-        channel = await self.get(channel_id, lock=True)
+        channel = await self.find(channel_id, lock=True)
         check_revision(channel.revision, revision)
         kind, hidden = ChannelKind(channel.kind), open_secrets(channel)
         old = _snapshot(channel)
@@ -174,7 +178,7 @@ class NotificationService:
     async def delete(self, channel_id: int) -> None:
         """Take the channel away; what it has not delivered yet is cancelled."""
         self.actor.require("notification:delete")
-        channel = await self.get(channel_id, lock=True)
+        channel = await self.find(channel_id, lock=True)
         channel.deleted_at = utcnow()
         # A deleted channel has no use for its secrets.
         channel.secrets = None
@@ -196,7 +200,7 @@ class NotificationService:
         Raises :class:`Conflict` ``not_a_webhook``.
         """
         self.actor.require("notification:write")
-        channel = await self.get(channel_id, lock=True)
+        channel = await self.find(channel_id, lock=True)
         if channel.kind != ChannelKind.WEBHOOK:
             raise Conflict("Only webhooks are signed.", code="not_a_webhook")
         hidden, until = open_secrets(channel), utcnow() + ROTATION_OVERLAP
@@ -216,7 +220,7 @@ class NotificationService:
         Raises :class:`Conflict` ``channel_inactive``.
         """
         self.actor.require("notification:write")
-        channel = await self.get(channel_id)
+        channel = await self.find(channel_id)
         check_active(channel)
         organization = await self.session.get_one(Organization, self.actor.org_id)
         now = utcnow()

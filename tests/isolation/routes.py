@@ -106,6 +106,11 @@ def _transformation(world: World) -> Any:
     return {"name": "new", "destination_id": world.destination_id, "sql": "select 1 as id"}
 
 
+def _channel(_: World) -> Any:
+    config = {"url": "https://hooks.example.com/"}
+    return {"name": "new", "kind": "webhook", "events": ["run.failed"], "config": config}
+
+
 def _login(world: World) -> Any:
     return {"email": world.owner.email, "password": PASSWORD}
 
@@ -196,6 +201,17 @@ API: dict[str, Entry] = {
     "GET runs/{run_id}/plan": Entry(VIEWER),
     "POST runs/{run_id}/cancel": Entry(EDITOR),
     "POST runs/{run_id}/retry": Entry(EDITOR, 202, ids={"run_id": "ended_run_id"}),
+    # notifications
+    "GET notification-channels": Entry(VIEWER),
+    "POST notification-channels": Entry(ADMIN, 201, _channel),
+    "GET notification-channels/{channel_id}": Entry(VIEWER),
+    "PATCH notification-channels/{channel_id}": Entry(ADMIN, 200, _body(name="renamed")),
+    "DELETE notification-channels/{channel_id}": Entry(ADMIN, 204),
+    "POST notification-channels/{channel_id}/test": Entry(ADMIN, 202),
+    "POST notification-channels/{channel_id}/rotate-secret": Entry(ADMIN),
+    "GET notification-deliveries": Entry(VIEWER),
+    "GET notification-deliveries/{delivery_id}": Entry(VIEWER),
+    "POST notification-deliveries/{delivery_id}/redeliver": Entry(ADMIN, 202),
     # the rest
     "GET catalog": Entry(VIEWER),
     "GET catalog/{entry_id}": Entry(VIEWER),

@@ -42,7 +42,6 @@ from datanika.models import (
     CursorVersion,
     Invitation,
     Membership,
-    NotificationChannel,
     NotificationDelivery,
     RunLog,
     Schedule,
@@ -56,6 +55,8 @@ from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_recorder import claim_run
 from datanika.services.run_service import RunService
 from datanika.services.transformation_service import TransformationService
+from tests.support.channels import make_channel
+from tests.support.net import free_port
 from tests.support.pipelines import make_incremental, make_pipeline, two_steps
 from tests.support.tenants import Tenant, access_token, add_member, make_tenant
 
@@ -176,7 +177,10 @@ async def _rows(
     owner: Actor, pipeline_id: int, destination_id: int, run_id: int, incremental_id: int
 ) -> dict[str, int]:
     """What no service makes yet, or makes only in a run."""
-    org_id, ids = owner.org_id, {}
+    org_id = owner.org_id
+    # Nothing listens there: what a case sends is refused at once.
+    channel, _ = await make_channel(owner, f"http://127.0.0.1:{free_port()}")
+    ids = {"channel_id": channel.id}
     async with get_session(SYSTEM) as session:
 
         async def add(name: str, row: Any) -> int:
@@ -210,17 +214,12 @@ async def _rows(
                 expires_at=utcnow() + dt.timedelta(days=1),
             ),
         )  # fmt: skip
-        channel = await add(
-            "channel_id",
-            NotificationChannel(
-                org_id=org_id, name="ops", kind="webhook", config={}, events=[], pipeline_ids=[]
-            ),
-        )
         await add(
             "delivery_id",
             NotificationDelivery(
-                org_id=org_id, channel_id=channel, event_id="e1", event="run.failed",
-                payload={}, state="failed", next_attempt_at=utcnow(),
+                org_id=org_id, channel_id=channel.id, event_id="e1", event="run.failed",
+                payload={"event": "run.failed", "event_id": "e1"}, state="failed",
+                next_attempt_at=utcnow(),
             ),
         )  # fmt: skip
         await add(
