@@ -92,11 +92,13 @@ async def _channels(session: AsyncSession, org_id: int, pipeline_id: int) -> lis
     rows = await session.execute(
         select(
             NotificationChannel.id, NotificationChannel.events, NotificationChannel.pipeline_ids
-        ).where(
+        )
+        .where(
             NotificationChannel.org_id == org_id,
             NotificationChannel.deleted_at.is_(None),
             NotificationChannel.is_active,
         )
+        .order_by(NotificationChannel.id)
     )
     return [
         _Channel(row.id, frozenset(row.events))
