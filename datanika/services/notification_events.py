@@ -90,9 +90,7 @@ async def notify_switched(
 
 async def _channels(session: AsyncSession, org_id: int, pipeline_id: int) -> list[_Channel]:
     rows = await session.execute(
-        select(
-            NotificationChannel.id, NotificationChannel.events, NotificationChannel.pipeline_ids
-        )
+        select(NotificationChannel.id, NotificationChannel.events, NotificationChannel.pipeline_ids)
         .where(
             NotificationChannel.org_id == org_id,
             NotificationChannel.deleted_at.is_(None),
