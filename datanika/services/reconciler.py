@@ -85,7 +85,7 @@ async def report_crash(flow_run_id: str, message: str) -> int | None:
 
 
 async def delete_old(now: dt.datetime | None = None) -> dict[str, int]:
-    """Retention: log lines and deliveries after 90 days; what has an end of its own when that has come."""
+    """Retention: log lines and deliveries after 90 days, the rest when its own end has come."""
     now = now or utcnow()
     async with get_session(SYSTEM) as session:
         old_runs = select(Run.id).where(Run.finished_at < now - RETENTION)
