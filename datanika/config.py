@@ -79,6 +79,11 @@ class Settings(BaseSettings):
     encryption_keys: SecretStr | None = Field(
         default=None, description="kid:fernetkey,… newest first; the first one encrypts."
     )
+    encryption_keys_file: Path | None = Field(
+        default=None,
+        description="A file with the keys in the place of DATANIKA_ENCRYPTION_KEYS. Read at each "
+        "use: a new key in it needs no restart.",
+    )
     worker_token: SecretStr | None = Field(
         default=None, description="What a worker shows to claim a run."
     )
@@ -127,6 +132,28 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(default=30, description="How long a login lives unused.")
     max_attempts: int = Field(default=3, description="Attempts of a run whose process died.")
 
+    max_organizations_per_user: int = Field(
+        default=20, ge=1, description="Organisations that one person may own."
+    )
+    default_max_concurrent_runs: int | None = Field(
+        default=10, ge=1, description="Runs of one organisation at once, unless it has its own."
+    )
+    default_max_connections: int | None = Field(
+        default=500, ge=0, description="Connections of one organisation, unless it has its own."
+    )
+    default_max_rows_per_month: int | None = Field(
+        default=None, ge=0, description="Rows an organisation may load in a month (UTC)."
+    )
+    default_max_storage_bytes: int | None = Field(
+        default=None, ge=0, description="Bytes of an organisation's files and local warehouses."
+    )
+    purge_after_days: int = Field(
+        default=30, ge=0, description="Days until a deleted organisation is gone for good."
+    )
+    secrets_dir: Path | None = Field(
+        default=None, description="Folder of the secrets that operators refer to as file:NAME."
+    )
+
     def require(self, name: str) -> str:
         """The setting ``name`` in the clear; raises :class:`ConfigError` when it is missing."""
         value = getattr(self, name)
@@ -144,6 +171,8 @@ class Settings(BaseSettings):
         if self.env != "production":
             return
         for name in ("database_url", "secret_key", "encryption_keys", "worker_token"):
+            if name == "encryption_keys" and self.encryption_keys_file is not None:
+                continue
             value = self.require(name)
             if name in ("secret_key", "worker_token") and (
                 len(value) < 32 or value.lower().startswith(("change", "secret", "default"))

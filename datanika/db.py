@@ -179,6 +179,21 @@ async def fetch_rows(
     return await session.run_sync(fetch)
 
 
+@asynccontextmanager
+async def system_scope(session: AsyncSession, back_to: Scope) -> AsyncIterator[None]:
+    """System scope inside a transaction that is a tenant's, and back again: for what lies between
+    organisations (whose member somebody is, whom a token was sent to).
+
+    One transaction, one connection: a request that waited for a second one could wait for ever.
+    An error leaves the block in system scope, and must end the transaction.
+    """
+    await session.flush()
+    await enter(session, SYSTEM)
+    yield
+    await session.flush()
+    await enter(session, back_to)
+
+
 def _unavailable() -> Unavailable:
     return Unavailable(
         "The database is not answering; try again shortly.", code="database_unavailable"

@@ -193,6 +193,16 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(_bytes(token)).hexdigest()
 
 
+def mailed_proof(token: str) -> str:
+    """What only a mail with ``token`` holds: who shows both has read that mail."""
+    return hmac.new(_signing_key("datanika-mail").encode(), _bytes(token), "sha256").hexdigest()
+
+
+def check_mailed_proof(token: str, proof: str) -> bool:
+    """Whether ``proof`` came in the mail with ``token``."""
+    return hmac.compare_digest(_bytes(proof), mailed_proof(token).encode())
+
+
 def new_api_key() -> str:
     """``dnk_``, 40 random characters, and a checksum that tells a mistyped key from a wrong one
     without a query (and a leaked key from noise in a scanner)."""
@@ -269,8 +279,18 @@ class Keyring:
 
 
 def keyring() -> Keyring:
-    """The ring of the settings' keys."""
-    return _keyring(settings.require("encryption_keys"))
+    """The ring of the settings' keys; raises :class:`ConfigError`."""
+    path = settings.encryption_keys_file
+    if path is None:
+        return _keyring(settings.require("encryption_keys"))
+    try:
+        return _keyring(path.read_text("utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read.",
+            code="encryption_keys_unreadable",
+            hint="DATANIKA_ENCRYPTION_KEYS_FILE names the file with the encryption keys.",
+        ) from error
 
 
 @lru_cache(maxsize=4)

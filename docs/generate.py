@@ -205,11 +205,55 @@ def cli_page() -> str:
     return "\n\n".join(sections)
 
 
+def secrets_page() -> str:
+    """Where ciphertexts are, and which of the platform's secrets a process is told."""
+    from datanika.runtime import environment
+    from datanika.services.encryption import CIPHERTEXTS
+    from datanika.services.secret_references import ENV_PREFIX
+
+    told = {
+        "web, Celery worker": environment.CONTROL_PLANE,
+        "worker": environment.WORKER,
+        "maintenance": environment.PREFECT_CLIENT,
+        "migrations": environment.MIGRATION,
+        "engine child, build of the front end": (),
+    }
+    names = sorted({name for variables in told.values() for name in variables})
+    return "\n\n".join(
+        [
+            "# Where secrets are",
+            "[How secrets flow](../explanation/secrets.md) says what this means.",
+            "## At rest",
+            "Columns with ciphertexts. `datanika rotate-keys` goes through all of them.",
+            table(
+                ("Table", "Column", "Holds"),
+                ((f"`{c.table.name}`", f"`{c.column}`", c.holds) for c in CIPHERTEXTS),
+            ),
+            "Passwords are bcrypt. Refresh tokens, cookies, API keys, invitations and links in"
+            " mails are stored as sha256.",
+            "## What each process of `datanika up` is told",
+            "A process gets no variable of the platform but these. The control plane gets"
+            f" `{ENV_PREFIX}…`, `DATANIKA_SECRETS_DIR` and limits as well, where they are set.",
+            table(
+                ("Variable", *told),
+                (
+                    (
+                        f"`{name}`",
+                        *("x" if name in variables else "" for variables in told.values()),
+                    )
+                    for name in names
+                ),
+            ),
+        ]
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "permissions.md": permissions_page,
     "connections.md": connections_page,
     "cli.md": cli_page,
+    "secrets.md": secrets_page,
 }
 
 

@@ -76,6 +76,8 @@ def environment(service: str, values: dict[str, str]) -> dict[str, str]:
     return {
         name: re.sub(r"\$\{(\w+):([?-])\}", filled, str(value))
         for name, value in SERVICES[service].get("environment", {}).items()
+        # Without a value compose passes on what .env has.
+        if value is not None
     }
 
 
@@ -161,9 +163,12 @@ class TestSecrets:
 class TestEnvironments:
     @pytest.mark.parametrize("service", CONTROL_PLANE)
     def test_the_control_plane_gets_what_the_runtime_gives_it(self, service: str) -> None:
-        here_only = {"DATANIKA_HOST", "DATANIKA_PORT", "DATANIKA_PREFECT_UI_URL"}
+        here_only = {
+            "DATANIKA_HOST", "DATANIKA_PORT", "DATANIKA_PREFECT_UI_URL",
+            "DATANIKA_ENCRYPTION_KEYS_FILE",
+        }  # fmt: skip
         given = set(SERVICES[service]["environment"])
-        assert given == set(runtime.CONTROL_PLANE) - here_only | HOMES
+        assert given == set(runtime.CONTROL_PLANE) - here_only | HOMES | set(runtime.LIMITS)
 
     def test_the_worker_gets_what_the_runtime_gives_it_and_no_key(self) -> None:
         given = set(SERVICES["worker"]["environment"])

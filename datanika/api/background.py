@@ -1,4 +1,5 @@
-"""What the web process does beside answering: reconcile, and deliver notifications.
+"""What the web process does beside answering: reconcile, deliver notifications, and measure what
+organisations store.
 
 FastAPI's lifespan does not run under Reflex: whoever serves the application enters
 :func:`background_tasks`.
@@ -17,12 +18,14 @@ from datanika.orchestration.gateway import preload
 from datanika.services.delivery import deliver_due
 from datanika.services.metrics import RECONCILER_LAST, RECONCILER_PASSES
 from datanika.services.reconciler import reconcile, renew_leases
+from datanika.services.retention import measure_storage
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 10.0
 DELIVERY_SECONDS = 2.0
 """How long a notification waits when there was nothing to deliver before it."""
+MEASURE_SECONDS = 300.0
 DEAF_SECONDS = 25.0
 """After so long without a pass this process, or its database, was away: running attempts could
 not be heard, and must not be taken for dead."""
@@ -48,16 +51,18 @@ async def run_reconciler() -> dict[str, int]:
 
 @asynccontextmanager
 async def background_tasks() -> AsyncIterator[None]:
-    """Reconcile and deliver while the block is open."""
+    """Reconcile, deliver and measure while the block is open."""
     tasks = [
         asyncio.create_task(_reconcile_forever(), name="reconciler"),
         asyncio.create_task(_deliver_forever(), name="delivery"),
+        asyncio.create_task(_measure_forever(), name="storage"),
     ]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
+        for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
@@ -86,3 +91,12 @@ async def _deliver_forever() -> None:
             counts = {}
         if not any(counts.values()):
             await asyncio.sleep(DELIVERY_SECONDS)
+
+
+async def _measure_forever() -> None:
+    while True:
+        await asyncio.sleep(MEASURE_SECONDS)
+        try:
+            await measure_storage()
+        except Exception as error:
+            logger.warning("Storage was not measured: %r", error)

@@ -18,7 +18,12 @@ from datanika.contracts.api import (
 )
 from datanika.contracts.catalog import ConnectorKind, connector_kinds
 from datanika.models import Connection
-from datanika.services.connection_service import SORTS, ConnectionService, secret_names
+from datanika.services.connection_service import (
+    SORTS,
+    ConnectionService,
+    referenced_names,
+    secret_names,
+)
 from datanika.services.paging import PageRequest
 
 router = APIRouter(tags=["connections"], responses=PROBLEMS, route_class=TenantRoute)
@@ -107,6 +112,7 @@ def connection_out(row: Connection) -> ConnectionOut:
         description=row.description,
         config=row.config,
         secrets=list(secret_names(row)),
+        secret_references=list(referenced_names(row)),
         revision=row.revision,
         created_at=row.created_at,
         updated_at=row.updated_at,

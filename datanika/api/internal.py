@@ -22,7 +22,8 @@ from datanika.db import TenantScope, get_session
 from datanika.errors import AuthenticationError, PermissionDenied
 from datanika.security import RunToken, check_worker_token, read_run_token
 from datanika.services.deployer import submit_next, submit_run
-from datanika.services.reconciler import delete_old, report_crash
+from datanika.services.reconciler import report_crash
+from datanika.services.retention import delete_old
 from datanika.services.run_recorder import RunRecorder, claim_run
 
 router = APIRouter(prefix="/internal/v1", include_in_schema=False)
@@ -118,8 +119,8 @@ async def record_events(request: Request, token: OwnRun) -> EventsOut:
 async def finish(request: Request, token: OwnRun, later: BackgroundTasks) -> dict[str, Any]:
     result = await read_body(request, _finish)
     async with get_session(TenantScope(token.org_id)) as session:
-        pipeline_id = await RunRecorder(session, token.run_id, token.attempt).finish(result)
-    later.add_task(submit_next, pipeline_id)
+        await RunRecorder(session, token.run_id, token.attempt).finish(result)
+    later.add_task(submit_next, token.org_id)
     return {}
 
 

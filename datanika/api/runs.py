@@ -91,5 +91,5 @@ async def cancel_run(run_id: Id, tx: Tx, later: BackgroundTasks) -> RunOut:
     if run.flow_run_id is not None:
         later.add_task(cancel_flow_run, run.flow_run_id)
     if run.state is RunState.CANCELLED:
-        later.add_task(submit_next, run.pipeline_id)
+        later.add_task(submit_next, tx.actor.org_id)
     return run

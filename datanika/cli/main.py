@@ -9,8 +9,11 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-COMMANDS = ("up", "demo", "run", "logs", "plan")
-"""In the order of the help. ``datanika X`` is the function ``X`` of ``datanika.cli.X``."""
+COMMANDS = (
+    "up", "demo", "run", "logs", "plan",
+    "operator", "limits", "rotate-keys", "verify-audit", "restore-organization",
+)  # fmt: skip
+"""In the order of the help. ``datanika a-b`` is the function ``a_b`` of ``datanika.cli.a_b``."""
 
 
 class _Commands(TyperGroup):
@@ -23,8 +26,9 @@ class _Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         one = typer.Typer(add_completion=False)
-        module = importlib.import_module(f"datanika.cli.{cmd_name}")
-        one.command(cmd_name)(getattr(module, cmd_name))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"datanika.cli.{name}")
+        one.command(cmd_name)(getattr(module, name))
         command = get_command(one)
         command.name = cmd_name
         return command

@@ -29,7 +29,7 @@ class Organization(TimestampMixin, Base):
 
 class UsageMonth(TimestampMixin, TenantMixin, Base):
     """What an organisation used in a calendar month (UTC): counted when a run ends, so that the
-    numbers outlive the runs."""
+    numbers outlive the runs. ``storage_bytes`` is what was measured last in the month."""
 
     __tablename__ = "usage_months"
     __table_args__ = (UniqueConstraint("org_id", "month"),)
@@ -40,3 +40,5 @@ class UsageMonth(TimestampMixin, TenantMixin, Base):
     failed_runs: Mapped[int] = mapped_column(default=0, server_default="0")
     rows: Mapped[int] = mapped_column(default=0, server_default="0")
     run_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
+    storage_bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    storage_measured_at: Mapped[dt.datetime | None]

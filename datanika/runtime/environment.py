@@ -24,10 +24,17 @@ CONTROL_PLANE = (
     "DATABASE_URL", "REDIS_URL", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING",
     "DATANIKA_PREFECT_UI_URL", "DATANIKA_ENV", "DATANIKA_HOST", "DATANIKA_PORT",
     "DATANIKA_PUBLIC_URL", "DATANIKA_INTERNAL_URL", "DATANIKA_SECRET_KEY",
-    "DATANIKA_ENCRYPTION_KEYS", "DATANIKA_WORKER_TOKEN", "DATANIKA_WORK_POOL",
+    "DATANIKA_ENCRYPTION_KEYS", "DATANIKA_ENCRYPTION_KEYS_FILE", "DATANIKA_WORKER_TOKEN",
+    "DATANIKA_WORK_POOL",
     "DATANIKA_EGRESS_NETWORKS", "DATANIKA_EGRESS_ALLOW", "DATANIKA_EGRESS_DENY",
     "DATANIKA_EGRESS_OWN", "DATANIKA_EGRESS_PRIVILEGED_ROLES",
 )  # fmt: skip
+LIMITS = (
+    "DATANIKA_MAX_ORGANIZATIONS_PER_USER", "DATANIKA_DEFAULT_MAX_CONCURRENT_RUNS",
+    "DATANIKA_DEFAULT_MAX_CONNECTIONS", "DATANIKA_DEFAULT_MAX_ROWS_PER_MONTH",
+    "DATANIKA_DEFAULT_MAX_STORAGE_BYTES", "DATANIKA_PURGE_AFTER_DAYS", "DATANIKA_SECRETS_DIR",
+)  # fmt: skip
+"""What the control plane gets where the user's environment has it."""
 WORKER = (
     "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "DATANIKA_INTERNAL_URL", "DATANIKA_WORKER_TOKEN",
     "DATANIKA_WORK_POOL",
@@ -49,6 +56,16 @@ def of_this_machine(outer: Mapping[str, str] | None = None) -> dict[str, str]:
     }
 
 
+def of_the_operator(outer: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's limits, and the variables that connections may refer to."""
+    given = os.environ if outer is None else outer
+    return {
+        name: value
+        for name, value in given.items()
+        if name.startswith("DATANIKA_SECRET_") or name in LIMITS
+    }
+
+
 @dataclass(frozen=True)
 class Environments:
     """``values``: everything the platform knows, by variable. Only slices of it are given away."""
@@ -63,7 +80,7 @@ class Environments:
         return {name: self.outer[name] for name in kept if name in self.outer} | self._marks()
 
     def control_plane(self) -> dict[str, str]:
-        own = self._python() | self._only(CONTROL_PLANE)
+        own = self._python() | of_the_operator() | self._only(CONTROL_PLANE)
         # Else it would find the owner's in runtime.env, and row-level security would not bind it.
         return own | {"DATANIKA_DATABASE_ADMIN_URL": own["DATABASE_URL"]}
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import base64
+import fcntl
+import itertools
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from datanika.errors import ConfigError
 
 FILE = "secrets.json"
+KEYS_FILE = "encryption.keys"
+"""The keys of ``secrets.json`` once more: the file that running processes read again."""
 
 
 def _token() -> str:
@@ -67,12 +73,60 @@ def load_or_create(home: Path) -> Secrets:
 
     A file that cannot be read stops the start: new secrets would lock the old data up for good.
     """
+    with _alone(home):
+        path = home / FILE
+        if path.exists():
+            path.chmod(0o600)
+            found = _read(path)
+        else:
+            found = Secrets.generate()
+            _write(path, found)
+        write_private(keys_file(home), found.encryption_keys + "\n")
+        return found
+
+
+def keys_file(home: Path) -> Path:
+    """Where processes read the encryption keys of ``home``."""
+    return home / KEYS_FILE
+
+
+def add_encryption_key(home: Path) -> str:
+    """A new key, which encrypts from now on; its id. Raises :class:`ConfigError`.
+
+    The keys before it stay: they decrypt. Running processes read the file at each use, so whoever
+    meets a ciphertext of the new key finds the key there. ``secrets.json`` is written first: what
+    is in use can be found in the backup that it belongs to.
+    """
     path = home / FILE
     if not path.exists():
-        made = Secrets.generate()
-        write_private(path, json.dumps(asdict(made), indent=2) + "\n")
-        return made
-    path.chmod(0o600)
+        raise ConfigError(
+            f"{home} has no secrets of its own.",
+            code="secrets_missing",
+            hint="Where you give DATANIKA_ENCRYPTION_KEYS yourself, add the key there.",
+        )
+    with _alone(home):
+        found = _read(path)
+        used = {item.partition(":")[0] for item in found.encryption_keys.split(",")}
+        kid = next(f"k{number}" for number in itertools.count(1) if f"k{number}" not in used)
+        keys = f"{kid}:{_fernet_key()},{found.encryption_keys}"
+        _write(path, replace(found, encryption_keys=keys))
+        write_private(keys_file(home), keys + "\n")
+    return kid
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One process at a time changes the secrets of ``home``."""
+    with (home / ".secrets.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, made: Secrets) -> None:
+    write_private(path, json.dumps(asdict(made), indent=2) + "\n")
+
+
+def _read(path: Path) -> Secrets:
     try:
         return Secrets(**json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as error:

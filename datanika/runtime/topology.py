@@ -22,7 +22,7 @@ from datanika.runtime.ports import Ports
 from datanika.runtime.postgres import PostgresCluster, system_user
 from datanika.runtime.prefect import PrefectServer
 from datanika.runtime.redis import RedisServer
-from datanika.runtime.secrets import Secrets
+from datanika.runtime.secrets import Secrets, keys_file
 
 WORKER_STOP_SECONDS = 30.0
 """Longer than a worker's grace period for running flows."""
@@ -123,12 +123,18 @@ class Topology:
             ),
             "DATANIKA_WORK_POOL": self.given.work_pool,
             "DATANIKA_SECRET_KEY": _or(self.given.secret_key, self.secrets.secret_key),
-            "DATANIKA_ENCRYPTION_KEYS": _or(
-                self.given.encryption_keys, self.secrets.encryption_keys
-            ),
             "DATANIKA_WORKER_TOKEN": _or(self.given.worker_token, self.secrets.worker_token),
         }
-        return values | self._database() | self._redis() | self._prefect() | self._egress()
+        services = self._database() | self._redis() | self._prefect()
+        return values | self._keys() | services | self._egress()
+
+    def _keys(self) -> dict[str, str]:
+        """The keys that encrypt credentials: our own in a file, so that one can be added."""
+        if self.given.encryption_keys_file is not None:
+            return {"DATANIKA_ENCRYPTION_KEYS_FILE": str(self.given.encryption_keys_file)}
+        if self.given.encryption_keys is not None:
+            return {"DATANIKA_ENCRYPTION_KEYS": self.given.encryption_keys.get_secret_value()}
+        return {"DATANIKA_ENCRYPTION_KEYS_FILE": str(keys_file(self.home))}
 
     def _database(self) -> dict[str, str]:
         if self.given.database_url is not None:

@@ -26,7 +26,29 @@ from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, r
 GENESIS: Final = "0" * 64
 MASK: Final = "***"
 _SECRET_NAMES: Final = re.compile(
-    r"passw|secret|token|api_?key|access_?key|private_?key|credential|passphrase", re.IGNORECASE
+    r"passw|pwd|secret|token|api_?key|access_?key|private_?key|credential|passphrase"
+    r"|authorization|cookie|signature|connection_string|webhook_url|(?:^|_)(?:dsn|pat|sas)(?:$|_)",
+    re.IGNORECASE,
+)
+# What is a secret wherever it stands: a password in a URL, a secret parameter of one, hooks whose
+# path is the secret, a bearer token, keys of ours, JWTs, private keys.
+_SECRET_VALUES: Final = (
+    (re.compile(r"(\w+://[^/\s:@?#]*:)[^/\s@?#]+(?=@)"), r"\1***"),
+    (
+        re.compile(
+            r"([?&;][^=&\s]*(?:passw|pwd|secret|token|key|sig|auth|credential)[^=&\s]*=)[^&\s#]+",
+            re.IGNORECASE,
+        ),
+        r"\1***",
+    ),
+    (re.compile(r"(://hooks\.slack\.com/)\S+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(://[^/\s]*discord(?:app)?\.com/api/webhooks/)\S+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(://[^/\s]*\.webhook\.office\.com/)\S+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(://api\.telegram\.org/bot)[^/\s]+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE), r"\1***"),
+    (re.compile(r"\bdnk_\w{8,}"), MASK),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), MASK),
+    (re.compile(r"-----BEGIN [^-]*PRIVATE KEY-----.*", re.DOTALL), MASK),
 )
 _VERIFY_BATCH: Final = 1000
 
@@ -35,10 +57,12 @@ SORTS = sorts_of(AuditLog, "at")
 
 @dataclass(frozen=True, slots=True)
 class SystemActor:
-    """The platform itself, acting in one organisation."""
+    """The platform itself, acting in one organisation; with ``user_id`` for a person who is not
+    logged in there (who logs in, or uses a link of a mail)."""
 
     org_id: int
     name: str = "system"
+    user_id: int | None = None
 
 
 async def record(
@@ -71,7 +95,7 @@ async def record(
         org_id=actor.org_id,
         seq=seq,
         at=dt.datetime.now(dt.UTC),
-        user_id=actor.user_id if isinstance(actor, Actor) else None,
+        user_id=actor.user_id,
         actor=_name(actor),
         action=action,
         resource_type=resource_type,
@@ -105,7 +129,7 @@ async def verify(session: AsyncSession, org_id: int) -> int | None:
             ):
                 return entry.id
             expected_hash, seq, last_id = entry.row_hash, entry.seq, entry.id
-        if not entries:
+        if len(entries) < _VERIFY_BATCH:
             break
     return None if before <= seq <= await _head(session, org_id) else last_id
 
@@ -145,7 +169,8 @@ def row_hash(entry: AuditLog) -> str:
 
 
 def masked(value: Any) -> Any:
-    """``value`` as JSON can hold it, with everything under a secret's name masked."""
+    """``value`` as JSON can hold it, with everything masked that is under a secret's name or looks
+    like one."""
     if isinstance(value, dict):
         return {
             str(key): MASK if item and _SECRET_NAMES.search(str(key)) else masked(item)
@@ -160,7 +185,10 @@ def masked(value: Any) -> Any:
     ):
         return value
     # PostgreSQL's jsonb holds neither NUL nor half a surrogate pair.
-    return str(value).replace("\0", "").encode("utf-8", "replace").decode()
+    text = str(value).replace("\0", "").encode("utf-8", "replace").decode()
+    for pattern, replacement in _SECRET_VALUES:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 async def _as_stored(session: AsyncSession, *values: Any) -> tuple[Any, ...]:

@@ -68,7 +68,7 @@ class AuthService:
                 hint="Log in instead.",
             ) from None
         organization = Organization(
-            name=organization_name, slug=f"{_slug(organization_name)}-{secrets.token_hex(4)}"
+            name=organization_name, slug=organization_slug(organization_name)
         )
         self.session.add(organization)
         await self.session.flush()
@@ -98,14 +98,6 @@ class AuthService:
         actor = await self._authenticate(email, password, org_id)
         login = await self.logins.open(actor.user_id, "session", "password")
         return await self.logins.issue_cookie(login, actor.org_id)
-
-    async def switch_organization(self, token: str, org_id: int) -> Actor:
-        """Continue the browser's session in another organisation of the same user."""
-        row = await self.logins.live_cookie(token)
-        actor = await prove_membership(self.session, row.user_id, org_id)
-        row.org_id = org_id
-        await self.session.flush()
-        return actor
 
     async def organizations_of(self, user_id: int) -> list[tuple[Organization, Role]]:
         """The organisations a user may switch to, in the order of joining."""
@@ -200,7 +192,8 @@ def normal_email(email: str) -> str:
     return email
 
 
-def _slug(name: str) -> str:
-    """Lower-case ASCII letters and digits of ``name`` with hyphens between, at most 50."""
+def organization_slug(name: str) -> str:
+    """Lower-case ASCII letters and digits of ``name`` with hyphens between, and a random end."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:50] or "org"
+    start = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:50] or "org"
+    return f"{start}-{secrets.token_hex(4)}"

@@ -16,12 +16,13 @@ from datanika.config import settings
 from datanika.contracts.catalog import connector_kind, validate_config
 from datanika.contracts.spec import ConnectionRef
 from datanika.contracts.steps import ResolvedConnection
-from datanika.errors import Conflict, NotFound
+from datanika.errors import Conflict, NotFound, PermissionDenied
 from datanika.models import Connection, Pipeline, PipelineVersion, Transformation
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.egress_policy import current_policy
 from datanika.services.encryption import EncryptionService
+from datanika.services.limits import check_connections
 from datanika.services.paging import (
     OLDEST,
     PageRequest,
@@ -30,6 +31,11 @@ from datanika.services.paging import (
     fetch_page,
     rows_of,
     sorts_of,
+)
+from datanika.services.secret_references import (
+    check_reference,
+    is_reference,
+    resolve_reference,
 )
 from datanika.services.validation import check_revision, valid_name
 
@@ -51,13 +57,15 @@ class ConnectionService:
         """``config`` holds the secrets too. Raises :class:`InvalidInput`, :class:`Conflict`."""
         self.actor.require("connection:write")
         public, secrets = split_secrets(kind, config)
-        validate_config(kind, public | secrets)
+        self._check(kind, public, secrets)
+        await check_connections(self.session, self.actor.org_id)
         connection = Connection(
             org_id=self.actor.org_id,
             name=valid_name(name),
             kind=kind,
             description=description,
             config=public,
+            operator_managed=_has_reference(secrets),
         )
         await self._save(connection)
         if secrets:
@@ -123,11 +131,14 @@ class ConnectionService:
         if description is not None:
             connection.description = description
         if config is not None:
+            if connection.operator_managed:
+                self._require_operator("config")
             public, given = split_secrets(connection.kind, config)
             emptied = set(connector_kind(connection.kind).secret_fields) & config.keys()
             kept = {key: value for key, value in kept.items() if key not in emptied} | given
-            validate_config(connection.kind, public | kept)
+            self._check(connection.kind, public, kept)
             connection.config = public
+            connection.operator_managed = _has_reference(kept)
             connection.secrets = _encrypt(connection, kept) if kept else None
         connection.revision += 1
         await self._save(connection)
@@ -142,6 +153,7 @@ class ConnectionService:
         self.actor.require("connection:write")
         original = await self.find(connection_id)
         secrets = _decrypt(original)
+        await check_connections(self.session, self.actor.org_id)
         copied = Connection(
             org_id=self.actor.org_id,
             name=valid_name(name),
@@ -198,6 +210,26 @@ class ConnectionService:
         )
         rows = await self.session.scalars(query.with_for_update(read=True) if lock else query)
         return {row.id: ConnectionRef(id=row.id, name=row.name, kind=row.kind) for row in rows}
+
+    def _check(self, kind: str, public: dict[str, Any], secrets: dict[str, Any]) -> None:
+        """Whether the kind takes this configuration, and the actor may refer to secrets."""
+        references = {name: value for name, value in secrets.items() if is_reference(value)}
+        for name, value in references.items():
+            check_reference(value, f"config.{name}")
+            self._require_operator(f"config.{name}")
+        # What a reference leads to is known when it is used; until then it counts as a text.
+        texts = {name: "reference" for name in references}
+        validate_config(kind, public | secrets | texts)
+
+    def _require_operator(self, field: str) -> None:
+        if not self.actor.is_operator:
+            raise PermissionDenied(
+                "Only an operator of the platform, logged in, may refer to the platform's secrets "
+                "or change where they are sent.",
+                code="operator_only",
+                field=field,
+                hint="Make a connection with a secret of your own.",
+            )
 
     async def _save(self, connection: Connection) -> None:
         try:
@@ -261,7 +293,7 @@ async def resolve_connection(
         id=connection.id,
         name=connection.name,
         kind=connection.kind,
-        config=connection.config | _decrypt(connection),
+        config=connection.config | _resolved(_decrypt(connection)),
         secret_fields=connector_kind(connection.kind).secret_fields,
         egress=await current_policy(),
         root=str(settings.org_root(org_id)),
@@ -294,12 +326,32 @@ def secret_names(connection: Connection) -> tuple[str, ...]:
     return tuple(sorted(_decrypt(connection)))
 
 
+def referenced_names(connection: Connection) -> tuple[str, ...]:
+    """Which secrets are references to the operator's."""
+    if not connection.operator_managed:
+        return ()
+    secrets = _decrypt(connection)
+    return tuple(sorted(name for name, value in secrets.items() if is_reference(value)))
+
+
 def split_secrets(kind: str, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """``config`` without its secrets, and the secrets that are not empty."""
     names = connector_kind(kind).secret_fields
     public = {key: value for key, value in config.items() if key not in names}
     secrets = {key: config[key] for key in names if config.get(key) not in (None, "")}
     return public, secrets
+
+
+def _has_reference(secrets: dict[str, Any]) -> bool:
+    return any(is_reference(value) for value in secrets.values())
+
+
+def _resolved(secrets: dict[str, Any]) -> dict[str, Any]:
+    """``secrets`` with what they refer to in the place of references."""
+    return {
+        name: resolve_reference(value) if is_reference(value) else value
+        for name, value in secrets.items()
+    }
 
 
 def _encrypt(connection: Connection, secrets: dict[str, Any]) -> str:

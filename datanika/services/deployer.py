@@ -15,10 +15,11 @@ from datanika.contracts.enums import RunState
 from datanika.contracts.events import Failure
 from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, NotFound, Unavailable
-from datanika.models import Pipeline, PipelineVersion, Run, Schedule
+from datanika.models import Organization, Pipeline, PipelineVersion, Run, Schedule
 from datanika.orchestration.deployments import DeploymentRequest
 from datanika.orchestration.gateway import PrefectGateway
-from datanika.services.run_lifecycle import FINAL_STATES, close_run, lock_run, state_of
+from datanika.services.run_lifecycle import close_run, lock_run, state_of
+from datanika.services.run_queue import give_place_back, startable_runs, take_place
 from datanika.services.schedule_service import schedule_spec
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ PIPELINE_GONE = Failure(
 )
 _ROUNDS = 5
 """How often a deployment follows a pipeline that changes while it is deployed."""
+MOST_AT_ONCE = 50
+"""How many waiting runs the end of one may start; the reconciler starts the others."""
 
 
 async def deploy_after_commit(pipeline_id: int) -> None:
@@ -73,47 +76,60 @@ async def submit_run(run_id: int) -> None:
 async def submit(prefect: PrefectGateway, run_id: int) -> bool:
     """Create the run's flow run; whether there is one now.
 
-    A pipeline's runs go one after the other: a run waits for the older ones.
+    A pipeline's runs go one after the other, and an organisation's within its limit: until its
+    turn a run waits.
     """
     async with get_session(SYSTEM) as session:
-        run = await session.get(Run, run_id)
-        if run is None or run.state != RunState.QUEUED.value or await _must_wait(session, run):
+        run = await take_place(session, run_id)
+        if run is None:
             return False
         if run.flow_run_id is not None:
+            run.lease_expires_at = None
             return True
         pipeline = await _pipeline(session, run.pipeline_id)
-        if pipeline.deleted_at is not None:
-            locked = await lock_run(session, run_id)
-            if locked is not None and locked.state == RunState.QUEUED.value:
-                await close_run(session, locked, RunState.CANCELLED, PIPELINE_GONE)
+        if await _is_gone(session, pipeline):
+            await close_run(session, run, RunState.CANCELLED, PIPELINE_GONE)
             return False
-    deployment_id = pipeline.deployment_id
-    if deployment_id is None:
-        deployment_id = await deploy_pipeline(prefect, pipeline.id)
-    if deployment_id is None:
-        return False
     try:
-        flow_run_id = await prefect.submit(deployment_id, run_id, run.attempt)
-    except NotFound:
-        # Somebody deleted it in Prefect, or Prefect's database is a new one.
-        deployment_id = await deploy_pipeline(prefect, pipeline.id)
-        if deployment_id is None:
-            return False
-        flow_run_id = await prefect.submit(deployment_id, run_id, run.attempt)
+        flow_run_id = await _create_flow_run(prefect, run, pipeline.deployment_id)
+    except BaseException:
+        await _wait_again(run_id)
+        raise
+    if flow_run_id is None:
+        await _wait_again(run_id)
+        return False
     return await _remember(prefect, run, flow_run_id)
 
 
-async def submit_next(pipeline_id: int) -> None:
-    """A run of the pipeline ended: start the one that waited for it."""
+async def submit_next(org_id: int) -> None:
+    """A run of the organisation ended: start what waited for it, or for a place."""
     async with get_session(SYSTEM) as session:
-        waiting = await session.scalar(
-            select(Run.id)
-            .where(Run.pipeline_id == pipeline_id, Run.state == RunState.QUEUED.value)
-            .order_by(Run.id)
-            .limit(1)
-        )
-    if waiting is not None:
-        await submit_run(waiting)
+        waiting = await startable_runs(session, org_id=org_id, limit=MOST_AT_ONCE)
+    for run_id in waiting:
+        await submit_run(run_id)
+
+
+async def _create_flow_run(
+    prefect: PrefectGateway, run: Run, deployment_id: str | None
+) -> str | None:
+    """The id of the flow run; None where the pipeline is deleted meanwhile."""
+    if deployment_id is None:
+        deployment_id = await deploy_pipeline(prefect, run.pipeline_id)
+    if deployment_id is None:
+        return None
+    try:
+        return await prefect.submit(deployment_id, run.id, run.attempt)
+    except NotFound:
+        # Somebody deleted it in Prefect, or Prefect's database is a new one.
+        deployment_id = await deploy_pipeline(prefect, run.pipeline_id)
+        if deployment_id is None:
+            return None
+        return await prefect.submit(deployment_id, run.id, run.attempt)
+
+
+async def _wait_again(run_id: int) -> None:
+    async with get_session(SYSTEM) as session:
+        await give_place_back(session, run_id)
 
 
 async def cancel_flow_run(flow_run_id: str) -> None:
@@ -135,22 +151,21 @@ async def _remember(prefect: PrefectGateway, run: Run, flow_run_id: str) -> bool
         )
         if current is not None and fresh and current.flow_run_id is None:
             current.flow_run_id = flow_run_id
+        if current is not None and current.state == RunState.QUEUED.value:
+            current.lease_expires_at = None
     if not fresh:
         await prefect.cancel(flow_run_id)
     return fresh
 
 
-async def _must_wait(session: AsyncSession, run: Run) -> bool:
-    older = await session.scalar(
-        select(Run.id)
-        .where(
-            Run.pipeline_id == run.pipeline_id,
-            Run.id < run.id,
-            Run.state.not_in(FINAL_STATES),
+async def _is_gone(session: AsyncSession, pipeline: Pipeline) -> bool:
+    """Whether the pipeline was deleted, or its organisation."""
+    lives = await session.scalar(
+        select(Organization.id).where(
+            Organization.id == pipeline.org_id, Organization.deleted_at.is_(None)
         )
-        .limit(1)
     )
-    return older is not None
+    return pipeline.deleted_at is not None or lives is None
 
 
 async def _pipeline(session: AsyncSession, pipeline_id: int, *, lock: bool = False) -> Pipeline:
@@ -164,7 +179,7 @@ async def _pipeline(session: AsyncSession, pipeline_id: int, *, lock: bool = Fal
 async def _request(session: AsyncSession, pipeline: Pipeline) -> DeploymentRequest | None:
     """What Prefect should have of the pipeline; None when it is deleted."""
     version = await session.get(PipelineVersion, pipeline.current_version_id)
-    if pipeline.deleted_at is not None or version is None:
+    if version is None or await _is_gone(session, pipeline):
         return None
     schedules = await session.scalars(
         select(Schedule)

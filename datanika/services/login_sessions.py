@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.config import settings
 from datanika.contracts.base import Contract
-from datanika.errors import AuthenticationError
+from datanika.errors import AuthenticationError, NotFound
 from datanika.models import LoginSession, RefreshToken
 from datanika.security import create_access_token, hash_token, new_token
 from datanika.services.actor import Actor, prove_membership
@@ -85,8 +85,9 @@ class LoginSessions:
         token = await self._add_token(login, org_id)
         return BrowserSession(token=token, expires_at=login.expires_at, org_id=org_id)
 
-    async def refresh(self, token: str) -> TokenPair:
-        """The next pair of the family; ``token`` is used up.
+    async def refresh(self, token: str, org_id: int | None = None) -> TokenPair:
+        """The next pair of the family; ``token`` is used up. With ``org_id`` the pair is of that
+        organisation: raises :class:`NotFound` where the user is no member, and ``token`` stays.
 
         A token that was already used is in two hands: the whole login is revoked, and that stays
         so although this call raises.
@@ -102,9 +103,7 @@ class LoginSessions:
                 hint="Log in again.",
             )
         login = await self._of_family(used.family)
-        actor = await prove_membership(
-            self.session, used.user_id, used.org_id, login_session_id=login.id
-        )
+        actor = await self._prove(login, used.org_id, org_id)
         return await self.issue_tokens(login, actor.org_id)
 
     async def actor_of_cookie(self, token: str) -> Actor:
@@ -114,6 +113,15 @@ class LoginSessions:
         return await prove_membership(
             self.session, row.user_id, row.org_id, login_session_id=login.id
         )
+
+    async def switch_cookie(self, token: str, org_id: int) -> RefreshToken:
+        """Go on in another organisation of the same user; raises :class:`NotFound` where they are
+        no member."""
+        row = await self.live_cookie(token)
+        await self._prove(await self._of_family(row.family), row.org_id, org_id)
+        row.org_id = org_id
+        await self.session.flush()
+        return row
 
     async def live_cookie(self, token: str) -> RefreshToken:
         """The row of a browser's session that has not ended."""
@@ -153,6 +161,19 @@ class LoginSessions:
             await self._lock_family(family)
             await self._revoke(family)
         return len(families)
+
+    async def _prove(self, login: LoginSession, org_id: int, wanted: int | None) -> Actor:
+        """The login's actor in the organisation that is ``wanted``, else in ``org_id``."""
+        try:
+            return await prove_membership(
+                self.session, login.user_id, wanted or org_id, login_session_id=login.id
+            )
+        except AuthenticationError as error:
+            if wanted is None or error.code != "not_a_member":
+                raise
+            raise NotFound(
+                "You are in no such organisation.", code="organization_not_found", field="org_id"
+            ) from None
 
     async def _add_token(self, login: LoginSession, org_id: int) -> str:
         token, now = new_token(), dt.datetime.now(dt.UTC)

@@ -1,195 +1,223 @@
-"""The organisation and its members.
-
-Nobody grants a role at or above their own, nobody acts on an equal or higher member, and
-ownership moves only by transfer: so an organisation always has exactly one owner.
-"""
+"""Organisations: a person's own list of them, and the one that the actor is in."""
 
 from __future__ import annotations
 
-import datetime as dt
+from collections.abc import Sequence
 
-from sqlalchemy import Select, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from datanika.config import settings
 from datanika.contracts.base import Contract
-from datanika.contracts.enums import Role
-from datanika.db import SYSTEM, get_session
-from datanika.errors import Conflict, NotFound, PermissionDenied
-from datanika.models import Membership, Organization, User
-from datanika.services.actor import Actor
+from datanika.contracts.enums import Role, RunState
+from datanika.contracts.events import utcnow
+from datanika.db import system_scope
+from datanika.errors import InvalidInput, LimitReached, NotFound, PermissionDenied
+from datanika.models import Membership, Organization, Pipeline, Run
+from datanika.services.actor import Actor, prove_membership
 from datanika.services.audit_service import record
-from datanika.services.auth import known_email
-from datanika.services.validation import valid_name
+from datanika.services.auth import organization_slug
+from datanika.services.limits import LIMITS, Limits, default_limits
+from datanika.services.run_lifecycle import FINAL_STATES, close_run, lock_run, move, state_of
+from datanika.services.validation import check_revision, valid_name
 
 
-class Member(Contract):
-    """A user's place in the organisation."""
+class OwnOrganization(Contract):
+    """An organisation that somebody is a member of, and as what."""
 
-    user_id: int
-    email: str
+    id: int
     name: str
+    slug: str
     role: Role
-    joined_at: dt.datetime
 
 
 class OrganizationService:
-    """The actor's organisation."""
+    """The actor's organisation, and the others of the same person."""
 
     def __init__(self, session: AsyncSession, actor: Actor) -> None:
         self.session = session
         self.actor = actor
 
+    async def mine(self) -> Sequence[OwnOrganization]:
+        """Where the actor is a member, in the order of joining. A key knows only its own."""
+        query = (
+            select(Organization.id, Organization.name, Organization.slug, Membership.role)
+            .join(Membership, Membership.org_id == Organization.id)
+            .where(
+                Membership.user_id == self.actor.user_id,
+                Membership.deleted_at.is_(None),
+                Organization.deleted_at.is_(None),
+            )
+            .order_by(Membership.id)
+        )
+        if self.actor.api_key_id is not None:
+            query = query.where(Organization.id == self.actor.org_id)
+        async with system_scope(self.session, self.actor.scope):
+            rows = (await self.session.execute(query)).all()
+        return [OwnOrganization.model_validate(dict(row._mapping)) for row in rows]
+
+    async def create(self, name: str) -> Organization:
+        """Another organisation, which the actor owns. Raises :class:`LimitReached`."""
+        require_person(self.actor)
+        name = valid_name(name)
+        async with system_scope(self.session, self.actor.scope):
+            # One at a time for each person, or the count would be of no use.
+            await self.session.execute(
+                select(
+                    func.pg_advisory_xact_lock(
+                        func.hashtextextended(f"organizations of {self.actor.user_id}", 0)
+                    )
+                )
+            )
+            owned = await self.session.scalar(
+                select(func.count())
+                .select_from(Membership)
+                .join(Organization, Organization.id == Membership.org_id)
+                .where(
+                    Membership.user_id == self.actor.user_id,
+                    Membership.role == Role.OWNER,
+                    Membership.deleted_at.is_(None),
+                    Organization.deleted_at.is_(None),
+                )
+            )
+            if (owned or 0) >= settings.max_organizations_per_user:
+                raise LimitReached(
+                    f"You own {owned} organisations, which is the most that one person may.",
+                    hint="Delete one that you no longer need, or ask the operator.",
+                )
+            organization = Organization(name=name, slug=organization_slug(name))
+            self.session.add(organization)
+            await self.session.flush()
+            self.session.add(
+                Membership(
+                    org_id=organization.id, user_id=self.actor.user_id, role=Role.OWNER.value
+                )
+            )
+            await self.session.flush()
+            owner = await prove_membership(self.session, self.actor.user_id, organization.id)
+            await record(
+                self.session, owner, "organization.created", "organization", organization.id,
+                new={"name": name, "owner": self.actor.email},
+            )  # fmt: skip
+        return organization
+
     async def get(self) -> Organization:
+        """The organisation that the actor is in."""
         self.actor.require("organization:read")
-        organization = await self.session.get(Organization, self.actor.org_id)
+        return await self._find()
+
+    async def update(
+        self,
+        *,
+        name: str | None = None,
+        limits: dict[str, int | None] | None = None,
+        revision: int | None = None,
+    ) -> Organization:
+        """Change the name and the limits that are given; None as a limit is the platform's own.
+
+        Raises :class:`PermissionDenied` ``limit_above_platform`` where only an operator may go.
+        """
+        self.actor.require("organization:update")
+        organization = await self._find(lock=True)
+        check_revision(organization.revision, revision)
+        old = _snapshot(organization)
+        if name is not None:
+            organization.name = valid_name(name)
+        for limit, value in (limits or {}).items():
+            self._check_limit(limit, value, default_limits())
+            setattr(organization, limit, value)
+        organization.revision += 1
+        await self.session.flush()
+        await record(
+            self.session, self.actor, "organization.updated", "organization", organization.id,
+            old=old, new=_snapshot(organization),
+        )  # fmt: skip
+        return organization
+
+    async def delete(self, revision: int | None = None) -> Sequence[str]:
+        """Everybody is out at once, nothing starts any more, and what runs is told to stop.
+
+        The rows stay until the purge; the flow runs that Prefect should be told to cancel.
+        """
+        self.actor.require("organization:delete")
+        # Locks in everybody's order: pipelines, runs, the organisation (which entries of the
+        # audit log lock).
+        await redeploy_everything(self.session, self.actor.org_id)
+        stopped = await self._stop_runs()
+        organization = await self._find(lock=True)
+        check_revision(organization.revision, revision)
+        organization.deleted_at = utcnow()
+        await self.session.flush()
+        await record(
+            self.session, self.actor, "organization.deleted", "organization", organization.id,
+            old=_snapshot(organization),
+        )  # fmt: skip
+        return stopped
+
+    async def _find(self, *, lock: bool = False) -> Organization:
+        query = select(Organization).where(
+            Organization.id == self.actor.org_id, Organization.deleted_at.is_(None)
+        )
+        if lock:
+            query = query.with_for_update(key_share=True)
+        organization = await self.session.scalar(query.execution_options(populate_existing=True))
         if organization is None:
             raise NotFound("There is no such organisation.", code="organization_not_found")
         return organization
 
-    async def rename(self, name: str) -> Organization:
-        self.actor.require("organization:update")
-        organization = await self.get()
-        old, organization.name = organization.name, valid_name(name)
+    def _check_limit(self, name: str, value: int | None, ceiling: Limits) -> None:
+        if name not in LIMITS:
+            raise InvalidInput(f"There is no limit {name!r}.", code="limit_unknown", field=name)
+        highest = getattr(ceiling, name)
+        if value is None or self.actor.is_operator or highest is None or value <= highest:
+            return
+        raise PermissionDenied(
+            f"{name} may be at most {highest} on this platform.",
+            code="limit_above_platform",
+            field=name,
+            hint="Ask an operator of the platform to raise it.",
+        )
+
+    async def _stop_runs(self) -> Sequence[str]:
+        ids = await self.session.scalars(
+            select(Run.id)
+            .where(Run.org_id == self.actor.org_id, Run.state.not_in(FINAL_STATES))
+            .order_by(Run.id)
+        )
+        flow_runs = []
+        for run_id in ids.all():
+            run = await lock_run(self.session, run_id)
+            if run is None or state_of(run).is_final:
+                continue
+            if state_of(run) is RunState.QUEUED:
+                await close_run(self.session, run, RunState.CANCELLED)
+            elif state_of(run) is not RunState.CANCELLING:
+                move(run, RunState.CANCELLING)
+            if run.flow_run_id is not None:
+                flow_runs.append(run.flow_run_id)
         await self.session.flush()
-        await record(
-            self.session, self.actor, "organization.renamed", "organization", organization.id,
-            old={"name": old}, new={"name": organization.name},
-        )  # fmt: skip
-        return organization
+        return flow_runs
 
-    async def members(self) -> list[Member]:
-        """In the order of joining."""
-        self.actor.require("member:read")
-        rows = await self.session.execute(
-            self._members().order_by(Membership.created_at, Membership.id)
-        )
-        return [Member.model_validate(dict(row._mapping)) for row in rows]
 
-    async def add_member(self, email: str, role: Role) -> Member:
-        """Make a registered user a member. Raises :class:`NotFound` ``user_not_registered``."""
-        self.actor.require("member:invite")
-        self._may_grant(role)
-        user_id = await _user_id(email)
-        membership = await self.session.scalar(
-            select(Membership)
-            .where(Membership.org_id == self.actor.org_id, Membership.user_id == user_id)
-            .with_for_update()
-        )
-        if membership is None:
-            membership = Membership(org_id=self.actor.org_id, user_id=user_id)
-            self.session.add(membership)
-        elif membership.deleted_at is None:
-            raise Conflict("This user is already a member.", code="already_a_member", field="email")
-        membership.role = role
-        membership.deleted_at = None
-        await self.session.flush()
-        await self._record("member.added", user_id, new={"email": email, "role": role})
-        return await self._member(user_id)
+async def redeploy_everything(session: AsyncSession, org_id: int) -> None:
+    """Have the reconciler bring every pipeline's deployment to what it should be now."""
+    await session.execute(
+        update(Pipeline)
+        .where(Pipeline.org_id == org_id)
+        .values(deployed_hash=None, updated_at=Pipeline.updated_at)
+        .execution_options(synchronize_session=False)
+    )
 
-    async def set_role(self, user_id: int, role: Role) -> Member:
-        self.actor.require("member:update")
-        membership = await self._lower_member(user_id)
-        self._may_grant(role)
-        old, membership.role = membership.role, role
-        await self.session.flush()
-        await self._record("member.role_changed", user_id, old={"role": old}, new={"role": role})
-        return await self._member(user_id)
 
-    async def remove_member(self, user_id: int) -> None:
-        """From the next request on the user is no member."""
-        self.actor.require("member:remove")
-        membership = await self._lower_member(user_id)
-        membership.deleted_at = dt.datetime.now(dt.UTC)
-        await self.session.flush()
-        await self._record("member.removed", user_id, old={"role": membership.role})
-
-    async def transfer_ownership(self, user_id: int) -> Member:
-        """Make another member the owner, and the owner an admin."""
-        if self.actor.role is not Role.OWNER or self.actor.scopes is not None:
-            raise PermissionDenied(
-                "Only the owner, logged in, can transfer the organisation.", code="owner_only"
-            )
-        mine = await self._membership(self.actor.user_id)
-        theirs = await self._lower_member(user_id)
-        # The row, not the actor: it may have been transferred since this request began.
-        if mine.role != Role.OWNER:
-            raise PermissionDenied("You are no longer the owner.", code="owner_only")
-        old = theirs.role
-        mine.role, theirs.role = Role.ADMIN, Role.OWNER
-        await self.session.flush()
-        await self._record(
-            "organization.transferred", user_id, old={"role": old}, new={"role": Role.OWNER}
-        )
-        return await self._member(user_id)
-
-    def _may_grant(self, role: Role) -> None:
-        if role.covers(self.actor.role):
-            raise PermissionDenied(
-                f"You cannot make somebody {role}: that is not below your own role.",
-                code="role_not_below_own",
-                hint="Ownership moves only by transfer." if role is Role.OWNER else None,
-            )
-
-    async def _lower_member(self, user_id: int) -> Membership:
-        """The locked membership of somebody the actor may act on."""
-        membership = await self._membership(user_id)
-        if Role(membership.role).covers(self.actor.role):
-            raise PermissionDenied(
-                "This member's role is not below your own.", code="member_not_below"
-            )
-        return membership
-
-    async def _membership(self, user_id: int) -> Membership:
-        membership = await self.session.scalar(
-            select(Membership)
-            .where(
-                Membership.org_id == self.actor.org_id,
-                Membership.user_id == user_id,
-                Membership.deleted_at.is_(None),
-            )
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-        if membership is None:
-            raise NotFound("There is no such member.", code="member_not_found")
-        return membership
-
-    async def _member(self, user_id: int) -> Member:
-        row = (await self.session.execute(self._members().where(User.id == user_id))).one()
-        return Member.model_validate(dict(row._mapping))
-
-    def _members(self) -> Select[tuple[int, str, str, str, dt.datetime]]:
-        return (
-            select(
-                User.id.label("user_id"),
-                User.email,
-                User.name,
-                Membership.role,
-                Membership.created_at.label("joined_at"),
-            )
-            .join(User, User.id == Membership.user_id)
-            .where(
-                Membership.org_id == self.actor.org_id,
-                Membership.deleted_at.is_(None),
-                User.deleted_at.is_(None),
-            )
+def require_person(actor: Actor) -> None:
+    """Raise :class:`PermissionDenied` for an API key: it belongs to one organisation."""
+    if actor.api_key_id is not None:
+        raise PermissionDenied(
+            "An API key belongs to one organisation: only a person, logged in, can do this.",
+            code="person_required",
+            hint="Log in, and send the access token.",
         )
 
-    async def _record(self, action: str, user_id: int, **change: dict[str, object]) -> None:
-        await record(self.session, self.actor, action, "user", user_id, **change)
 
-
-async def _user_id(email: str) -> int:
-    """A registered user by e-mail. In system scope: row-level security hides who is no member."""
-    async with get_session(SYSTEM) as session:
-        user_id = await session.scalar(
-            select(User.id).where(User.email == known_email(email), User.deleted_at.is_(None))
-        )
-    if user_id is None:
-        raise NotFound(
-            "Nobody with this e-mail address has registered.",
-            code="user_not_registered",
-            field="email",
-            hint="Ask them to register first.",
-        )
-    return user_id
+def _snapshot(organization: Organization) -> dict[str, object]:
+    return {"name": organization.name} | {name: getattr(organization, name) for name in LIMITS}

@@ -9,26 +9,17 @@ from __future__ import annotations
 import datetime as dt
 import logging
 
-from sqlalchemy import delete, or_, select, text, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import and_, or_, select, text, update
 
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import utcnow
-from datanika.contracts.notifications import DeliveryState
 from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, DatanikaError, Unavailable
-from datanika.models import (
-    IdempotencyKey,
-    Job,
-    NotificationDelivery,
-    Pipeline,
-    RefreshToken,
-    Run,
-    RunLog,
-)
+from datanika.models import Organization, Pipeline, Run
 from datanika.orchestration.gateway import FlowRunState, PrefectGateway
 from datanika.services.deployer import deploy_pipeline, submit
 from datanika.services.run_lifecycle import LEASE, close_run, lock_run, lose_attempt, state_of
+from datanika.services.run_queue import startable_runs
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +27,6 @@ LOCK = 0x6461_7461_6E69_6B61
 """Key of the advisory lock: one reconciler at a time, whatever the number of web processes."""
 
 BATCH = 200
-RETENTION = dt.timedelta(days=90)
 _LEASED = (RunState.STARTING.value, RunState.RUNNING.value, RunState.CANCELLING.value)
 
 
@@ -84,39 +74,6 @@ async def report_crash(flow_run_id: str, message: str) -> int | None:
         return run.id
 
 
-async def delete_old(now: dt.datetime | None = None) -> dict[str, int]:
-    """Retention: log lines and deliveries after 90 days, the rest when its own end has come."""
-    now = now or utcnow()
-    async with get_session(SYSTEM) as session:
-        old_runs = select(Run.id).where(Run.finished_at < now - RETENTION)
-        logs = await _deleted(session, delete(RunLog).where(RunLog.run_id.in_(old_runs)))
-        ended = or_(
-            RefreshToken.expires_at < now, RefreshToken.revoked_at < now - dt.timedelta(days=30)
-        )
-        tokens = await _deleted(session, delete(RefreshToken).where(ended))
-        jobs = await _deleted(session, delete(Job).where(Job.expires_at < now))
-        keys = await _deleted(
-            session, delete(IdempotencyKey).where(IdempotencyKey.expires_at < now)
-        )
-        done = (
-            NotificationDelivery.state != DeliveryState.PENDING.value,
-            NotificationDelivery.created_at < now - RETENTION,
-        )
-        deliveries = await _deleted(session, delete(NotificationDelivery).where(*done))
-    return {
-        "log_lines": logs,
-        "tokens": tokens,
-        "jobs": jobs,
-        "idempotency_keys": keys,
-        "deliveries": deliveries,
-    }
-
-
-async def _deleted(session: AsyncSession, statement: object) -> int:
-    result = await session.execute(statement)  # type: ignore[call-overload]
-    return int(result.rowcount)
-
-
 async def _lose_expired() -> int:
     async with get_session(SYSTEM) as session:
         query = select(Run.id).where(
@@ -139,9 +96,13 @@ async def _lose_expired() -> int:
 
 async def _deploy(prefect: PrefectGateway) -> int:
     async with get_session(SYSTEM) as session:
-        query = select(Pipeline.id).where(
-            Pipeline.deployed_hash.is_(None),
-            or_(Pipeline.deleted_at.is_(None), Pipeline.deployment_id.is_not(None)),
+        lives = and_(Pipeline.deleted_at.is_(None), Organization.deleted_at.is_(None))
+        query = (
+            select(Pipeline.id)
+            .join(Organization, Organization.id == Pipeline.org_id)
+            .where(
+                Pipeline.deployed_hash.is_(None), or_(lives, Pipeline.deployment_id.is_not(None))
+            )
         )
         ids = list(await session.scalars(query.order_by(Pipeline.updated_at).limit(BATCH)))
     return sum([await _one(deploy_pipeline(prefect, pipeline_id)) for pipeline_id in ids])
@@ -149,15 +110,7 @@ async def _deploy(prefect: PrefectGateway) -> int:
 
 async def _submit(prefect: PrefectGateway) -> int:
     async with get_session(SYSTEM) as session:
-        # The oldest run of each pipeline: the others wait for it.
-        query = (
-            select(Run.id)
-            .where(Run.state == RunState.QUEUED.value, Run.flow_run_id.is_(None))
-            .distinct(Run.pipeline_id)
-            .order_by(Run.pipeline_id, Run.id)
-            .limit(BATCH)
-        )
-        ids = list(await session.scalars(query))
+        ids = await startable_runs(session, limit=BATCH)
     return sum([await _one(submit(prefect, run_id)) for run_id in ids])
 
 

@@ -19,6 +19,7 @@ from datanika.contracts.run_states import check_transition
 from datanika.models import Run, RunStep
 from datanika.services.metrics import count_finished
 from datanika.services.notification_events import notify_run
+from datanika.services.usage_counter import count_run
 
 LEASE = dt.timedelta(seconds=30)
 """How long a silent attempt keeps its run. The flow is heard every 5 s."""
@@ -87,6 +88,7 @@ async def close_run(
     )
     count_finished(session, target)
     await notify_run(session, run)
+    await count_run(session, run)
 
 
 async def lose_attempt(session: AsyncSession, run: Run, reason: str) -> RunState:

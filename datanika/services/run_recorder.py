@@ -19,11 +19,12 @@ from datanika.contracts.events import Failure, RunClaim, RunEvent, RunFinish, St
 from datanika.contracts.plan import Plan, PlanTransform
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
 from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound
-from datanika.models import Pipeline, PipelineVersion, Run
+from datanika.models import Organization, Pipeline, PipelineVersion, Run
 from datanika.services.audit_service import SystemActor, record
 from datanika.services.connection_service import resolve_connection
 from datanika.services.cursor_service import load_rewinds
 from datanika.services.event_store import store_events
+from datanika.services.limits import reason_not_to_run
 from datanika.services.pipeline_service import compile_version
 from datanika.services.run_lifecycle import (
     FINAL_STATES,
@@ -36,7 +37,10 @@ from datanika.services.run_lifecycle import (
     reset_steps,
     state_of,
 )
+from datanika.services.run_queue import has_room
 from datanika.services.transformation_service import load_transformation_specs
+
+WAITS = "The organisation has as many runs as it may: this one starts when another ends."
 
 
 async def claim_run(
@@ -109,9 +113,20 @@ async def _scheduled_run(
     # The lock makes two flow runs of one pipeline register one after the other.
     query = select(Pipeline).where(Pipeline.id == pipeline_id).with_for_update(key_share=True)
     pipeline = await session.scalar(query)
-    known = await session.scalar(select(Run.id).where(Run.flow_run_id == flow_run_id))
+    key = f"flow-run-{flow_run_id}"
+    known = await session.scalar(
+        select(Run.id).where(Run.pipeline_id == pipeline_id, Run.idempotency_key == key)
+    )
     if known is not None:
-        return await lock_run(session, known) or "The run was deleted."
+        found = await lock_run(session, known)
+        if found is None:
+            return "The run was deleted."
+        if found.state == RunState.QUEUED.value and found.flow_run_id is None:
+            return WAITS
+        return found
+    organization = await session.get(Organization, org_id)
+    if organization is None or organization.deleted_at is not None:
+        return "The organisation was deleted."
     if pipeline is None or pipeline.deleted_at is not None:
         return "The pipeline was deleted."
     if pipeline.is_paused:
@@ -125,7 +140,7 @@ async def _scheduled_run(
         pipeline_version_id=version.id,
         state=RunState.QUEUED.value,
         trigger=RunTrigger.SCHEDULE.value,
-        idempotency_key=f"flow-run-{flow_run_id}",
+        idempotency_key=key,
         flow_run_id=flow_run_id,
     )
     try:
@@ -139,10 +154,25 @@ async def _scheduled_run(
             Run.pipeline_id == pipeline_id, Run.state.not_in(FINAL_STATES)
         )
     )
+    if failure is None:
+        target, failure = RunState.SKIPPED, await reason_not_to_run(session, org_id)
+    else:
+        target = RunState.FAILED
+    if failure is None and running is not None:
+        failure = Failure(
+            code="overlap",
+            message=f"Run {running} of this pipeline was not over yet.",
+            hint="Schedule it less often, or make it faster.",
+        )
+    waits = failure is None and not await has_room(session, org_id)
+    if waits:
+        run.flow_run_id = None
     session.add(run)
     await session.flush()
     add_steps(session, run, plan)
     await session.flush()
+    if failure is not None:
+        await close_run(session, run, target, failure)
     await record(
         session,
         SystemActor(org_id, "scheduler"),
@@ -151,15 +181,8 @@ async def _scheduled_run(
         run.id,
         new={"pipeline_id": pipeline_id, "trigger": run.trigger},
     )
-    if failure is not None:
-        await close_run(session, run, RunState.FAILED, failure)
-    elif running is not None:
-        overlap = Failure(
-            code="overlap",
-            message=f"Run {running} of this pipeline was not over yet.",
-            hint="Schedule it less often, or make it faster.",
-        )
-        await close_run(session, run, RunState.SKIPPED, overlap)
+    if waits:
+        return WAITS
     return run
 
 
@@ -227,8 +250,8 @@ class RunRecorder:
         run.lease_expires_at = utcnow() + LEASE
         return state_of(run) is RunState.CANCELLING
 
-    async def finish(self, result: RunFinish) -> int:
-        """Close the run as the flow saw it end; the pipeline's id. Saying it twice is fine."""
+    async def finish(self, result: RunFinish) -> None:
+        """Close the run as the flow saw it end. Saying it twice is fine."""
         if not result.state.is_final:
             raise InvalidInput(f"{result.state} is not an end.", field="state")
         run = await lock_run(self._session, self._run_id)
@@ -241,7 +264,6 @@ class RunRecorder:
         if run is None or not repeated:
             run = await self._live_run()
             await close_run(self._session, run, result.state, result.failure)
-        return run.pipeline_id
 
     async def _live_run(self) -> Run:
         run = await lock_run(self._session, self._run_id)

@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState, RunTrigger
 from datanika.contracts.plan import Plan
-from datanika.errors import Conflict, InvalidInput, NotFound
+from datanika.errors import Conflict, InvalidInput, LimitReached, NotFound
 from datanika.models import PipelineVersion, Run, RunLog, RunStep
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.limits import reason_not_to_run
 from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 from datanika.services.pipeline_service import PipelineService, compile_version
 from datanika.services.run_lifecycle import add_steps, close_run, lock_run, move, state_of
@@ -97,6 +98,9 @@ class RunService:
         plan_hash: str,
         retry_of: int | None,
     ) -> Run:
+        reason = await reason_not_to_run(self.session, self.actor.org_id)
+        if reason is not None:
+            raise LimitReached(reason.message, code=reason.code, hint=reason.hint)
         values: dict[str, Any] = {
             "org_id": self.actor.org_id,
             "pipeline_id": pipeline_id,

@@ -232,6 +232,8 @@ def create_tables() -> None:
         sa.Column("failed_runs", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rows", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("run_seconds", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("storage_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("storage_measured_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),

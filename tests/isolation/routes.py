@@ -28,7 +28,7 @@ VIEWER, EDITOR, ADMIN, OWNER = Role.VIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER
 @dataclass(frozen=True)
 class Entry:
     """A valid request to a route. Path parameters are attributes of the world, of these names or
-    of the ones that ``ids`` gives; PATCH and PUT are sent with ``If-Match: *``."""
+    of the ones that ``ids`` gives; Changes are sent with ``If-Match: *``."""
 
     least: Least
     success: int = 200
@@ -39,6 +39,10 @@ class Entry:
     """What the owner of another organisation gets: 404 where the path has an id, else success."""
     keys: bool = True
     """Whether API keys may use it; they get 403 otherwise."""
+    owner: int | None = None
+    """What owners get where it is something else than the others."""
+    own_rows: bool = False
+    """Whether everybody finds rows here: their own."""
 
     def path(self, template: str, world: World) -> str:
         """The path with the world's ids in it."""
@@ -72,7 +76,7 @@ async def ask(world: World, route: Route, entry: Entry, token: str | None) -> ht
             entry.path(route.path, world),
             params=dict(entry.query),
             json=entry.body(world) if entry.body else None,
-            headers={"If-Match": "*"} if route.method in ("PATCH", "PUT") else {},
+            headers={"If-Match": "*"} if route.method in ("PATCH", "PUT", "DELETE") else {},
         )
 
 
@@ -136,6 +140,37 @@ API: dict[str, Entry] = {
     "POST auth/session": Entry("anyone", 200, _login),
     "DELETE auth/session": Entry("anyone", 204),
     "GET auth/me": Entry("member"),
+    "POST auth/switch": Entry("anyone", 200, lambda w: _refresh(w) | {"org_id": w.org_id}),
+    # Only with a browser's cookie.
+    "PUT auth/session": Entry("anyone", 401, _body(org_id=1)),
+    # organisations
+    "GET organizations": Entry("member", own_rows=True),
+    "POST organizations": Entry("member", 201, _body(name="Another"), keys=False),
+    "GET organization": Entry(VIEWER),
+    "PATCH organization": Entry(OWNER, 200, _body(name="Renamed")),
+    "DELETE organization": Entry(OWNER, 204),
+    "POST organization/leave": Entry("member", 204, keys=False, owner=403),
+    "POST organization/transfer": Entry(
+        OWNER, 200, lambda w: {"user_id": w.editor_id}, keys=False, foreign=404
+    ),
+    "GET usage": Entry(VIEWER, own_rows=True),
+    "GET members": Entry(VIEWER, own_rows=True),
+    "GET members/{user_id}": Entry(VIEWER, ids={"user_id": "editor_id"}),
+    "PATCH members/{user_id}": Entry(
+        ADMIN, 200, _body(role="viewer"), ids={"user_id": "editor_id"}
+    ),
+    "DELETE members/{user_id}": Entry(ADMIN, 204, ids={"user_id": "editor_id"}),
+    "GET invitations": Entry(ADMIN),
+    "POST invitations": Entry(
+        ADMIN, 201, _body(email="grace@example.org", role="editor"), keys=False
+    ),
+    "POST invitations/{invitation_id}/resend": Entry(ADMIN, 200, keys=False),
+    "DELETE invitations/{invitation_id}": Entry(ADMIN, 204),
+    # Nobody of the world was sent one.
+    "POST invitations/accept": Entry("member", 422, _body(token="nonsense"), keys=False),
+    "POST invitations/register": Entry(
+        "anyone", 201, lambda w: {"token": w.mailed_token, "name": "N", "password": PASSWORD}
+    ),
     # api keys
     "GET api-keys": Entry(ADMIN),
     "POST api-keys": Entry(ADMIN, 201, _body(name="new", scopes=["api_key:write"])),
@@ -216,6 +251,8 @@ API: dict[str, Entry] = {
     "GET catalog": Entry(VIEWER),
     "GET catalog/{entry_id}": Entry(VIEWER),
     "GET audit": Entry(ADMIN),
+    "GET audit/export": Entry(ADMIN),
+    "GET audit/verify": Entry(ADMIN, own_rows=True),
 }
 """Routes under ``/api/v1``."""
 

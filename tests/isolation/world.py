@@ -43,6 +43,7 @@ from datanika.models import (
     Invitation,
     Membership,
     NotificationDelivery,
+    Organization,
     RunLog,
     Schedule,
     UsageMonth,
@@ -91,6 +92,8 @@ class World:
     entry_id: int
     api_key_id: int
     invitation_id: int
+    mailed_token: str
+    """What the invited person finds in their mail."""
     channel_id: int
     delivery_id: int
     cursor_version_id: int
@@ -112,6 +115,10 @@ class World:
     @property
     def owner(self) -> Actor:
         return self.tenant.owner
+
+    @property
+    def editor_id(self) -> int:
+        return self.members[Role.EDITOR].user_id
 
     @property
     def spec(self) -> PipelineSpec:
@@ -140,7 +147,8 @@ async def make_world() -> World:
             run_id=running.id,
         )  # fmt: skip
     incremental = await make_incremental(owner)
-    ids = await _rows(owner, made.id, made.destination_id, running.id, incremental)
+    invitation = security.new_token()
+    ids = await _rows(owner, made.id, made.destination_id, running.id, incremental, invitation)
     async with get_session(owner.scope) as session:
         await PipelineService(session, owner).delete(unused.id)
         spare = await ConnectionService(session, owner).create("spare", "files", {"format": "csv"})
@@ -169,12 +177,18 @@ async def make_world() -> World:
         flow_run_id=flow_run_id,
         session_id=owner.session_id,
         refresh_token=tokens.refresh_token,
+        mailed_token=f"{invitation}.{security.mailed_proof(invitation)}",
         **ids,
     )
 
 
 async def _rows(
-    owner: Actor, pipeline_id: int, destination_id: int, run_id: int, incremental_id: int
+    owner: Actor,
+    pipeline_id: int,
+    destination_id: int,
+    run_id: int,
+    incremental_id: int,
+    invitation: str,
 ) -> dict[str, int]:
     """What no service makes yet, or makes only in a run."""
     org_id = owner.org_id
@@ -210,7 +224,7 @@ async def _rows(
             "invitation_id",
             Invitation(
                 org_id=org_id, email="new@example.com", role="viewer",
-                token_hash=secrets.token_hex(32), invited_by=owner.user_id,
+                token_hash=security.hash_token(invitation), invited_by=owner.user_id,
                 expires_at=utcnow() + dt.timedelta(days=1),
             ),
         )  # fmt: skip
@@ -229,7 +243,13 @@ async def _rows(
                 number=1, cursor_column="at", state={}, origin="run",
             ),
         )  # fmt: skip
-        session.add(UsageMonth(org_id=org_id, month=utcnow().date().replace(day=1)))
+        session.add(
+            UsageMonth(
+                org_id=org_id, month=utcnow().date().replace(day=1), rows=7, storage_bytes=7,
+                storage_measured_at=utcnow(),
+            )
+        )  # fmt: skip
+        (await session.get_one(Organization, org_id)).max_rows_per_month = 10**9
         session.add(
             RunLog(
                 org_id=org_id, run_id=run_id, step_key="load", at=utcnow(), level="info",

@@ -199,6 +199,7 @@ async def migrated_database(
         "database_admin_url": SecretStr(owner),
         "secret_key": SecretStr(secrets.token_urlsafe(48)),
         "encryption_keys": SecretStr(f"k1:{Fernet.generate_key().decode()}"),
+        "encryption_keys_file": None,
         "worker_token": SecretStr(secrets.token_urlsafe(32)),
         "home": home,
         "prefect_api_url": None,

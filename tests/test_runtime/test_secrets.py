@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
 from datanika.errors import ConfigError
-from datanika.runtime.secrets import FILE, Secrets, load_or_create, write_private
+from datanika.runtime.secrets import (
+    FILE,
+    Secrets,
+    add_encryption_key,
+    keys_file,
+    load_or_create,
+    write_private,
+)
 
 
 def test_the_first_start_makes_secrets_and_later_ones_keep_them(tmp_path: Path) -> None:
@@ -59,3 +67,29 @@ def test_a_private_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_key_encrypts_and_the_old_ones_stay(tmp_path: Path) -> None:
+    first = load_or_create(tmp_path)
+    assert add_encryption_key(tmp_path) == "k2"
+    assert add_encryption_key(tmp_path) == "k3"
+    now = load_or_create(tmp_path)
+    assert [item[:3] for item in now.encryption_keys.split(",")] == ["k3:", "k2:", "k1:"]
+    assert now.encryption_keys.endswith(first.encryption_keys)
+    assert replace(now, encryption_keys=first.encryption_keys) == first
+    assert keys_file(tmp_path).read_text().strip() == now.encryption_keys
+    assert stat.S_IMODE(keys_file(tmp_path).stat().st_mode) == 0o600
+
+
+def test_keys_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
+    load_or_create(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda _: add_encryption_key(tmp_path), range(8)))
+    assert sorted(added) == [f"k{number}" for number in range(2, 10)]
+    assert len(load_or_create(tmp_path).encryption_keys.split(",")) == 9
+
+
+def test_without_secrets_of_our_own_no_key_is_added(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        add_encryption_key(tmp_path)
+    assert refused.value.code == "secrets_missing"

@@ -167,6 +167,45 @@ async def test_secrets_are_masked_wherever_they_are() -> None:
     assert "canary" not in str(rows)
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("postgresql://loader:canary@db.example.com/w", "db.example.com"),
+        ("https://api.example.com/v1?page=2&api_key=canary&x=1", "page=2"),
+        ("https://x.example.com/?X-Amz-Signature=canary", "x.example.com"),
+        ("https://hooks.slack.com/services/T0/B0/canary", "hooks.slack.com"),
+        ("https://discord.com/api/webhooks/1/canary", "discord.com"),
+        ("https://api.telegram.org/bot1:canary/sendMessage", "api.telegram.org"),
+        ("Bearer canary-canary", "Bearer"),
+        ("dnk_canarycanarycanary", ""),
+        (".".join(["ey" + "Jcanary01234"] * 3), ""),
+        ("-----BEGIN RSA PRIVATE" + " KEY-----\ncanary\n", ""),
+    ],
+)
+def test_what_looks_like_a_secret_is_masked_under_any_name(text: str, kept: str) -> None:
+    result = str(masked({"config": {"base": [text]}}))
+    assert "canary" not in result and kept in result
+
+
+@pytest.mark.parametrize("name", ["pwd", "Authorization", "set-cookie", "webhook_url", "my_dsn"])
+def test_secrets_go_by_many_names(name: str) -> None:
+    assert masked({name: "canary"}) == {name: "***"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://api.example.com/v1/orders?page=2&sort=key",
+        "mailto:ada@example.com",
+        "at 10:30, ask ada@example.com",
+        "a basic plan",
+        "path/to/patterns",
+    ],
+)
+def test_what_is_no_secret_stays_readable(text: str) -> None:
+    assert masked({"pattern": text, "compatible": text}) == {"pattern": text, "compatible": text}
+
+
 async def test_only_admins_and_owners_read_the_log_and_only_their_own() -> None:
     tenant, neighbour = await make_tenant(), await make_tenant()
     ids = await write(tenant)

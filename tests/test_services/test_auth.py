@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text, update
 
 from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
-from datanika.errors import AuthenticationError, Conflict, InvalidInput
+from datanika.errors import AuthenticationError, Conflict, InvalidInput, NotFound
 from datanika.models import ApiKey, Membership, Organization, RefreshToken, User
 from datanika.security import create_access_token, new_api_key, read_access_token
 from datanika.services.api_key_service import ApiKeyService
@@ -271,12 +271,12 @@ async def test_a_session_moves_only_to_organisations_of_its_user() -> None:
         session.add(Membership(org_id=second.org_id, user_id=user_id, role=Role.EDITOR))
         opened = await AuthService(session).create_session("ada@example.com", PASSWORD)
     async with get_session(SYSTEM) as session:
-        await AuthService(session).switch_organization(opened.token, second.org_id)
+        await LoginSessions(session).switch_cookie(opened.token, second.org_id)
     async with get_session(SYSTEM) as session:
         service = AuthService(session)
         assert (await service.logins.actor_of_cookie(opened.token)).role is Role.EDITOR
-        with pytest.raises(AuthenticationError):
-            await service.switch_organization(opened.token, strange.org_id)
+        with pytest.raises(NotFound):
+            await service.logins.switch_cookie(opened.token, strange.org_id)
 
 
 async def test_an_api_key_acts_within_its_scopes_and_its_makers_role() -> None:

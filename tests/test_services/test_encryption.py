@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select, text
+from sqlalchemy import Text, select, text
 
 from datanika.config import settings
 from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, DatanikaError
-from datanika.models import Connection, NotificationChannel
+from datanika.models import Base, Connection, IdempotencyKey, NotificationChannel, User
 from datanika.security import new_encryption_key
+from datanika.services import encryption
 from datanika.services.connection_service import ConnectionService, resolve_connection
-from datanika.services.encryption import EncryptionService, rotate_secrets
+from datanika.services.encryption import (
+    CIPHERTEXTS,
+    EncryptionService,
+    count_outdated,
+    rotate_keys,
+)
 from datanika.services.notification_service import open_secrets
 from tests.support.channels import make_channel
 from tests.support.tenants import Tenant, make_tenant
@@ -93,10 +101,9 @@ async def test_rotation_moves_every_credential_to_the_newest_key(
     old = settings.require("encryption_keys")
     new = f"k2:{new_encryption_key()}"
     monkeypatch.setattr(settings, "encryption_keys", SecretStr(f"{new},{old}"))
-    async with get_session(SYSTEM) as session:
-        assert await rotate_secrets(session) == 2
-    async with get_session(SYSTEM) as session:
-        assert await rotate_secrets(session) == 0
+    assert await count_outdated() == 2
+    assert (await rotate_keys()).changed == 2
+    assert ((await rotate_keys()).changed, await count_outdated()) == (0, 0)
     monkeypatch.setattr(settings, "encryption_keys", SecretStr(new))
     for tenant, connection_id in zip(tenants, ids, strict=True):
         assert (await ciphertext(connection_id)).startswith("k2:")
@@ -120,17 +127,13 @@ async def test_a_credential_saved_during_rotation_is_not_lost(
     old = settings.require("encryption_keys")
     monkeypatch.setattr(settings, "encryption_keys", SecretStr(f"k2:{new_encryption_key()},{old}"))
 
-    async def rotate() -> None:
-        async with get_session(SYSTEM) as session:
-            await rotate_secrets(session)
-
     async def save(connection_id: int) -> None:
         async with get_session(tenant.owner.scope) as session:
             await ConnectionService(session, tenant.owner).update(
                 connection_id, config=CONFIG | {"password": "canary-2"}
             )
 
-    await asyncio.gather(rotate(), *(save(connection_id) for connection_id in reversed(ids)))
+    await asyncio.gather(rotate_keys(), *(save(connection_id) for connection_id in reversed(ids)))
     assert {await password(tenant, connection_id) for connection_id in ids} == {"canary-2"}
     for connection_id in ids:
         assert (await ciphertext(connection_id)).startswith("k2:")
@@ -144,9 +147,117 @@ async def test_rotation_moves_the_secrets_of_notification_channels_too(
     old = settings.require("encryption_keys")
     new = f"k2:{new_encryption_key()}"
     monkeypatch.setattr(settings, "encryption_keys", SecretStr(f"{new},{old}"))
-    async with get_session(SYSTEM) as session:
-        await rotate_secrets(session)
+    await rotate_keys()
     monkeypatch.setattr(settings, "encryption_keys", SecretStr(new))
     async with get_session(SYSTEM) as session:
         kept = await session.get_one(NotificationChannel, channel.id)
         assert open_secrets(kept) == {"signing_secret": signing}
+
+
+PLAIN_TEXTS = {
+    "connections.description",
+    "pipelines.description",
+    "transformations.description",
+    "runs.error_message",
+    "runs.error_hint",
+    "run_steps.error_message",
+    "run_steps.error_hint",
+    "run_logs.message",
+    "deliveries.error",
+}
+"""Long texts that anybody of the organisation may read."""
+
+
+def test_every_long_text_is_known_as_a_ciphertext_or_as_plain() -> None:
+    """A new one belongs into ``CIPHERTEXTS`` if it holds secrets: else keys cannot be retired."""
+    registered = {f"{one.table.name}.{one.column}" for one in CIPHERTEXTS}
+    texts = {
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if type(column.type) is Text
+    }
+    assert registered & PLAIN_TEXTS == set()
+    assert texts == registered | PLAIN_TEXTS
+
+
+async def test_rotation_reaches_every_registered_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant, service = await make_tenant(), EncryptionService()
+    connection_id = await connect(tenant)
+    async with get_session(SYSTEM) as session:
+        user = User(email="x@example.com", name="X")
+        channel = NotificationChannel(
+            org_id=tenant.org_id, name="c", kind="slack", config={}, events=[], pipeline_ids=[]
+        )
+        answers = [
+            IdempotencyKey(
+                org_id=org_id,
+                key_hash=f"{number:064}",
+                request_hash="0" * 64,
+                headers={},
+                expires_at=datetime.now(UTC),
+            )
+            for number, org_id in enumerate((tenant.org_id, None))
+        ]
+        session.add_all([user, channel, *answers])
+        await session.flush()
+        for row, column in (
+            (user, "totp_secret"),
+            (channel, "secrets"),
+            *((a, "body") for a in answers),
+        ):
+            org_id = getattr(row, "org_id", None) or 0
+            bound = {"org_id": org_id, "table": row.__tablename__, "row_id": row.id}
+            setattr(row, column, service.encrypt({"x": "canary"}, **bound))
+    old = settings.require("encryption_keys")
+    new = f"k2:{new_encryption_key()}"
+    monkeypatch.setattr(settings, "encryption_keys", SecretStr(f"{new},{old}"))
+    heard: dict[str, int] = {}
+    result = await rotate_keys(heard.__setitem__)
+    assert (result.changed, result.failed) == (5, [])
+    assert heard == {
+        "connections": 1, "notification_channels": 1, "users": 1, "idempotency_keys": 2,
+    }  # fmt: skip
+    # With the old key gone everything opens still.
+    monkeypatch.setattr(settings, "encryption_keys", SecretStr(new))
+    assert await count_outdated() == 0
+    assert await password(tenant, connection_id) == "canary-1"
+
+
+async def test_what_cannot_be_opened_is_named_and_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = await make_tenant(), await make_tenant()
+    good, swapped = await connect(ours), await connect(theirs)
+    stolen = await ciphertext(good)
+    async with get_session(SYSTEM) as session:
+        (await session.get_one(Connection, swapped)).secrets = stolen
+    old = settings.require("encryption_keys")
+    monkeypatch.setattr(settings, "encryption_keys", SecretStr(f"k2:{new_encryption_key()},{old}"))
+    monkeypatch.setattr(encryption, "BATCH", 1)
+    result = await rotate_keys()
+    assert result.failed == [f"connections {swapped}: ciphertext_misplaced"]
+    assert (result.changed, await count_outdated()) == (1, 1)
+    assert await ciphertext(swapped) == stolen
+
+
+async def test_a_new_key_in_the_file_is_used_without_a_restart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tenant, file = await make_tenant(), tmp_path / "keys"
+    old, new = f"k1:{new_encryption_key()}", f"k2:{new_encryption_key()}"
+    file.write_text(f"{old}\n")
+    monkeypatch.setattr(settings, "encryption_keys_file", file)
+    # One that was there before the key changed, as a process in the middle of its work has.
+    service = EncryptionService()
+    first = await connect(tenant)
+    file.write_text(f"{new},{old}\n")
+    second = await connect(tenant, "second")
+    assert (await ciphertext(first)).startswith("k1:")
+    assert (await ciphertext(second)).startswith("k2:")
+    bound = {"org_id": tenant.org_id, "table": "connections", "row_id": second}
+    assert service.decrypt(await ciphertext(second), **bound) == {"password": "canary-1"}
+    file.unlink()
+    with pytest.raises(ConfigError) as refused:
+        await password(tenant, first)
+    assert refused.value.code == "encryption_keys_unreadable"

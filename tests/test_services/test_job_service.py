@@ -28,7 +28,7 @@ from datanika.services.job_service import (
     job_state,
     who_asked,
 )
-from datanika.services.reconciler import delete_old
+from datanika.services.retention import delete_old
 from tests.support.tenants import Tenant, add_member, make_tenant
 
 QUERY = JobAction.QUERY_CONNECTION

@@ -182,7 +182,7 @@ async def test_a_pipelines_runs_go_one_after_the_other(
     assert (await run_of(second)).flow_run_id is None
     async with get_session(actor.scope) as session:
         await RunService(session, actor).cancel(first)
-    await submit_next(pipeline.id)
+    await submit_next(actor.org_id)
     assert (await run_of(second)).flow_run_id is not None
 
 

@@ -4,7 +4,7 @@ A module per resource; this package has them all.
 """
 
 from datanika.contracts.api.api_keys import ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut
-from datanika.contracts.api.audit import AuditOut
+from datanika.contracts.api.audit import AuditOut, AuditVerdictOut
 from datanika.contracts.api.auth import (
     LoginIn,
     MeOut,
@@ -44,6 +44,27 @@ from datanika.contracts.api.notifications import (
     WebhookConfig,
     WebhookSecretOut,
 )
+from datanika.contracts.api.organizations import (
+    AcceptIn,
+    FigureOut,
+    InvitationIn,
+    InvitationOut,
+    InvitationSentOut,
+    JoinedOut,
+    JoinIn,
+    LimitsOut,
+    MemberOut,
+    MemberPatch,
+    MonthOfUseOut,
+    OrganizationIn,
+    OrganizationItem,
+    OrganizationOut,
+    OrganizationPatch,
+    SessionSwitchIn,
+    SwitchIn,
+    TransferIn,
+    UsageOut,
+)
 from datanika.contracts.api.pipelines import (
     PipelineIn,
     PipelineItem,
@@ -57,11 +78,13 @@ from datanika.contracts.api.schedules import ScheduleIn, ScheduleOut, SchedulePa
 from datanika.contracts.api.transformations import TransformationOut
 
 __all__ = [
+    "AcceptIn",
     "Answer",
     "ApiKeyCreatedOut",
     "ApiKeyIn",
     "ApiKeyOut",
     "AuditOut",
+    "AuditVerdictOut",
     "Body",
     "CatalogEntryOut",
     "CompileIn",
@@ -74,16 +97,30 @@ __all__ = [
     "CursorVersionOut",
     "EmailConfig",
     "FieldProblem",
+    "FigureOut",
     "IntrospectIn",
+    "InvitationIn",
+    "InvitationOut",
+    "InvitationSentOut",
     "JobOut",
+    "JoinIn",
+    "JoinedOut",
+    "LimitsOut",
     "LogOut",
     "LoginIn",
     "MeOut",
+    "MemberOut",
+    "MemberPatch",
+    "MonthOfUseOut",
     "NotificationChannelCreatedOut",
     "NotificationChannelIn",
     "NotificationChannelOut",
     "NotificationChannelPatch",
     "NotificationDeliveryOut",
+    "OrganizationIn",
+    "OrganizationItem",
+    "OrganizationOut",
+    "OrganizationPatch",
     "Page",
     "PipelineIn",
     "PipelineItem",
@@ -105,11 +142,15 @@ __all__ = [
     "ScheduleOut",
     "SchedulePatch",
     "SessionOut",
+    "SessionSwitchIn",
     "SlackConfig",
+    "SwitchIn",
     "TelegramConfig",
     "TokensOut",
+    "TransferIn",
     "TransformationOut",
     "TransformationPreviewIn",
+    "UsageOut",
     "WebhookConfig",
     "WebhookSecretOut",
 ]

@@ -42,7 +42,8 @@ class ConnectionCopyIn(Body):
 
 
 class ConnectionOut(Answer):
-    """Never a secret: ``secrets`` names those that are set."""
+    """Never a secret: ``secrets`` names those that are set, ``secret_references`` those of them
+    that the platform's operator keeps. Then only an operator may change ``config``."""
 
     id: int
     name: str
@@ -50,6 +51,7 @@ class ConnectionOut(Answer):
     description: str
     config: dict[str, Any]
     secrets: list[str]
+    secret_references: list[str] = Field(default_factory=list)
     revision: int
     created_at: dt.datetime
     updated_at: dt.datetime

@@ -1,0 +1,84 @@
+"""Invitations: made by members, accepted by who was invited."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
+
+from datanika.api.deps import PROBLEMS, Id, page_of
+from datanika.api.paging import paging
+from datanika.api.transaction import MEMBER, SystemRoute, SystemSession, TenantRoute, Tx, needs
+from datanika.contracts.api import (
+    AcceptIn,
+    InvitationIn,
+    InvitationOut,
+    InvitationSentOut,
+    JoinedOut,
+    JoinIn,
+    Page,
+)
+from datanika.services.invitation_service import SORTS, InvitationService, Sent, register_invited
+from datanika.services.paging import PageRequest
+
+router = APIRouter(
+    prefix="/invitations", tags=["organization"], responses=PROBLEMS, route_class=TenantRoute
+)
+anonymous = APIRouter(
+    prefix="/invitations", tags=["organization"], responses=PROBLEMS, route_class=SystemRoute
+)
+Paging = Annotated[PageRequest, paging(SORTS)]
+
+
+@router.get("", **needs("member:invite"))
+async def list_invitations(
+    tx: Tx,
+    page: Paging,
+    search: Annotated[
+        str | None, Query(max_length=320, description="A part of the e-mail address.")
+    ] = None,
+) -> Page[InvitationOut]:
+    """Those that wait for an answer."""
+    rows = await InvitationService(tx.session, tx.actor).list(page, search)
+    return page_of(rows, InvitationOut)
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, **needs("member:invite"))
+async def create_invitation(body: InvitationIn, tx: Tx) -> InvitationSentOut:
+    """Offer membership to an address, for seven days. The link is shown this once."""
+    sent = await InvitationService(tx.session, tx.actor).create(body.email, body.role)
+    return invitation_sent(sent)
+
+
+@router.post("/{invitation_id}/resend", **needs("member:invite"))
+async def resend_invitation(invitation_id: Id, tx: Tx) -> InvitationSentOut:
+    """A new link for seven days; the one before stops working."""
+    return invitation_sent(await InvitationService(tx.session, tx.actor).resend(invitation_id))
+
+
+@router.delete("/{invitation_id}", status_code=status.HTTP_204_NO_CONTENT, **needs("member:invite"))
+async def withdraw_invitation(invitation_id: Id, tx: Tx) -> None:
+    """Nobody can accept it any more."""
+    await InvitationService(tx.session, tx.actor).withdraw(invitation_id)
+
+
+@router.post("/accept", **needs(MEMBER))
+async def accept_invitation(body: AcceptIn, tx: Tx) -> JoinedOut:
+    """Join the organisation that invited your address. Then switch to it."""
+    return JoinedOut.model_validate(
+        await InvitationService(tx.session, tx.actor).accept(body.token)
+    )
+
+
+@anonymous.post("/register", status_code=status.HTTP_201_CREATED)
+async def register_with_invitation(body: JoinIn, session: SystemSession) -> JoinedOut:
+    """Register with the mailed link, and join. Log in then."""
+    return JoinedOut.model_validate(
+        await register_invited(session, body.token, body.name, body.password)
+    )
+
+
+def invitation_sent(sent: Sent) -> InvitationSentOut:
+    """The invitation with the link that may be handed over."""
+    row = InvitationOut.model_validate(sent.invitation)
+    return InvitationSentOut(link=sent.link, **row.model_dump())
