@@ -142,7 +142,8 @@ class DatanikaClient:
     def register(
         self, email: str, password: str, name: str, organization_name: str
     ) -> RegisteredOut:
-        """Make a user and the organisation they own."""
+        """Ask for a user and the organisation they own. The answer does not tell whether the
+        address has an account already: a login does."""
         body = RegisterIn(
             email=email, password=password, name=name, organization_name=organization_name
         )

@@ -154,6 +154,45 @@ class Settings(BaseSettings):
         default=None, description="Folder of the secrets that operators refer to as file:NAME."
     )
 
+    require_verified_email: bool | None = Field(
+        default=None,
+        description="Whether a login needs a confirmed address. Not set: in production with SMTP.",
+    )
+    smtp_host: str | None = Field(
+        default=None, description="Mail server. Not set: mails land in the folder mail."
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Port of the mail server.")
+    smtp_security: Literal["starttls", "ssl", "none"] = Field(
+        default="starttls", description="How the way to the mail server is encrypted."
+    )
+    smtp_user: str | None = Field(default=None, description="User at the mail server.")
+    smtp_password: SecretStr | None = Field(
+        default=None, description="Password at the mail server."
+    )
+    mail_from: str = Field(
+        default="Datanika <datanika@localhost>", description="Sender of the platform's mails."
+    )
+
+    google_client_id: str | None = Field(default=None, description="Login with Google.")
+    google_client_secret: SecretStr | None = Field(default=None, description="Login with Google.")
+    github_client_id: str | None = Field(default=None, description="Login with GitHub.")
+    github_client_secret: SecretStr | None = Field(default=None, description="Login with GitHub.")
+    github_url: str = Field(
+        default="https://github.com", description="GitHub, or a GitHub Enterprise server."
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="Issuer of an OpenID provider to log in with."
+    )
+    oidc_client_id: str | None = Field(default=None, description="Client at that provider.")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="Client at that provider."
+    )
+    oidc_label: str = Field(default="OpenID", description="What people call that provider.")
+    trusted_login_providers: str = Field(
+        default="",
+        description="Of google, github, oidc: whose logins open an account that has a password.",
+    )
+
     def require(self, name: str) -> str:
         """The setting ``name`` in the clear; raises :class:`ConfigError` when it is missing."""
         value = getattr(self, name)
@@ -182,6 +221,18 @@ class Settings(BaseSettings):
                     code="setting_weak",
                     hint="Generate one with Python's secrets.token_urlsafe(48).",
                 )
+
+    @property
+    def needs_verified_email(self) -> bool:
+        """Whether a password opens an account only after its address was confirmed."""
+        if self.require_verified_email is not None:
+            return self.require_verified_email
+        return self.env == "production" and self.smtp_host is not None
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where mails land without a mail server."""
+        return self.home / "mail"
 
     @cached_property
     def admin_url(self) -> str:

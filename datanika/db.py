@@ -82,6 +82,7 @@ def _scope_sql(scope: Scope) -> str:
 
 # asyncpg connections belong to the event loop that opened them.
 _engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+_side_engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
 
 
 def async_url(url: str) -> str:
@@ -93,25 +94,35 @@ def async_url(url: str) -> str:
 def get_engine() -> AsyncEngine:
     """This event loop's engine."""
     loop = asyncio.get_running_loop()
-    engine = _engines.get(loop)
-    if engine is None:
-        engine = create_async_engine(
-            async_url(settings.require("database_url")),
-            pool_size=10,
-            max_overflow=20,
-            # Errors end in logs, and parameters may be ciphertexts or hashes.
-            hide_parameters=True,
-            connect_args={
-                "connection_class": ScopedConnection,
-                "server_settings": {
-                    "application_name": "datanika",
-                    # A transaction somebody forgot must not keep its locks for ever.
-                    "idle_in_transaction_session_timeout": "300000",
-                },
+    if loop not in _engines:
+        _engines[loop] = _new_engine(pool_size=10, max_overflow=20)
+    return _engines[loop]
+
+
+def _side_engine() -> AsyncEngine:
+    loop = asyncio.get_running_loop()
+    if loop not in _side_engines:
+        _side_engines[loop] = _new_engine(pool_size=2, max_overflow=4)
+    return _side_engines[loop]
+
+
+def _new_engine(*, pool_size: int, max_overflow: int) -> AsyncEngine:
+    engine = create_async_engine(
+        async_url(settings.require("database_url")),
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        # Errors end in logs, and parameters may be ciphertexts or hashes.
+        hide_parameters=True,
+        connect_args={
+            "connection_class": ScopedConnection,
+            "server_settings": {
+                "application_name": "datanika",
+                # A transaction somebody forgot must not keep its locks for ever.
+                "idle_in_transaction_session_timeout": "300000",
             },
-        )
-        event.listen(engine.sync_engine, "checkout", _refuse_closed)
-        _engines[loop] = engine
+        },
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
 
 
@@ -126,21 +137,27 @@ def _refuse_closed(driver: Any, record: Any, proxy: Any) -> None:
 
 async def dispose_engine() -> None:
     """Close this event loop's connections."""
-    engine = _engines.pop(asyncio.get_running_loop(), None)
-    if engine is not None:
-        await engine.dispose()
+    for engines in (_engines, _side_engines):
+        engine = engines.pop(asyncio.get_running_loop(), None)
+        if engine is not None:
+            await engine.dispose()
 
 
 @asynccontextmanager
-async def get_session(scope: Scope = None) -> AsyncIterator[AsyncSession]:
+async def get_session(scope: Scope = None, *, beside: bool = False) -> AsyncIterator[AsyncSession]:
     """A session in one transaction: committed at the end of the block, rolled back on an error.
+
+    ``beside``: a short one that a request opens while it holds its own, and that stays whatever
+    becomes of the request. It has a pool of its own: requests that each hold a connection and wait
+    for a second one of the same pool would wait for each other.
 
     Raises :class:`Unavailable` when PostgreSQL does not answer, is starting or is going away, and
     when no connection becomes free.
     """
+    engine = _side_engine() if beside else get_engine()
     try:
         async with (
-            AsyncSession(get_engine(), expire_on_commit=False) as session,
+            AsyncSession(engine, expire_on_commit=False) as session,
             session.begin(),
         ):
             await _connect(session, scope)

@@ -7,6 +7,7 @@ random and stored as sha256. Credentials are Fernet under a ring of keys with id
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import hashlib
 import hmac
@@ -22,7 +23,7 @@ from typing import Any, Final
 
 import bcrypt
 from cryptography.fernet import Fernet, InvalidToken
-from jose import JWTError, jwt
+from jose import JOSEError, JWTError, jwt
 
 from datanika.config import settings
 from datanika.errors import AuthenticationError, ConfigError, DatanikaError, InvalidInput
@@ -173,6 +174,76 @@ def _signed_by_us(audience: str, key: str, token: str) -> dict[str, Any]:
         },
     )
     return payload
+
+
+# --- what OpenID providers sign ------------------------------------------------------------------
+
+# The key type of each algorithm that is taken. None of them can be made with a public key.
+_ID_TOKEN_ALGORITHMS: Final = {"RS256": "RSA", "ES256": "EC"}
+
+
+def pkce_pair() -> tuple[str, str]:
+    """A code verifier and its S256 challenge (RFC 7636)."""
+    verifier = secrets.token_urlsafe(48)
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def read_id_token(
+    token: str,
+    jwks: Mapping[str, Any],
+    *,
+    issuer: str,
+    client_id: str,
+    nonce: str,
+    access_token: str | None,
+) -> dict[str, Any]:
+    """The claims of an ID token, validated as OpenID Connect Core 1.0, section 3.1.3.7, says.
+
+    Raises :class:`AuthenticationError` ``id_token_invalid``.
+    """
+    try:
+        header = jwt.get_unverified_header(token)
+        algorithm = header.get("alg")
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            _provider_key(jwks, algorithm, header.get("kid")),
+            algorithms=[algorithm],
+            audience=client_id,
+            issuer=issuer,
+            access_token=access_token,
+            options={
+                **{f"require_{name}": True for name in ("exp", "iat", "aud", "iss", "sub")},
+                "leeway": 60,
+            },
+        )
+        audiences = claims["aud"]
+        if isinstance(audiences, list) and len(audiences) > 1 and claims.get("azp") != client_id:
+            raise ValueError("made for another client")
+        if not hmac.compare_digest(_bytes(str(claims.get("nonce", ""))), _bytes(nonce)):
+            raise ValueError("made for another login")
+    # JWK parsing lets out what the JSON of a provider makes of it.
+    except (JOSEError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AuthenticationError(
+            "The provider's ID token is not valid.", code="id_token_invalid"
+        ) from error
+    return claims
+
+
+def _provider_key(jwks: Mapping[str, Any], algorithm: Any, kid: Any) -> dict[str, Any]:
+    """The signing key of that name, of the type that the algorithm has."""
+    kind = _ID_TOKEN_ALGORITHMS[algorithm]
+    keys: list[dict[str, Any]] = [
+        key
+        for key in jwks["keys"]
+        if key.get("kty") == kind
+        and key.get("use", "sig") == "sig"
+        and key.get("alg", algorithm) == algorithm
+        and (kid is None or key.get("kid") == kid)
+    ]
+    if len(keys) != 1:
+        raise ValueError("no such key, or several")
+    return keys[0]
 
 
 # --- random tokens and API keys ----------------------------------------------------------------

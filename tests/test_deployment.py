@@ -168,7 +168,7 @@ class TestEnvironments:
             "DATANIKA_ENCRYPTION_KEYS_FILE",
         }  # fmt: skip
         given = set(SERVICES[service]["environment"])
-        assert given == set(runtime.CONTROL_PLANE) - here_only | HOMES | set(runtime.LIMITS)
+        assert given == set(runtime.CONTROL_PLANE) - here_only | HOMES | set(runtime.GIVEN_BY_USER)
 
     def test_the_worker_gets_what_the_runtime_gives_it_and_no_key(self) -> None:
         given = set(SERVICES["worker"]["environment"])

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from datanika import __version__
 from datanika.api import (
+    account,
     api_keys,
     audit,
     auth,
@@ -19,11 +20,13 @@ from datanika.api import (
     me,
     metrics,
     notifications,
+    oidc,
     organizations,
     pipelines,
     problems,
     runs,
     schedules,
+    sign_up,
     switching,
     transformations,
     triggering,
@@ -38,6 +41,10 @@ _ROUTERS = (
     pipelines.router,
     runs.router,
     auth.router,
+    sign_up.router,
+    oidc.router,
+    account.router,
+    oidc.links,
     me.router,
     switching.router,
     organizations.router,

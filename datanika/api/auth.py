@@ -1,13 +1,12 @@
-"""Registration, login, tokens, and the browser's session cookie."""
+"""Login, tokens, and the browser's session cookie."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlencode
+from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.responses import JSONResponse, RedirectResponse
-from pydantic import ValidationError
 
 from datanika.api.deps import (
     PROBLEMS,
@@ -16,45 +15,33 @@ from datanika.api.deps import (
     is_same_origin,
     refuse_cross_site,
 )
-from datanika.api.problems import invalid_request
+from datanika.api.forms import form_fields, json_or_form, local_path, read_body, set_session_cookie
 from datanika.api.transaction import SystemRoute, SystemSession
-from datanika.config import settings
-from datanika.contracts.api import (
-    LoginIn,
-    RefreshIn,
-    RegisteredOut,
-    RegisterIn,
-    SessionOut,
-    TokensOut,
-)
-from datanika.contracts.events import utcnow
-from datanika.errors import DatanikaError
+from datanika.contracts.api import LoginIn, RefreshIn, SessionOut, TokensOut
+from datanika.errors import DatanikaError, InvalidInput
 from datanika.services.auth import AuthService
-from datanika.services.login_sessions import BrowserSession, LoginSessions
+from datanika.services.login_sessions import LoginSessions
 
 router = APIRouter(prefix="/auth", tags=["auth"], responses=PROBLEMS, route_class=SystemRoute)
 
 
-@router.post("/register", status_code=status.HTTP_201_CREATED)
-async def register(body: RegisterIn, session: SystemSession) -> RegisteredOut:
-    """Make a user and the organisation they own."""
-    user, organization = await AuthService(session).register(
-        body.email, body.password, body.name, body.organization_name
-    )
-    return RegisteredOut(user_id=user.id, org_id=organization.id)
-
-
 @router.post("/login")
 async def login(body: LoginIn, session: SystemSession, origin: LoginOrigin) -> TokensOut:
-    """An access token and a refresh token for an e-mail address and a password."""
-    pair = await AuthService(session, origin).login(body.email, body.password, body.org_id)
+    """An access token and a refresh token for an e-mail address and a password.
+
+    An account with a second factor answers 401 `totp_required`: send `totp_code` as well.
+    """
+    pair = await AuthService(session, origin).login(
+        body.email, body.password, body.org_id, body.totp_code
+    )
     return TokensOut.model_validate(pair)
 
 
 @router.post("/refresh")
-async def refresh(body: RefreshIn, session: SystemSession) -> TokensOut:
+async def refresh(body: RefreshIn, session: SystemSession, origin: LoginOrigin) -> TokensOut:
     """New tokens for a refresh token, which is used up. Using one twice ends the login."""
-    return TokensOut.model_validate(await LoginSessions(session).refresh(body.refresh_token))
+    logins = LoginSessions(session, origin)
+    return TokensOut.model_validate(await logins.refresh(body.refresh_token))
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
@@ -65,31 +52,20 @@ async def logout(body: RefreshIn, session: SystemSession) -> None:
 
 async def _login_form(request: Request) -> tuple[LoginIn, str | None]:
     """The login and, for a browser's form, where to go after it."""
-    next_page = None
+    fields = await form_fields(request)
+    next_page = None if fields is None else local_path(fields.pop("next", "/"))
     try:
-        if request.headers.get("content-type", "").startswith("application/json"):
-            return LoginIn.model_validate_json(await request.body()), None
-        fields: dict[str, Any] = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-        next_page = _local_path(fields.pop("next", "/"))
-        return LoginIn.model_validate(fields), next_page
-    except ValidationError as error:
-        if next_page is not None:
-            return LoginIn(email="", password=""), next_page
-        raise invalid_request(error.errors(include_input=False)) from None
+        return await read_body(request, LoginIn, fields), next_page
+    except InvalidInput:
+        if next_page is None:
+            raise
+        return LoginIn(email="", password=""), next_page
 
 
 @router.post(
     "/session",
     response_model=SessionOut,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                kind: {"schema": LoginIn.model_json_schema()}
-                for kind in ("application/json", "application/x-www-form-urlencoded")
-            },
-        }
-    },
+    openapi_extra=json_or_form(LoginIn),
 )
 async def open_session(
     request: Request,
@@ -103,9 +79,10 @@ async def open_session(
     if request.headers.get("origin") and not is_same_origin(request):
         refuse_cross_site(request)
     try:
-        opened = await AuthService(session, origin).create_session(
-            login_in.email, login_in.password, login_in.org_id
-        )
+        async with session.begin_nested():
+            opened = await AuthService(session, origin).create_session(
+                login_in.email, login_in.password, login_in.org_id, login_in.totp_code
+            )
     except DatanikaError as error:
         if next_page is None:
             raise
@@ -117,7 +94,7 @@ async def open_session(
         answer = JSONResponse(content.model_dump(mode="json"))
     else:
         answer = RedirectResponse(next_page, status.HTTP_303_SEE_OTHER)
-    _set_cookie(answer, opened)
+    set_session_cookie(answer, opened)
     return answer
 
 
@@ -131,21 +108,3 @@ async def close_session(request: Request, session: SystemSession) -> Response:
         await LoginSessions(session).revoke_by_token(token)
         answer.delete_cookie(SESSION_COOKIE, path="/")
     return answer
-
-
-def _set_cookie(answer: Response, opened: BrowserSession) -> None:
-    answer.set_cookie(
-        SESSION_COOKIE,
-        opened.token,
-        max_age=max(0, int((opened.expires_at - utcnow()).total_seconds())),
-        path="/",
-        httponly=True,
-        samesite="lax",
-        secure=settings.public_url.startswith("https://"),
-    )
-
-
-def _local_path(path: str) -> str:
-    """``path`` if it stays on this site, else the first page."""
-    stays = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return path if stays and path.isprintable() else "/"

@@ -24,7 +24,7 @@ from datanika.api.rate_limit import RateLimiter
 from datanika.config import settings
 from datanika.db import SYSTEM, TenantScope, enter, get_session
 from datanika.security import API_KEY_PREFIX, read_access_token
-from datanika.services.actor import Actor, prove_membership
+from datanika.services.actor import Actor, prove_membership, require_person
 from datanika.services.auth import actor_for_token
 from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
 from datanika.services.login_sessions import LoginSessions
@@ -33,6 +33,8 @@ from datanika.services.permissions import PERMISSIONS
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MEMBER = "member"
 """The permission of routes that every member and every key may use, about themselves."""
+PERSON = "person"
+"""The permission of routes where people change their own account: no key may."""
 PERMISSION = "x-permission"
 _KEPT_HEADERS = ("content-type", "etag", "location")
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -64,7 +66,7 @@ class Transaction:
 
 def needs(permission: str) -> dict[str, Any]:
     """What a route of a :class:`TenantRoute` router asks of its caller; keywords of the route."""
-    if permission != MEMBER and permission not in PERMISSIONS:
+    if permission not in (MEMBER, PERSON) and permission not in PERMISSIONS:
         raise ValueError(f"There is no permission {permission!r}.")
     return {"openapi_extra": {PERMISSION: permission, "security": [{"bearer": []}]}}
 
@@ -85,8 +87,7 @@ class TenantRoute(APIRoute):
         async def answer(request: Request) -> Response:
             async with tenant_transaction(request) as transaction:
                 actor = transaction.actor
-                if permission != MEMBER:
-                    actor.require(permission)
+                _admit(actor, permission)
                 request.state.transaction = transaction
                 work: _Handler = tagged
                 if repeatable:
@@ -106,8 +107,7 @@ class ActorRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             async with tenant_transaction(request) as transaction:
-                if permission != MEMBER:
-                    transaction.actor.require(permission)
+                _admit(transaction.actor, permission)
                 request.state.actor = transaction.actor
             return await handle(request)
 
@@ -132,6 +132,27 @@ class SystemRoute(APIRoute):
         return answer
 
 
+class StrangerRoute(APIRoute):
+    """A route for those who are not logged in that talks to others before it opens a session."""
+
+    def get_route_handler(self) -> _Handler:
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            address = request.client.host if request.client else ""
+            request.scope[EXTRA_HEADERS] = strangers.take(address)
+            return await handle(request)
+
+        return answer
+
+
+def _admit(actor: Actor, permission: str) -> None:
+    if permission == PERSON:
+        require_person(actor)
+    elif permission != MEMBER:
+        actor.require(permission)
+
+
 async def _of_request(request: Request) -> Transaction:
     transaction: Transaction = request.state.transaction
     return transaction
@@ -149,7 +170,18 @@ async def _actor_of_request(request: Request) -> Actor:
 
 Tx = Annotated[Transaction, Depends(_of_request)]
 Caller = Annotated[Actor, Depends(_actor_of_request)]
+
+
+async def _about_oneself(request: Request) -> Transaction:
+    transaction: Transaction = request.state.transaction
+    # What logs people in is hidden from the role of the organisation's scope.
+    await enter(transaction.session, SYSTEM)
+    return transaction
+
+
 SystemSession = Annotated[AsyncSession, Depends(_system_session)]
+PersonTx = Annotated[Transaction, Depends(_about_oneself)]
+"""The transaction of a :data:`PERSON` route, in system scope after the sender was proven."""
 
 
 @asynccontextmanager

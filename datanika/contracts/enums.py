@@ -23,6 +23,20 @@ class Role(StrEnum):
         return self.rank >= needed.rank
 
 
+class Locale(StrEnum):
+    """The languages of the UI and of mails."""
+
+    EN = "en"
+    RU = "ru"
+    EL = "el"
+    DE = "de"
+    FR = "fr"
+    ES = "es"
+    ZH = "zh"
+    AR = "ar"
+    SR = "sr"
+
+
 class StepKind(StrEnum):
     LOAD = "load"
     TRANSFORM = "transform"

@@ -51,16 +51,19 @@ def _known(url: str, home: Path) -> Account | None:
 def _register(url: str, home: Path) -> Account:
     password = secrets.token_urlsafe(12)
     with DatanikaClient(url) as api:
+        api.register(content.EMAIL, password, content.USER_NAME, content.ORGANIZATION)
         try:
-            api.register(content.EMAIL, password, content.USER_NAME, content.ORGANIZATION)
-        except Conflict as error:
+            api.login(content.EMAIL, password)
+        except AuthenticationError as error:
+            if error.code != "bad_credentials":
+                raise
+            # Registering says nothing about accounts: that this password is wrong does.
             raise Conflict(
                 f"The demo's user {content.EMAIL} exists, but its key is not in "
                 f"{credentials_file(home)}.",
                 code="demo_key_missing",
                 hint="Put the file back, or use another data folder: datanika demo --home DIR.",
             ) from error
-        api.login(content.EMAIL, password)
         me = api.me()
         key = api.create_api_key(KEY_NAME, me.permissions).key
     save_credentials(home, url, key)

@@ -29,12 +29,18 @@ CONTROL_PLANE = (
     "DATANIKA_EGRESS_NETWORKS", "DATANIKA_EGRESS_ALLOW", "DATANIKA_EGRESS_DENY",
     "DATANIKA_EGRESS_OWN", "DATANIKA_EGRESS_PRIVILEGED_ROLES",
 )  # fmt: skip
-LIMITS = (
+GIVEN_BY_USER = (
+    "DATANIKA_SMTP_HOST", "DATANIKA_SMTP_PORT", "DATANIKA_SMTP_SECURITY", "DATANIKA_SMTP_USER",
+    "DATANIKA_SMTP_PASSWORD", "DATANIKA_MAIL_FROM", "DATANIKA_REQUIRE_VERIFIED_EMAIL",
+    "DATANIKA_GOOGLE_CLIENT_ID", "DATANIKA_GOOGLE_CLIENT_SECRET", "DATANIKA_GITHUB_CLIENT_ID",
+    "DATANIKA_GITHUB_CLIENT_SECRET", "DATANIKA_GITHUB_URL", "DATANIKA_OIDC_ISSUER",
+    "DATANIKA_OIDC_CLIENT_ID", "DATANIKA_OIDC_CLIENT_SECRET", "DATANIKA_OIDC_LABEL",
+    "DATANIKA_TRUSTED_LOGIN_PROVIDERS",
     "DATANIKA_MAX_ORGANIZATIONS_PER_USER", "DATANIKA_DEFAULT_MAX_CONCURRENT_RUNS",
     "DATANIKA_DEFAULT_MAX_CONNECTIONS", "DATANIKA_DEFAULT_MAX_ROWS_PER_MONTH",
     "DATANIKA_DEFAULT_MAX_STORAGE_BYTES", "DATANIKA_PURGE_AFTER_DAYS", "DATANIKA_SECRETS_DIR",
 )  # fmt: skip
-"""What the control plane gets where the user's environment has it."""
+"""What the control plane gets where the user gave it, and has a default for otherwise."""
 WORKER = (
     "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "DATANIKA_INTERNAL_URL", "DATANIKA_WORKER_TOKEN",
     "DATANIKA_WORK_POOL",
@@ -56,14 +62,10 @@ def of_this_machine(outer: Mapping[str, str] | None = None) -> dict[str, str]:
     }
 
 
-def of_the_operator(outer: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's limits, and the variables that connections may refer to."""
+def referred_to(outer: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's variables that connections may refer to as secrets."""
     given = os.environ if outer is None else outer
-    return {
-        name: value
-        for name, value in given.items()
-        if name.startswith("DATANIKA_SECRET_") or name in LIMITS
-    }
+    return {name: value for name, value in given.items() if name.startswith("DATANIKA_SECRET_")}
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Environments:
 
     home: Path
     values: dict[str, str] = field(repr=False)
+    given: dict[str, str] = field(default_factory=dict, repr=False)
+    """Of :data:`GIVEN_BY_USER`, what there is."""
     outer: dict[str, str] = field(default_factory=of_this_machine, repr=False)
 
     def bare(self) -> dict[str, str]:
@@ -80,7 +84,7 @@ class Environments:
         return {name: self.outer[name] for name in kept if name in self.outer} | self._marks()
 
     def control_plane(self) -> dict[str, str]:
-        own = self._python() | of_the_operator() | self._only(CONTROL_PLANE)
+        own = self._python() | referred_to() | self._only(CONTROL_PLANE) | self.given
         # Else it would find the owner's in runtime.env, and row-level security would not bind it.
         return own | {"DATANIKA_DATABASE_ADMIN_URL": own["DATABASE_URL"]}
 

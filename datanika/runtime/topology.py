@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from datanika.config import Settings
 from datanika.runtime import databases
-from datanika.runtime.environment import Environments
+from datanika.runtime.environment import GIVEN_BY_USER, Environments
 from datanika.runtime.parts import Part
 from datanika.runtime.ports import Ports
 from datanika.runtime.postgres import PostgresCluster, system_user
@@ -190,7 +190,17 @@ class Topology:
 
     @cached_property
     def environments(self) -> Environments:
-        return Environments(self.home, self.values)
+        return Environments(self.home, self.values, self._given_by_user())
+
+    def _given_by_user(self) -> dict[str, str]:
+        found = {}
+        for variable in GIVEN_BY_USER:
+            name = variable.removeprefix("DATANIKA_").lower()
+            value = getattr(self.given, name)
+            if name in self.given.model_fields_set and value is not None:
+                secret = isinstance(value, SecretStr)
+                found[variable] = value.get_secret_value() if secret else str(value)
+        return found
 
     def parts(self) -> list[Part]:
         """Every supervised process, those of the user's own servers left out."""

@@ -62,6 +62,14 @@ class Actor:
             )
 
 
+def require_person(actor: Actor) -> None:
+    """Raise :class:`PermissionDenied` ``login_needed`` for an API key."""
+    if actor.session_id is None:
+        raise PermissionDenied(
+            "This is for people who are logged in, not for API keys.", code="login_needed"
+        )
+
+
 async def prove_membership(
     session: AsyncSession,
     user_id: int,

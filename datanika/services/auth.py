@@ -1,5 +1,5 @@
 """Who is asking: registration, passwords, bearer tokens. What a login goes on with: see
-``login_sessions.py``.
+``login_sessions.py``; what a stranger's sign-up is answered: ``sign_up.py``.
 
 Everything here needs a session in system scope: before somebody is known there is no tenant.
 """
@@ -11,6 +11,7 @@ import datetime as dt
 import re
 import secrets
 import unicodedata
+from functools import partial
 from typing import Final
 
 from sqlalchemy import select
@@ -18,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
+from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.errors import AuthenticationError, Conflict, InvalidInput
 from datanika.models import ApiKey, Membership, Organization, User
@@ -33,6 +35,8 @@ from datanika.security import (
 from datanika.services.actor import Actor, prove_membership
 from datanika.services.audit_service import record
 from datanika.services.login_sessions import BrowserSession, LoginSessions, Origin, TokenPair
+from datanika.services.second_factor import SecondFactor
+from datanika.services.throttle import attempt
 from datanika.services.validation import valid_name
 
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]{2,}")
@@ -49,54 +53,38 @@ class AuthService:
     async def register(
         self, email: str, password: str, name: str, organization_name: str
     ) -> tuple[User, Organization]:
-        """A new user who owns a new organisation."""
-        email = normal_email(email)
-        name = valid_name(name)
-        organization_name = valid_name(organization_name, "organization_name")
+        """A new user who owns a new organisation. Raises :class:`Conflict` ``email_taken``: what
+        a stranger is answered is for ``sign_up.py``."""
         check_password_shape(password)
         user = User(
-            email=email, name=name, password_hash=await asyncio.to_thread(hash_password, password)
+            email=normal_email(email),
+            name=valid_name(name),
+            password_hash=await asyncio.to_thread(hash_password, password),
         )
-        try:
-            async with self.session.begin_nested():
-                self.session.add(user)
-        except IntegrityError:
-            raise Conflict(
-                "There is already a user with this e-mail address.",
-                code="email_taken",
-                field="email",
-                hint="Log in instead.",
-            ) from None
-        organization = Organization(
-            name=organization_name, slug=organization_slug(organization_name)
-        )
-        self.session.add(organization)
-        await self.session.flush()
-        self.session.add(Membership(org_id=organization.id, user_id=user.id, role=Role.OWNER))
-        await self.session.flush()
-        actor = await prove_membership(self.session, user.id, organization.id)
-        await record(
-            self.session,
-            actor,
-            "organization.created",
-            "organization",
-            organization.id,
-            new={"name": organization.name, "owner": email},
-        )
-        return user, organization
+        return user, await create_account(self.session, user, organization_name)
 
-    async def login(self, email: str, password: str, org_id: int | None = None) -> TokenPair:
-        """Tokens for ``org_id``, else for the organisation the user joined first."""
-        actor = await self._authenticate(email, password, org_id)
+    async def login(
+        self, email: str, password: str, org_id: int | None = None, totp_code: str | None = None
+    ) -> TokenPair:
+        """Tokens for ``org_id``, else for the organisation the user joined first.
+
+        Raises :class:`AuthenticationError`: ``bad_credentials``, ``email_not_verified``,
+        ``totp_required``, ``totp_wrong``, ``not_a_member``; :class:`TooManyRequests`.
+        """
+        actor = await self._authenticate(email, password, org_id, totp_code)
         login = await self.logins.open(actor.user_id, "refresh", "password")
         return await self.logins.issue_tokens(login, actor.org_id)
 
     async def create_session(
-        self, email: str, password: str, org_id: int | None = None
+        self, email: str, password: str, org_id: int | None = None, totp_code: str | None = None
     ) -> BrowserSession:
-        """A session for the UI's httpOnly cookie."""
-        actor = await self._authenticate(email, password, org_id)
-        login = await self.logins.open(actor.user_id, "session", "password")
+        """A session for the UI's httpOnly cookie. Raises as :meth:`login` does."""
+        actor = await self._authenticate(email, password, org_id, totp_code)
+        return await self.open_browser(actor, "password")
+
+    async def open_browser(self, actor: Actor, method: str) -> BrowserSession:
+        """A browser's session for somebody who has proven who they are by ``method``."""
+        login = await self.logins.open(actor.user_id, "session", method)
         return await self.logins.issue_cookie(login, actor.org_id)
 
     async def organizations_of(self, user_id: int) -> list[tuple[Organization, Role]]:
@@ -113,10 +101,29 @@ class AuthService:
         )
         return [(organization, Role(role)) for organization, role in rows]
 
-    async def _authenticate(self, email: str, password: str, org_id: int | None) -> Actor:
+    async def enter(self, user_id: int, org_id: int | None = None) -> Actor:
+        """The user in ``org_id``, else in the organisation they joined first."""
+        if org_id is None:
+            organizations = await self.organizations_of(user_id)
+            if not organizations:
+                raise AuthenticationError(
+                    "You are not a member of any organisation.",
+                    code="not_a_member",
+                    hint="Ask for an invitation.",
+                )
+            org_id = organizations[0][0].id
+        return await prove_membership(self.session, user_id, org_id)
+
+    async def _authenticate(
+        self, email: str, password: str, org_id: int | None, totp_code: str | None
+    ) -> Actor:
+        account, address = known_email(email), self.logins.origin.address
+        counted = await attempt(
+            "login", address, account, is_known_here=partial(self.logins.came_from_here, account)
+        )
         user = await self.session.scalar(
             select(User)
-            .where(User.email == known_email(email), User.deleted_at.is_(None))
+            .where(User.email == account, User.deleted_at.is_(None))
             .options(undefer(User.password_hash))
         )
         # An unknown user costs the same time: the answer must not tell who has an account.
@@ -126,16 +133,45 @@ class AuthService:
             raise AuthenticationError(
                 "E-mail address or password is wrong.", code="bad_credentials"
             )
-        if org_id is None:
-            organizations = await self.organizations_of(user.id)
-            if not organizations:
-                raise AuthenticationError(
-                    "You are not a member of any organisation.",
-                    code="not_a_member",
-                    hint="Ask for an invitation.",
-                )
-            org_id = organizations[0][0].id
-        return await prove_membership(self.session, user.id, org_id)
+        await counted.succeeded()
+        if settings.needs_verified_email and user.email_verified_at is None:
+            raise AuthenticationError(
+                "Your e-mail address is not confirmed yet.",
+                code="email_not_verified",
+                hint="Open the link in the mail we sent, or ask for a new one.",
+            )
+        if user.totp_enabled_at is not None:
+            await SecondFactor(self.session, user.id).check(totp_code, address)
+        return await self.enter(user.id, org_id)
+
+
+async def create_account(session: AsyncSession, user: User, organization_name: str) -> Organization:
+    """Store a new user, and a new organisation that they own.
+
+    Raises :class:`Conflict` ``email_taken``, and :class:`InvalidInput` for the name.
+    """
+    organization_name = valid_name(organization_name, "organization_name")
+    try:
+        async with session.begin_nested():
+            session.add(user)
+    except IntegrityError:
+        raise Conflict(
+            "There is already a user with this e-mail address.",
+            code="email_taken",
+            field="email",
+            hint="Log in instead.",
+        ) from None
+    organization = Organization(name=organization_name, slug=organization_slug(organization_name))
+    session.add(organization)
+    await session.flush()
+    session.add(Membership(org_id=organization.id, user_id=user.id, role=Role.OWNER))
+    await session.flush()
+    actor = await prove_membership(session, user.id, organization.id)
+    await record(
+        session, actor, "organization.created", "organization", organization.id,
+        new={"name": organization.name, "owner": user.email},
+    )  # fmt: skip
+    return organization
 
 
 async def actor_for_token(session: AsyncSession, bearer: str) -> Actor:

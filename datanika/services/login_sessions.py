@@ -10,15 +10,16 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.config import settings
 from datanika.contracts.base import Contract
 from datanika.errors import AuthenticationError, NotFound
-from datanika.models import LoginSession, RefreshToken
+from datanika.models import LoginSession, RefreshToken, User
 from datanika.security import create_access_token, hash_token, new_token
 from datanika.services.actor import Actor, prove_membership
+from datanika.services.throttle import attempt
 
 Kind = Literal["refresh", "session"]
 
@@ -94,9 +95,7 @@ class LoginSessions:
         """
         used = await self._use_up(token)
         if used is None:
-            await self.revoke_by_token(token)
-            # The one commit of the services: raising would undo the revocation.
-            await self.session.commit()
+            await self._punish_reuse(token)
             raise AuthenticationError(
                 "The refresh token is not valid, has expired or was used before.",
                 code="refresh_token_invalid",
@@ -174,6 +173,29 @@ class LoginSessions:
             raise NotFound(
                 "You are in no such organisation.", code="organization_not_found", field="org_id"
             ) from None
+
+    async def came_from_here(self, email: str) -> bool:
+        """Whether somebody with this address has logged in from here before."""
+        return bool(
+            await self.session.scalar(
+                select(
+                    exists().where(
+                        LoginSession.user_id == User.id,
+                        User.email == email,
+                        LoginSession.address == self.origin.address[:45],
+                    )
+                )
+            )
+        )
+
+    async def _punish_reuse(self, token: str) -> None:
+        family = await self._lock_family_of(token)
+        if family is None:
+            await attempt("refresh", self.origin.address)
+            return
+        await self._revoke(family)
+        # The one commit of the services: raising would undo the revocation.
+        await self.session.commit()
 
     async def _add_token(self, login: LoginSession, org_id: int) -> str:
         token, now = new_token(), dt.datetime.now(dt.UTC)

@@ -20,12 +20,15 @@ from datanika.errors import NotFound
 from datanika.models import (
     IdempotencyKey,
     Job,
+    LoginSession,
     NotificationDelivery,
     Organization,
     Pipeline,
     RefreshToken,
     Run,
     RunLog,
+    Throttle,
+    UserToken,
 )
 from datanika.services.audit_service import SystemActor, record
 from datanika.services.organization_service import redeploy_everything
@@ -52,6 +55,13 @@ async def delete_old(now: dt.datetime | None = None) -> dict[str, int]:
             RefreshToken.expires_at < now, RefreshToken.revoked_at < now - dt.timedelta(days=30)
         )
         tokens = await _deleted(session, delete(RefreshToken).where(ended))
+        ended = or_(
+            LoginSession.expires_at < now - RETENTION, LoginSession.revoked_at < now - RETENTION
+        )
+        tokens += await _deleted(session, delete(LoginSession).where(ended))
+        tokens += await _deleted(session, delete(UserToken).where(UserToken.expires_at < now))
+        forgotten = Throttle.last_at < now - dt.timedelta(days=1)
+        throttles = await _deleted(session, delete(Throttle).where(forgotten))
         jobs = await _deleted(session, delete(Job).where(Job.expires_at < now))
         keys = await _deleted(
             session, delete(IdempotencyKey).where(IdempotencyKey.expires_at < now)
@@ -65,6 +75,7 @@ async def delete_old(now: dt.datetime | None = None) -> dict[str, int]:
     return {
         "log_lines": logs,
         "tokens": tokens,
+        "throttles": throttles,
         "jobs": jobs,
         "idempotency_keys": keys,
         "deliveries": deliveries,

@@ -97,9 +97,9 @@ class Tenant:
 def tenant(platform: RunningPlatform) -> Iterator[Tenant]:
     email, password = f"canary-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(16)
     with DatanikaClient(platform.url) as client:
-        made = client.register(email, password, "Canary", f"Canary {secrets.token_hex(4)}")
+        client.register(email, password, "Canary", f"Canary {secrets.token_hex(4)}")
         client.login(email, password)
-        yield Tenant(client, made.org_id)
+        yield Tenant(client, client.me().org_id)
 
 
 def cluster_of(platform: RunningPlatform) -> PostgresCluster:

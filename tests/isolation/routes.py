@@ -18,8 +18,9 @@ from datanika.api.transaction import PERMISSION
 from datanika.contracts.enums import Role
 from tests.isolation.world import PASSWORD, World, client
 
-Least = Role | Literal["anyone", "member", "worker", "run", "scraper"]
-"""``member``: every member and every key, about themselves. ``worker`` and ``run``: the tokens of
+Least = Role | Literal["anyone", "member", "person", "worker", "run", "scraper"]
+"""``member``: every member and every key, about themselves. ``person``: the same without keys.
+``worker`` and ``run``: the tokens of
 the internal API; ``scraper``: the operator's monitoring."""
 
 VIEWER, EDITOR, ADMIN, OWNER = Role.VIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER
@@ -37,6 +38,8 @@ class Entry:
     ids: Mapping[str, str] = field(default_factory=dict)
     foreign: int | None = None
     """What the owner of another organisation gets: 404 where the path has an id, else success."""
+    owner: int | None = None
+    """What the owner gets, where that is something else than success."""
     keys: bool = True
     """Whether API keys may use it; they get 403 otherwise."""
     owner: int | None = None
@@ -129,11 +132,22 @@ def _body(**content: Any) -> Callable[[World], Any]:
 
 _INCREMENTAL = {"pipeline_id": "incremental_id"}
 _REGISTER = _body(email="new@example.org", password=PASSWORD, name="N", organization_name="New")
+_ADDRESS = _body(email="new@example.org")
+_NO_PROVIDER = {"provider": "nothing"}
 
 API: dict[str, Entry] = {
     "GET openapi.json": Entry("anyone"),
     # auth
-    "POST auth/register": Entry("anyone", 201, _REGISTER),
+    "POST auth/register": Entry("anyone", 202, _REGISTER),
+    "POST auth/email-confirmation": Entry("anyone", 202, _ADDRESS),
+    "POST auth/email-confirmation/confirm": Entry("anyone", 422, _body(token="unknown")),
+    "POST auth/password-reset": Entry("anyone", 202, _ADDRESS),
+    "POST auth/password-reset/confirm": Entry(
+        "anyone", 422, _body(token="unknown", password=PASSWORD)
+    ),
+    "GET auth/providers": Entry("anyone"),
+    "GET auth/oidc/{provider}/start": Entry("anyone", 404, ids=_NO_PROVIDER),
+    "GET auth/oidc/{provider}/callback": Entry("anyone", 404, ids=_NO_PROVIDER),
     "POST auth/login": Entry("anyone", 200, _login),
     "POST auth/refresh": Entry("anyone", 200, _refresh),
     "POST auth/logout": Entry("anyone", 204, _refresh),
@@ -171,6 +185,23 @@ API: dict[str, Entry] = {
     "POST invitations/register": Entry(
         "anyone", 201, lambda w: {"token": w.mailed_token, "name": "N", "password": PASSWORD}
     ),
+    # account: what these do for the right person is in tests/test_api/test_account.py
+    "GET account": Entry("person"),
+    "PATCH account": Entry("person", 200, _body(name="New")),
+    "POST account/password": Entry(
+        "person", 204, _body(current_password=PASSWORD, new_password="another horse")
+    ),
+    "POST account/email": Entry("person", 202, _body(email="new@example.org", password=PASSWORD)),
+    "POST account/erase": Entry("person", 204, _body(password=PASSWORD), owner=409),
+    "GET account/sessions": Entry("person"),
+    "DELETE account/sessions": Entry("person"),
+    "DELETE account/sessions/{session_id}": Entry("person", 404, ids={"session_id": "nothing"}),
+    "POST account/totp": Entry("person", 200, _body(password=PASSWORD)),
+    "POST account/totp/enable": Entry("person", 409, _body(code="000000")),
+    "POST account/totp/disable": Entry("person", 409, _body(code="000000", password=PASSWORD)),
+    "GET account/identities": Entry("person"),
+    "POST account/identities/{provider}": Entry("person", 404, ids=_NO_PROVIDER),
+    "DELETE account/identities/{identity_id}": Entry("person", 404, ids={"identity_id": "nothing"}),
     # api keys
     "GET api-keys": Entry(ADMIN),
     "POST api-keys": Entry(ADMIN, 201, _body(name="new", scopes=["api_key:write"])),

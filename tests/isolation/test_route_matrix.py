@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from datanika.api.app import create_app
-from datanika.api.transaction import MEMBER
+from datanika.api.transaction import MEMBER, PERSON
 from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.security import create_run_token
@@ -60,25 +60,27 @@ def expected(entry: Entry, route: Route, caller: Caller) -> int:
         return entry.owner
     if caller is Caller.STRANGER:
         return entry.foreign or (404 if "{" in route.path else entry.success)
+    if caller is Caller.OWNER and entry.owner is not None:
+        return entry.owner
     if caller in (Caller.KEY, Caller.KEY_WITHOUT, Caller.KEY_LOST_ROLE):
         return _expected_of_key(entry, caller)
-    if least == "member":
+    if least in (MEMBER, PERSON):
         return entry.success
     return entry.success if Role(caller.value).covers(least) else 403
 
 
 def _expected_of_key(entry: Entry, caller: Caller) -> int:
     # A maker who is not even a viewer any more has left.
-    if caller is Caller.KEY_LOST_ROLE and entry.least in ("member", Role.VIEWER):
+    if caller is Caller.KEY_LOST_ROLE and entry.least in (MEMBER, PERSON, Role.VIEWER):
         return 401
-    if not entry.keys:
+    if not entry.keys or entry.least == PERSON:
         return 403
     return entry.success if caller is Caller.KEY or entry.least == "member" else 403
 
 
 async def bearer(world: World, route: Route, entry: Entry, caller: Caller) -> str | None:
     """What ``caller`` sends."""
-    permission = None if route.permission == MEMBER else route.permission
+    permission = None if route.permission in (MEMBER, PERSON) else route.permission
     match caller:
         case Caller.ANONYMOUS:
             return None
@@ -127,7 +129,7 @@ def test_every_route_has_an_entry_and_every_entry_a_route() -> None:
 def test_the_code_and_the_table_agree_who_may(route: Route) -> None:
     least = ROUTES[str(route)].least
     stated = PERMISSIONS.get(route.permission or "", route.permission)
-    assert stated == (least if isinstance(least, Role) or least == MEMBER else None)
+    assert stated == (least if isinstance(least, Role) or least in (MEMBER, PERSON) else None)
 
 
 @pytest.mark.parametrize("caller", Caller, ids=str)
@@ -146,4 +148,5 @@ async def test_everybody_gets_the_answer_that_is_theirs(
             assert answer.headers["content-type"] == "application/problem+json"
             assert await contents(connection) == before
         if caller is Caller.STRANGER and route.method == "GET" and status == 200:
-            assert entry.own_rows or _is_empty(answer) or "kinds" in route.path
+            own = entry.own_rows or entry.least == PERSON
+            assert own or _is_empty(answer) or "kinds" in route.path

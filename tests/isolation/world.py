@@ -107,6 +107,8 @@ class World:
     step_key: str = "load"
     target: str = "orders"
     job_id: int = 0
+    nothing: int = 10**9
+    """The id of nothing."""
 
     @property
     def org_id(self) -> int:
@@ -159,10 +161,16 @@ async def make_world() -> World:
             text("UPDATE users SET password_hash = :hash WHERE id = :id"),
             {"hash": security.hash_password(PASSWORD), "id": owner.user_id},
         )
+    stranger = (await make_tenant("Theirs")).owner
+    async with get_session(SYSTEM) as session:
+        # Young enough to stand for a password, however long the cases take.
+        await session.execute(
+            text("UPDATE login_sessions SET created_at = now() + interval '1 day'")
+        )
     assert owner.session_id is not None
     return World(
         tenant=tenant,
-        stranger=(await make_tenant("Theirs")).owner,
+        stranger=stranger,
         members=members,
         connection_id=made.source_id,
         destination_id=made.destination_id,

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from datanika.api.app import create_app
+from datanika.api.rate_limit import RateLimiter
 from datanika.services.actor import Actor
 from tests.support.tenants import Tenant, access_token, make_tenant
 
@@ -22,8 +23,10 @@ async def tenant(database: str) -> Tenant:
 
 
 @pytest.fixture
-async def connect(database: str) -> AsyncIterator[Connect]:
+async def connect(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connect]:
     """``connect(actor)``, ``connect(bearer="…")`` or ``connect()`` for nobody: a client."""
+    # All tests of a process are one address.
+    monkeypatch.setattr("datanika.api.transaction.strangers", RateLimiter(100_000))
     transport = httpx.ASGITransport(create_app())
     opened: list[httpx.AsyncClient] = []
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from datanika.api.deps import SESSION_COOKIE
 from datanika.config import settings
 from datanika.contracts.enums import Role
+from datanika.db import SYSTEM, get_session
+from datanika.models import Throttle
+from datanika.services.throttle import LIMITS, Limit, Limits
+from tests.support.accounts import change, make_person
 from tests.support.tenants import Tenant, add_member
 from tests.test_api.conftest import Connect
 
@@ -23,7 +29,7 @@ async def registered(connect: Connect) -> httpx.AsyncClient:
     client = connect()
     body = {**LOGIN, "name": "Ada", "organization_name": "Engines"}
     answer = await client.post("/api/v1/auth/register", json=body)
-    assert answer.status_code == 201, answer.text
+    assert answer.status_code == 202, answer.text
     return client
 
 
@@ -37,6 +43,87 @@ async def test_login_gives_tokens_and_refresh_uses_one_up(
     again = {"refresh_token": tokens["refresh_token"]}
     assert (await registered.post("/api/v1/auth/refresh", json=again)).status_code == 200
     assert (await registered.post("/api/v1/auth/refresh", json=again)).status_code == 401
+
+
+async def test_of_fifty_parallel_refreshes_one_wins_and_the_login_is_over(
+    connect: Connect,
+) -> None:
+    person = await make_person()
+    client = connect()
+    login = {"email": person.owner.email, "password": PASSWORD}
+    first = (await client.post("/api/v1/auth/login", json=login)).json()
+    body = {"refresh_token": first["refresh_token"]}
+    answers = await asyncio.gather(
+        *(client.post("/api/v1/auth/refresh", json=body) for _ in range(50))
+    )
+    won = [answer.json() for answer in answers if answer.status_code == 200]
+    assert len(won) == 1
+    assert {one.json()["code"] for one in answers if one.status_code != 200} == {
+        "refresh_token_invalid"
+    }
+    # A token in two hands: also what the winner got opens nothing, nor do the access tokens.
+    last = {"refresh_token": won[0]["refresh_token"]}
+    assert (await client.post("/api/v1/auth/refresh", json=last)).status_code == 401
+    for token in (first["access_token"], won[0]["access_token"]):
+        refused = await connect(bearer=token).get("/api/v1/auth/me")
+        assert (refused.status_code, refused.json()["code"]) == (401, "session_revoked")
+
+
+async def test_unknown_refresh_tokens_are_counted_and_known_ones_are_not_in_the_way(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LIMITS, "refresh", Limits(Limit(2, 60)))
+    person, client = await make_person(), connect()
+    login = {"email": person.owner.email, "password": PASSWORD}
+    known = (await client.post("/api/v1/auth/login", json=login)).json()
+    codes = []
+    for _ in range(3):
+        answer = await client.post("/api/v1/auth/refresh", json={"refresh_token": "guess"})
+        codes.append(answer.status_code)
+    assert codes == [401, 401, 429]
+    body = {"refresh_token": known["refresh_token"]}
+    assert (await client.post("/api/v1/auth/refresh", json=body)).status_code == 200
+
+
+async def test_wrong_passwords_are_slowed_for_known_and_unknown_alike(
+    connect: Connect,
+) -> None:
+    person, client = await make_person(), connect()
+    told = []
+    for email in (person.owner.email, "nobody@example.com"):
+        body = {"email": email, "password": "wrong password"}
+        answers = [await client.post("/api/v1/auth/login", json=body) for _ in range(6)]
+        told.append([(one.status_code, one.json()["code"]) for one in answers])
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 5
+        if email == person.owner.email:
+            right = {"email": email, "password": PASSWORD}
+            assert (await client.post("/api/v1/auth/login", json=right)).status_code == 429
+    assert told[0] == told[1]
+    assert told[0] == [(401, "bad_credentials")] * 5 + [(429, "too_many_requests")]
+
+
+async def test_a_failed_login_counts_although_its_request_is_rolled_back_and_redis_is_gone(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "redis_url", None)
+    body = {"email": "nobody@example.com", "password": "wrong password"}
+    assert (await connect().post("/api/v1/auth/login", json=body)).status_code == 401
+    async with get_session(SYSTEM) as session:
+        assert [*await session.scalars(select(Throttle.failures))] == [1, 1, 1]
+
+
+async def test_an_address_must_be_confirmed_first_where_that_is_required(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "require_verified_email", True)
+    person, client = await make_person(verified=False), connect()
+    login = {"email": person.owner.email, "password": PASSWORD}
+    refused = await client.post("/api/v1/auth/login", json=login)
+    assert (refused.status_code, refused.json()["code"]) == (401, "email_not_verified")
+    wrong = await client.post("/api/v1/auth/login", json={**login, "password": "wrong password"})
+    assert wrong.json()["code"] == "bad_credentials"
+    await change(person.owner.user_id, email_verified_at=func.now())
+    assert (await client.post("/api/v1/auth/login", json=login)).status_code == 200
 
 
 async def test_logout_ends_the_refresh_token(registered: httpx.AsyncClient) -> None:

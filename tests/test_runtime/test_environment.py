@@ -89,6 +89,17 @@ def test_what_the_caller_exports_stays_with_the_caller() -> None:
     assert of_this_machine(outer) == {"PATH": "/bin", "HTTPS_PROXY": "p"}
 
 
+def test_mail_and_login_settings_reach_the_control_plane_only(tmp_path: Path) -> None:
+    found = parts(tmp_path, smtp_host="mail.example.com", smtp_password="it's", smtp_port=25)
+    for name in ("web", "celery"):
+        environment = found[name].environment
+        assert environment["DATANIKA_SMTP_HOST"] == "mail.example.com"
+        assert environment["DATANIKA_SMTP_PASSWORD"] == "it's"
+        assert environment["DATANIKA_SMTP_PORT"] == "25"
+        assert "DATANIKA_OIDC_ISSUER" not in environment
+    assert [name for name, part in found.items() if holds(part, "it's")] == ["web", "celery"]
+
+
 def test_given_servers_replace_the_embedded_ones(tmp_path: Path) -> None:
     given = {
         "database_url": "postgresql://a:b@db/x",

@@ -3,28 +3,85 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Annotated
 
 from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
-from datanika.contracts.enums import Role
+from datanika.contracts.enums import Locale, Role
+
+MAX_ID = 2**63 - 1
+Email = Annotated[str, Field(min_length=3, max_length=320, examples=["ada@example.com"])]
+Password = Annotated[
+    str,
+    Field(
+        repr=False,
+        max_length=1000,
+        description="As UTF-8 at most 72 bytes.",
+        examples=["correct horse battery staple"],
+    ),
+]
+NewPassword = Annotated[
+    str,
+    Field(
+        repr=False,
+        min_length=8,
+        max_length=72,
+        description="As UTF-8 at most 72 bytes.",
+        examples=["correct horse battery staple"],
+    ),
+]
+Token = Annotated[
+    str, Field(repr=False, min_length=1, max_length=200, description="Of the link in the mail.")
+]
+TotpCode = Annotated[
+    str,
+    Field(
+        repr=False,
+        max_length=40,
+        description="Of the authenticator app, or a recovery code.",
+        examples=["492039"],
+    ),
+]
 
 
 class RegisterIn(Body):
-    email: str = Field(max_length=320, examples=["ada@example.com"])
-    password: str = Field(repr=False, examples=["correct horse battery staple"])
+    email: Email
+    password: NewPassword
     name: str = Field(min_length=1, max_length=200, examples=["Ada Lovelace"])
     organization_name: str = Field(min_length=1, max_length=200, examples=["Analytical Engines"])
+    locale: Locale | None = Field(default=None, description="Else what `Accept-Language` asks for.")
 
 
 class LoginIn(Body):
     email: str = Field(max_length=320, examples=["ada@example.com"])
-    password: str = Field(repr=False, examples=["correct horse battery staple"])
-    org_id: int | None = Field(default=None, description="Of several organisations, this one.")
+    password: Password
+    org_id: int | None = Field(
+        default=None, ge=1, le=MAX_ID, description="Of several organisations, this one."
+    )
+    totp_code: str | None = Field(
+        default=None,
+        repr=False,
+        max_length=40,
+        description="Of the authenticator app, or a recovery code.",
+    )
 
 
 class RefreshIn(Body):
-    refresh_token: str = Field(repr=False)
+    refresh_token: str = Field(repr=False, max_length=200)
+
+
+class EmailIn(Body):
+    email: Email
+
+
+class TokenIn(Body):
+    token: Token
+
+
+class NewPasswordIn(Body):
+    token: Token
+    password: NewPassword
 
 
 class TokensOut(Answer):
@@ -36,8 +93,23 @@ class TokensOut(Answer):
 
 
 class RegisteredOut(Answer):
-    user_id: int
-    org_id: int
+    """The same whether the address was new or has an account already: its mailbox knows."""
+
+    must_confirm_email: bool = Field(description="Whether a login needs the link of the mail.")
+
+
+class AcceptedOut(Answer):
+    """The same whether the address has an account or not."""
+
+    detail: str = "If the address is right, a mail is on its way."
+
+
+class ProviderOut(Answer):
+    """Somebody else whose login opens Datanika."""
+
+    name: str = Field(examples=["google"])
+    label: str = Field(examples=["Google"])
+    start_url: str = Field(description="Open it in a browser; `?next=` says where to go then.")
 
 
 class SessionOut(Answer):
@@ -48,6 +120,8 @@ class SessionOut(Answer):
 class MeOut(Answer):
     user_id: int
     email: str
+    name: str
+    locale: Locale
     org_id: int
     organization: str
     role: Role
