@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import parse_qsl, urlsplit
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, BackgroundTasks, Query, status
 
 from datanika.api.deps import PROBLEMS, Id, page_of
 from datanika.api.paging import paging
-from datanika.api.transaction import MEMBER, SystemRoute, SystemSession, TenantRoute, Tx, needs
+from datanika.api.transaction import (
+    MEMBER,
+    SystemRoute,
+    SystemSession,
+    TenantRoute,
+    Transaction,
+    Tx,
+    needs,
+)
 from datanika.contracts.api import (
     AcceptIn,
     InvitationIn,
@@ -18,7 +27,9 @@ from datanika.contracts.api import (
     JoinIn,
     Page,
 )
+from datanika.models import Organization
 from datanika.services.invitation_service import SORTS, InvitationService, Sent, register_invited
+from datanika.services.mail import Mail, send_mail
 from datanika.services.paging import PageRequest
 
 router = APIRouter(
@@ -44,16 +55,22 @@ async def list_invitations(
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, **needs("member:invite"))
-async def create_invitation(body: InvitationIn, tx: Tx) -> InvitationSentOut:
-    """Offer membership to an address, for seven days. The link is shown this once."""
+async def create_invitation(
+    body: InvitationIn, tx: Tx, later: BackgroundTasks
+) -> InvitationSentOut:
+    """Offer membership to an address, for seven days. It is mailed a link; the one that you may
+    hand over yourself is shown this once."""
     sent = await InvitationService(tx.session, tx.actor).create(body.email, body.role)
+    later.add_task(send_mail, await invitation_mail(tx, sent))
     return invitation_sent(sent)
 
 
 @router.post("/{invitation_id}/resend", **needs("member:invite"))
-async def resend_invitation(invitation_id: Id, tx: Tx) -> InvitationSentOut:
+async def resend_invitation(invitation_id: Id, tx: Tx, later: BackgroundTasks) -> InvitationSentOut:
     """A new link for seven days; the one before stops working."""
-    return invitation_sent(await InvitationService(tx.session, tx.actor).resend(invitation_id))
+    sent = await InvitationService(tx.session, tx.actor).resend(invitation_id)
+    later.add_task(send_mail, await invitation_mail(tx, sent))
+    return invitation_sent(sent)
 
 
 @router.delete("/{invitation_id}", status_code=status.HTTP_204_NO_CONTENT, **needs("member:invite"))
@@ -75,6 +92,24 @@ async def register_with_invitation(body: JoinIn, session: SystemSession) -> Join
     """Register with the mailed link, and join. Log in then."""
     return JoinedOut.model_validate(
         await register_invited(session, body.token, body.name, body.password)
+    )
+
+
+async def invitation_mail(tx: Transaction, sent: Sent) -> Mail:
+    """What the invited address gets: the link that proves that it was read there."""
+    organization = await tx.session.get_one(Organization, tx.actor.org_id)
+    link = urlsplit(sent.mailed_link)
+    values = {
+        "organization": organization.name,
+        "inviter": tx.actor.email,
+        "role": sent.invitation.role,
+    }
+    return Mail(
+        "invitation",
+        to=sent.invitation.email,
+        values=values,
+        path=link.path,
+        query=dict(parse_qsl(link.query)),
     )
 
 

@@ -13,7 +13,7 @@ import logging
 import secrets
 import smtplib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -40,6 +40,7 @@ Kind = Literal[
     "change_email",
     "email_changed",
     "password_changed",
+    "invitation",
 ]
 _RIGHT_TO_LEFT: Final = frozenset({Locale.AR})
 
@@ -77,14 +78,7 @@ def compose(mail: Mail) -> EmailMessage:
     texts = mail_texts(locale)
     own, common = texts[mail.kind], texts["common"]
     paragraphs = [part.format_map(mail.values) for part in own["text"].split("\n\n")]
-    message = EmailMessage(policy=SMTP)
-    message["Subject"] = own["subject"].format_map(mail.values)
-    name, sender = parseaddr(settings.mail_from)
-    message["From"] = Address(name, addr_spec=sender)
-    message["To"] = Address(addr_spec=mail.to)
-    message["Date"] = format_datetime(utcnow())
-    message["Message-ID"] = make_msgid(domain=sender.partition("@")[2] or "localhost")
-    message["Auto-Submitted"] = "auto-generated"
+    message = _addressed(str(Address(addr_spec=mail.to)), own["subject"].format_map(mail.values))
     button = own.get("button")
     plain = [*paragraphs, *([f"{button}: {mail.link}"] if button else []), common["footer"]]
     message.set_content("\n\n".join(plain) + "\n")
@@ -103,7 +97,7 @@ def compose(mail: Mail) -> EmailMessage:
 async def send_mail(mail: Mail) -> bool:
     """Compose and send in a thread; whether it went. A failure is logged without the link."""
     try:
-        await asyncio.to_thread(_send, mail)
+        await asyncio.to_thread(lambda: _deliver(compose(mail), mail.kind))
     except Exception as error:
         # Whatever it was: the request was answered. Its words may quote the message and its link.
         logger.error("The mail %s was not sent: %s", mail.kind, type(error).__name__)
@@ -111,10 +105,28 @@ async def send_mail(mail: Mail) -> bool:
     return True
 
 
-def _send(mail: Mail) -> None:
-    message = compose(mail)
+async def send_note(to: Sequence[str], subject: str, text: str) -> None:
+    """Send a plain text to some addresses. Raises what the mail server or the disk says."""
+    message = _addressed(", ".join(to), subject)
+    message.set_content(text + "\n")
+    await asyncio.to_thread(_deliver, message, "note")
+
+
+def _addressed(to: str, subject: str) -> EmailMessage:
+    message = EmailMessage(policy=SMTP)
+    message["Subject"] = subject
+    name, sender = parseaddr(settings.mail_from)
+    message["From"] = Address(name, addr_spec=sender)
+    message["To"] = to
+    message["Date"] = format_datetime(utcnow())
+    message["Message-ID"] = make_msgid(domain=sender.partition("@")[2] or "localhost")
+    message["Auto-Submitted"] = "auto-generated"
+    return message
+
+
+def _deliver(message: EmailMessage, kind: str) -> None:
     if settings.smtp_host is None:
-        _store(message, mail, settings.mail_folder)
+        _store(message, kind, settings.mail_folder)
     else:
         _submit(message, settings.smtp_host)
 
@@ -135,9 +147,9 @@ def _submit(message: EmailMessage, host: str) -> None:
         server.send_message(message)
 
 
-def _store(message: EmailMessage, mail: Mail, folder: Path) -> None:
+def _store(message: EmailMessage, kind: str, folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = f"{utcnow():%Y%m%dT%H%M%S.%f}-{mail.kind}-{secrets.token_hex(3)}.eml"
+    name = f"{utcnow():%Y%m%dT%H%M%S.%f}-{kind}-{secrets.token_hex(3)}.eml"
     draft = folder / f".{name}"
     draft.touch(mode=0o600)
     draft.write_bytes(message.as_bytes())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
+from smtplib import SMTPException
 from typing import Any
 
 import httpx
@@ -28,8 +29,9 @@ from datanika.contracts.webhooks import (
 )
 from datanika.egress.client import AsyncPinnedTransport
 from datanika.egress.guard import EgressGuard, system_resolve
-from datanika.errors import DatanikaError, EgressRefused, Unavailable
+from datanika.errors import DatanikaError, EgressRefused
 from datanika.services.egress_policy import current_policy
+from datanika.services.mail import send_note
 from datanika.services.notification_service import PREVIOUS, PREVIOUS_UNTIL, SIGNING
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ async def send(message: Message) -> Sent:
     try:
         secrets = message.secrets()
         if message.kind is ChannelKind.EMAIL:
-            raise Unavailable("This platform has no mail server.", code="mail_unavailable")
+            return await _mail(message)
         return await _post(_REQUESTS[message.kind](message, secrets))
     except EgressRefused as error:
         return Sent(error=error.message, final=True)
@@ -79,6 +81,16 @@ async def send(message: Message) -> Sent:
     except Exception as error:
         logger.error("A notification could not be sent: %s", type(error).__name__)
         return Sent(error="The message could not be sent: an error of the platform.")
+
+
+async def _mail(message: Message) -> Sent:
+    text = text_of(Notification.model_validate(message.payload))
+    try:
+        await send_note(message.config["to"], f"Datanika: {text.splitlines()[0][:150]}", text)
+    except (OSError, SMTPException) as error:
+        logger.warning("A notification was not mailed: %s", type(error).__name__)
+        return Sent(error="The mail server did not take the message.")
+    return Sent()
 
 
 def webhook_request(message: Message, secrets: dict[str, Any]) -> httpx.Request:

@@ -36,6 +36,7 @@ from datanika.services.notification_log import NotificationLog
 from datanika.services.notification_senders import Message, Sent
 from datanika.services.notification_service import UNHEALTHY_AFTER, NotificationService
 from tests.support.canary import FakeDns, canary_server
+from tests.support.accounts import mails, text_of
 from tests.support.channels import Receiver, deliveries, end_run, make_channel, receiving
 from tests.support.net import free_port
 from tests.support.pipelines import make_pipeline
@@ -92,6 +93,16 @@ async def test_a_webhook_arrives_signed_and_says_what_happened(tenant: Tenant) -
     row = await only(tenant)
     assert (row.state, row.attempts, row.status_code, row.error) == ("delivered", 1, 200, None)
     assert row.delivered_at is not None
+
+
+async def test_an_email_channel_is_mailed_to_all_its_addresses(tenant: Tenant) -> None:
+    to = ["ops@example.com", "ada@example.com"]
+    await make_channel(tenant.owner, kind=ChannelKind.EMAIL, config={"to": to})
+    await fail_a_run(tenant)
+    assert (await deliver_due())["delivered"] == 1
+    [message] = mails()
+    assert message["To"] == ", ".join(to)
+    assert message["Subject"].startswith("Datanika: ") and "It broke." in text_of(message)
 
 
 async def test_after_a_rotation_both_secrets_verify_until_the_day_is_over(tenant: Tenant) -> None:

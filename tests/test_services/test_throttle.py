@@ -136,7 +136,7 @@ async def test_neither_address_nor_account_is_readable_in_the_table() -> None:
 
 
 async def test_retention_deletes_old_counts() -> None:
-    from datanika.services.reconciler import delete_old
+    from datanika.services.retention import delete_old
 
     await fail(1)
     assert (await delete_old())["throttles"] == 0
