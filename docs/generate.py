@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+# Run as a script, this folder's parent is not on the path.
+sys.path.append(str(Path(__file__).parent.parent))
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by `uv run poe docs`. Change the code, not this file. -->"
 
@@ -90,6 +92,7 @@ def permissions_page() -> str:
     """The permission table of ``services/permissions.py``, a column per role."""
     from datanika.contracts.enums import Role
     from datanika.services.permissions import PERMISSIONS
+    from docs.rest_api import permission_rows
 
     roles = sorted(Role, key=lambda role: role.rank)
     return "\n\n".join(
@@ -105,8 +108,12 @@ def permissions_page() -> str:
                     for name, least in PERMISSIONS.items()
                 ),
             ),
+            "Why it is built so: [the permission model](../explanation/permissions.md).",
             "Nobody grants a role at or above their own, nobody acts on an equal or higher member,"
             " and an organisation always has an owner.",
+            "## Routes",
+            "What each route of the [REST API](rest-api.md) asks of its caller.",
+            table(("Route", "Permission", "Least role"), permission_rows()),
         ]
     )
 
@@ -248,12 +255,20 @@ def secrets_page() -> str:
     )
 
 
+def rest_api_page() -> str:
+    """Every operation of the REST API."""
+    from docs.rest_api import rest_page
+
+    return rest_page(table)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "permissions.md": permissions_page,
     "connections.md": connections_page,
     "cli.md": cli_page,
     "secrets.md": secrets_page,
+    "rest-api.md": rest_api_page,
 }
 
 

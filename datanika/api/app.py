@@ -21,6 +21,7 @@ from datanika.api import (
     metrics,
     notifications,
     oidc,
+    openapi,
     organizations,
     pipelines,
     problems,
@@ -88,6 +89,7 @@ def create_app() -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     table = answer_the_rest(app)
+    openapi.install(app)
     app.add_middleware(metrics.RequestMetrics, table=table)
     return app
 

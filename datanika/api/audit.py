@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
@@ -14,6 +13,7 @@ from datanika.api.deps import MAX_ID, PROBLEMS, page_of
 from datanika.api.paging import paging
 from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.contracts.api import AuditOut, AuditVerdictOut, Page
+from datanika.contracts.text import Line, Moment
 from datanika.db import get_session
 from datanika.services.actor import Actor
 from datanika.services.audit_export import csv_head, csv_lines, json_lines
@@ -30,12 +30,12 @@ MEDIA_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"
 class Filters:
     """Which entries."""
 
-    resource_type: Annotated[str | None, Query(max_length=50)] = None
+    resource_type: Annotated[Line | None, Query(max_length=50)] = None
     resource_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None
-    action: Annotated[str | None, Query(max_length=100, examples=["pipeline.updated"])] = None
+    action: Annotated[Line | None, Query(max_length=100, examples=["pipeline.updated"])] = None
     user_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None
-    after: Annotated[dt.datetime | None, Query(description="At this moment or later.")] = None
-    before: Annotated[dt.datetime | None, Query(description="Before this moment.")] = None
+    after: Annotated[Moment | None, Query(description="At this moment or later.")] = None
+    before: Annotated[Moment | None, Query(description="Before this moment.")] = None
 
 
 Filtered = Annotated[Filters, Depends()]

@@ -10,6 +10,7 @@ from datanika.api.deps import MAX_ID, PROBLEMS, Id, Search, page_of
 from datanika.api.paging import paging
 from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.contracts.api import CatalogEntryOut, Page
+from datanika.contracts.text import Line
 from datanika.services.catalog_service import SORTS, CatalogService
 from datanika.services.paging import PageRequest
 
@@ -22,7 +23,7 @@ async def list_catalog(
     tx: Tx,
     page: Paging,
     connection_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
-    schema_name: Annotated[str | None, Query(max_length=63)] = None,
+    schema_name: Annotated[Line | None, Query(max_length=63)] = None,
     search: Search = None,
 ) -> Page[CatalogEntryOut]:
     """Tables and views with their columns and what they were made from."""

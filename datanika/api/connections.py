@@ -17,6 +17,7 @@ from datanika.contracts.api import (
     Page,
 )
 from datanika.contracts.catalog import ConnectorKind, connector_kinds
+from datanika.contracts.text import Line
 from datanika.models import Connection
 from datanika.services.connection_service import (
     SORTS,
@@ -42,7 +43,7 @@ async def list_connections(
     page: Paging,
     name: Named = None,
     search: Search = None,
-    kind: Annotated[str | None, Query(max_length=64)] = None,
+    kind: Annotated[Line | None, Query(max_length=64)] = None,
 ) -> Page[ConnectionOut]:
     """The organisation's connections, without their secrets."""
     rows = await ConnectionService(tx.session, tx.actor).list(

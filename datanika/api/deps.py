@@ -14,12 +14,13 @@ from pydantic import TypeAdapter
 
 from datanika.config import settings
 from datanika.contracts.api import Page, Problem
+from datanika.contracts.text import MAX_ID as MAX_ID
+from datanika.contracts.text import Line
 from datanika.errors import AuthenticationError, PermissionDenied
 from datanika.services.login_sessions import Origin
 from datanika.services.paging import RowPage
 
 SESSION_COOKIE = "datanika_session"
-MAX_ID = 2**63 - 1
 _ETAG = re.compile(r'"([0-9]{1,18})"')
 DEV_ORIGINS = frozenset({"http://localhost:3000", "http://127.0.0.1:3000"})
 
@@ -74,8 +75,8 @@ async def login_origin(request: Request) -> Origin:
 
 LoginOrigin = Annotated[Origin, Depends(login_origin)]
 Id = Annotated[int, Path(ge=1, le=MAX_ID)]
-Named = Annotated[str | None, Query(max_length=200, description="Only the one called so.")]
-Search = Annotated[str | None, Query(max_length=200, description="A part of the name.")]
+Named = Annotated[Line | None, Query(max_length=200, description="Only the one called so.")]
+Search = Annotated[Line | None, Query(max_length=200, description="A part of the name.")]
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}

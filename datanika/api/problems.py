@@ -172,4 +172,6 @@ def invalid_request(errors: Any) -> DatanikaError:
 def _field(error: Any) -> str:
     """The dotted path of what is wrong, without where in the request it was."""
     path = [str(part) for part in error["loc"]]
-    return ".".join(path[1:] if path[0] in ("body", "query", "path", "header") else path)
+    return ".".join(
+        path[1:] if path[:1] and path[0] in ("body", "query", "path", "header") else path
+    )

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from datanika.api.problems import not_a_route
 from datanika.errors import MethodNotAllowed
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 PREFIXES = ("/api", "/internal")
 """Everything under these is ours: the UI behind us would answer it with a page."""
 
@@ -43,9 +44,18 @@ class RouteTable:
 
     def methods(self, path: str) -> list[str]:
         """What may be sent to ``path``; empty when it does not exist."""
-        return sorted(
-            {one for pattern, _, some in self.paths if pattern.match(path) for one in some}
-        )
+        own = [some for _, template, some in self.paths if template == path]
+        found = own or [some for pattern, _, some in self.paths if pattern.match(path)]
+        return sorted({one for some in found for one in some})
+
+    def overlapped(self) -> list[str]:
+        """Paths without parameters that a path with one would match, too."""
+        return [
+            path
+            for _, path, _ in self.paths
+            if "{" not in path
+            and any("{" in other and pattern.match(path) for pattern, other, _ in self.paths)
+        ]
 
 
 def answer_the_rest(app: FastAPI) -> RouteTable:
@@ -58,6 +68,10 @@ def answer_the_rest(app: FastAPI) -> RouteTable:
     for path in (*(f"{prefix}/{{path:path}}" for prefix in PREFIXES), *outside):
         # A class instance, unlike a function, is given every method.
         app.router.routes.append(Route(path, rest, include_in_schema=False))
+    for path in table.overlapped():
+        refused = sorted(_METHODS - set(table.methods(path)))
+        # `/connections/test` is no connection: its other methods must not reach one.
+        app.router.routes.insert(0, Route(path, rest, methods=refused, include_in_schema=False))
     return table
 
 

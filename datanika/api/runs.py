@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Query
@@ -14,6 +13,7 @@ from datanika.compiler import explain_mermaid, explain_text, plan_warnings
 from datanika.contracts.api import LogOut, Page, PlanOut, RunOut, RunStepOut
 from datanika.contracts.enums import RunState, RunTrigger
 from datanika.contracts.plan import Plan
+from datanika.contracts.text import Moment
 from datanika.services.deployer import cancel_flow_run, submit_next
 from datanika.services.paging import PageRequest
 from datanika.services.run_service import SORTS, RunService
@@ -29,8 +29,8 @@ async def list_runs(
     pipeline_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     state: RunState | None = None,
     trigger: RunTrigger | None = None,
-    created_after: Annotated[dt.datetime | None, Query(description="Then or later.")] = None,
-    created_before: Annotated[dt.datetime | None, Query(description="Before then.")] = None,
+    created_after: Annotated[Moment | None, Query(description="Then or later.")] = None,
+    created_before: Annotated[Moment | None, Query(description="Before then.")] = None,
 ) -> Page[RunOut]:
     """The organisation's runs, the newest first."""
     rows = await RunService(tx.session, tx.actor).list(

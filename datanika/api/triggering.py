@@ -43,7 +43,8 @@ class RunStarter:
         ] = 0,
     ) -> None:
         self.response, self.later, self.actor, self.wait = response, later, actor, wait
-        self.key = idempotency_key or f"api-{secrets.token_hex(16)}"
+        new = f"api-{secrets.token_hex(16)}"
+        self.key = new if idempotency_key is None else idempotency_key
 
     async def start(self, run: RunOut) -> RunOut:
         """The run as it is at the end of the wait; its row is committed."""

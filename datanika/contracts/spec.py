@@ -9,46 +9,66 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import DbtCommand, StepKind, WriteDisposition
+from datanika.contracts.text import MAX_ID, Code, Flag, Line, RowId, Text, storable
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A step key or a destination schema: lower case, digits, underscore, at most 63 bytes."""
 
-CursorValue = int | float | str | dt.datetime | dt.date
+SourceName = Annotated[Line, Field(min_length=1)]
+"""What something is called outside: it may hold anything that a line may hold."""
+
+CursorValue = (
+    Annotated[int, Field(ge=-MAX_ID, le=MAX_ID, strict=True)]
+    | Annotated[float, Field(allow_inf_nan=False, strict=True)]
+    | Line
+    | Annotated[dt.datetime, Field(strict=True)]
+    | Annotated[dt.date, Field(strict=True)]
+)
 
 
 class IncrementalCursor(Contract):
     """Load only rows whose ``column`` is beyond the highest value already loaded."""
 
-    column: str
+    column: SourceName
     initial_value: CursorValue | None = None
-    lag_seconds: int = Field(default=0, ge=0, description="Read this much again for late rows.")
+    lag_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=366 * 86_400,
+        strict=True,
+        description="Read this much again for late rows.",
+    )
 
 
 class TableSpec(Contract):
     """One table, file or endpoint of the source, and how it lands."""
 
-    name: str = Field(min_length=1, description="Name in the source: table, file glob, endpoint.")
+    name: SourceName = Field(
+        description="Name in the source: table, file glob, endpoint.", examples=["orders"]
+    )
     target: Identifier | None = Field(default=None, description="Destination table; default: name.")
     write_disposition: WriteDisposition = WriteDisposition.REPLACE
-    primary_key: tuple[str, ...] = ()
+    primary_key: tuple[SourceName, ...] = ()
     cursor: IncrementalCursor | None = None
-    columns: tuple[str, ...] = Field(default=(), description="Only these columns; empty = all.")
+    columns: tuple[SourceName, ...] = Field(
+        default=(), description="Only these columns; empty = all."
+    )
 
 
 class RetryPolicy(Contract):
     """How often Prefect runs a failed step again, and after how long. Seconds."""
 
-    retries: int = Field(default=2, ge=0, le=10)
-    delay_seconds: float = Field(default=5.0, ge=0, le=3600)
-    timeout_seconds: int = Field(default=3600, ge=1, le=86_400)
+    retries: int = Field(default=2, ge=0, le=10, strict=True)
+    delay_seconds: float = Field(default=5.0, ge=0, le=3600, strict=True)
+    timeout_seconds: int = Field(default=3600, ge=1, le=86_400, strict=True)
 
 
 class _Step(Contract):
-    key: Identifier
+    key: Identifier = Field(examples=["load"])
     depends_on: tuple[Identifier, ...] = ()
     retry: RetryPolicy = RetryPolicy()
 
@@ -57,23 +77,25 @@ class LoadStep(_Step):
     """dlt: one source connection, its tables, into one schema of the destination."""
 
     kind: Literal[StepKind.LOAD] = StepKind.LOAD
-    source_id: int
-    destination_id: int
-    target_schema: Identifier
-    source_schema: str | None = Field(default=None, description="Schema in a source database.")
-    tables: tuple[TableSpec, ...] = Field(min_length=1)
+    source_id: RowId
+    destination_id: RowId
+    target_schema: Identifier = Field(examples=["raw"])
+    source_schema: SourceName | None = Field(
+        default=None, description="Schema in a source database."
+    )
+    tables: tuple[TableSpec, ...] = Field(min_length=1, max_length=2000)
 
 
 class TransformStep(_Step):
     """dbt: a command and a selector over the organisation's dbt project."""
 
     kind: Literal[StepKind.TRANSFORM] = StepKind.TRANSFORM
-    destination_id: int
+    destination_id: RowId
     command: DbtCommand = DbtCommand.BUILD
-    select: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    full_refresh: bool = False
-    threads: int = Field(default=2, ge=1, le=16)
+    select: tuple[Line, ...] = ()
+    exclude: tuple[Line, ...] = ()
+    full_refresh: Flag = False
+    threads: int = Field(default=2, ge=1, le=16, strict=True)
     default_schema: Identifier = "analytics"
 
 
@@ -89,15 +111,15 @@ class PipelineSpec(Contract):
 class TransformationSpec(Contract):
     """One dbt resource the tenant wrote. ``tests`` holds generic tests as dbt's yml wants them."""
 
-    name: Identifier
+    name: Identifier = Field(examples=["stg_orders"])
     kind: Literal["model", "test", "macro", "seed", "snapshot"] = "model"
-    destination_id: int
-    sql: str
+    destination_id: RowId
+    sql: Code = Field(examples=["select * from {{ source('raw', 'orders') }}"])
     materialization: Literal["view", "table", "incremental", "ephemeral"] = "view"
     target_schema: Identifier | None = None
-    unique_key: tuple[str, ...] = ()
-    description: str = ""
-    tags: tuple[str, ...] = ()
+    unique_key: tuple[SourceName, ...] = ()
+    description: Text = ""
+    tags: tuple[Line, ...] = ()
     columns: tuple[ColumnSpec, ...] = ()
 
 
@@ -108,9 +130,11 @@ class ColumnSpec(Contract):
     (``{"accepted_values": {"values": [1, 2]}}``).
     """
 
-    name: str
-    description: str = ""
-    tests: tuple[str | dict[str, dict[str, object]], ...] = ()
+    name: SourceName
+    description: Text = ""
+    tests: Annotated[
+        tuple[Line | dict[Line, dict[Line, object]], ...], BeforeValidator(storable)
+    ] = ()
 
 
 class ConnectionRef(Contract):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from datanika.services.encryption import EncryptionService
 
 MAX_KEY = 255
 KEPT_FOR = dt.timedelta(hours=24)
+_KEY = re.compile(r"[!-~]{1,255}")
 TABLE = IdempotencyKey.__tablename__
 
 
@@ -49,9 +51,9 @@ class IdempotencyService:
         Raises :class:`InvalidInput` ``idempotency_key_invalid`` or ``idempotency_key_reused``
         (the same key with another body), :class:`Conflict` where the first try left no answer.
         """
-        if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
+        if not _KEY.fullmatch(key):
             raise InvalidInput(
-                f"An idempotency key has 1 to {MAX_KEY} printable characters.",
+                f"An idempotency key has 1 to {MAX_KEY} visible ASCII characters.",
                 code="idempotency_key_invalid",
                 field="Idempotency-Key",
             )

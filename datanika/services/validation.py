@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
+from datanika.contracts.text import NAME_PATTERN
 from datanika.errors import InvalidInput, PreconditionFailed
+
+_NAME = re.compile(NAME_PATTERN)
 
 
 def valid_name(name: str, field: str = "name") -> str:
-    """``name`` without surrounding space: 1 to 200 printable characters.
+    """``name`` without surrounding space: 1 to 200 characters, one of which can be seen.
 
     Raises :class:`InvalidInput` ``name_invalid``.
     """
     name = name.strip()
-    if not 1 <= len(name) <= 200 or not name.isprintable():
+    if len(name) > 200 or not _NAME.fullmatch(name):
         raise InvalidInput(
-            "A name has 1 to 200 printable characters.", code="name_invalid", field=field
+            "A name has 1 to 200 characters, without control characters.",
+            code="name_invalid",
+            field=field,
         )
     return name
 

@@ -6,6 +6,7 @@ whose ``needs`` says something else fails. A new route needs a line in :data:`RO
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -94,8 +95,8 @@ def _walk(routes: Any) -> Iterator[Route]:
             yield from _walk(route.effective_candidates())
             continue
         original = getattr(route, "original_route", route)
-        if ":path}" in route.path:
-            continue
+        if not inspect.isroutine(original.endpoint):
+            continue  # What answers 404 and 405 for the rest.
         extra = (original.openapi_extra or {}) if isinstance(original, APIRoute) else {}
         for method in sorted((original.methods or set()) - {"HEAD"}):
             yield Route(method, route.path, extra.get(PERMISSION))

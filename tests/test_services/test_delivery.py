@@ -35,8 +35,8 @@ from datanika.services.delivery import (
 from datanika.services.notification_log import NotificationLog
 from datanika.services.notification_senders import Message, Sent
 from datanika.services.notification_service import UNHEALTHY_AFTER, NotificationService
-from tests.support.canary import FakeDns, canary_server
 from tests.support.accounts import mails, text_of
+from tests.support.canary import FakeDns, canary_server
 from tests.support.channels import Receiver, deliveries, end_run, make_channel, receiving
 from tests.support.net import free_port
 from tests.support.pipelines import make_pipeline

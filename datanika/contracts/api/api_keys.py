@@ -7,12 +7,13 @@ import datetime as dt
 from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
+from datanika.contracts.text import Moment, Name
 
 
 class ApiKeyIn(Body):
-    name: str = Field(min_length=1, max_length=200, examples=["nightly trigger"])
+    name: Name = Field(examples=["nightly trigger"])
     scopes: list[str] = Field(min_length=1, examples=[["run:trigger", "run:read"]])
-    expires_at: dt.datetime | None = None
+    expires_at: Moment | None = Field(default=None, description="Never, if left out.")
 
 
 class ApiKeyOut(Answer):

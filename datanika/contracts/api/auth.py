@@ -9,8 +9,8 @@ from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import Locale, Role
+from datanika.contracts.text import Name, RowId
 
-MAX_ID = 2**63 - 1
 Email = Annotated[str, Field(min_length=3, max_length=320, examples=["ada@example.com"])]
 Password = Annotated[
     str,
@@ -48,17 +48,15 @@ TotpCode = Annotated[
 class RegisterIn(Body):
     email: Email
     password: NewPassword
-    name: str = Field(min_length=1, max_length=200, examples=["Ada Lovelace"])
-    organization_name: str = Field(min_length=1, max_length=200, examples=["Analytical Engines"])
+    name: Name = Field(examples=["Ada Lovelace"])
+    organization_name: Name = Field(examples=["Analytical Engines"])
     locale: Locale | None = Field(default=None, description="Else what `Accept-Language` asks for.")
 
 
 class LoginIn(Body):
     email: str = Field(max_length=320, examples=["ada@example.com"])
     password: Password
-    org_id: int | None = Field(
-        default=None, ge=1, le=MAX_ID, description="Of several organisations, this one."
-    )
+    org_id: RowId | None = Field(default=None, description="Of several organisations, this one.")
     totp_code: str | None = Field(
         default=None,
         repr=False,
@@ -68,7 +66,9 @@ class LoginIn(Body):
 
 
 class RefreshIn(Body):
-    refresh_token: str = Field(repr=False, max_length=200)
+    refresh_token: str = Field(
+        repr=False, max_length=200, examples=["pCkXt3x1M0m7rS8dBqTfVw2yZ4aG6hJ9"]
+    )
 
 
 class EmailIn(Body):

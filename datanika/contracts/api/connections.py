@@ -8,13 +8,14 @@ from typing import Any
 from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
+from datanika.contracts.text import JsonObject, Name, Text
 
 
 class ConnectionIn(Body):
-    name: str = Field(min_length=1, max_length=200, examples=["warehouse"])
-    kind: str = Field(examples=["postgres"])
-    description: str = ""
-    config: dict[str, Any] = Field(
+    name: Name = Field(examples=["warehouse"])
+    kind: str = Field(max_length=64, examples=["postgres"])
+    description: Text = ""
+    config: JsonObject = Field(
         repr=False,
         description="As the kind's `config_schema` says; secrets included.",
         examples=[
@@ -32,9 +33,9 @@ class ConnectionIn(Body):
 class ConnectionPatch(Body):
     """``config`` replaces the whole configuration; secrets left out keep their value."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
-    description: str | None = None
-    config: dict[str, Any] | None = Field(default=None, repr=False)
+    name: Name | None = Field(default=None, examples=["warehouse"])
+    description: Text | None = None
+    config: JsonObject | None = Field(default=None, repr=False)
 
 
 class ConnectionCopyIn(Body):

@@ -41,7 +41,7 @@ class CursorOut(Answer):
 class RewindIn(Body):
     """Give ``to_version``, or ``value``; neither: read everything again."""
 
-    to_version: int | None = Field(default=None, ge=1, le=2**63 - 1)
+    to_version: int | None = Field(default=None, ge=1, le=2**63 - 1, strict=True)
     value: CursorInteger | CursorFloat | CursorText | None = Field(
         default=None,
         description="Read rows with this value of the column, and later ones, again.",

@@ -29,8 +29,12 @@ class ConnectionTestIn(Body):
 class IntrospectIn(Body):
     schema_name: SourceName | None = Field(default=None, description="Only this schema's tables.")
     search: SourceName | None = Field(default=None, description="A part of the table's name.")
-    limit: int = Field(default=100, ge=1, le=MAX_TABLES, description="Tables on a page.")
-    offset: int = Field(default=0, ge=0, le=1_000_000, description="`next_offset` before.")
+    limit: int = Field(
+        default=100, ge=1, le=MAX_TABLES, strict=True, description="Tables on a page."
+    )
+    offset: int = Field(
+        default=0, ge=0, le=1_000_000, strict=True, description="`next_offset` before."
+    )
 
 
 class PreviewIn(Body):
@@ -41,7 +45,7 @@ class PreviewIn(Body):
     columns: list[SourceName] = Field(
         default=[], max_length=500, description="Only these, in this order; empty: all."
     )
-    limit: int = Field(default=50, ge=1, le=100)
+    limit: int = Field(default=50, ge=1, le=100, strict=True)
 
 
 class QueryIn(Body):
@@ -49,17 +53,19 @@ class QueryIn(Body):
         examples=["select count(*) from raw.orders"],
         description="One statement that reads rows.",
     )
-    limit: int = Field(default=100, ge=1, le=MAX_ROWS)
+    limit: int = Field(default=100, ge=1, le=MAX_ROWS, strict=True)
 
 
 class CompileIn(Body):
     incremental: bool = Field(
-        default=False, description="As of a later run of an incremental model, not its first."
+        default=False,
+        strict=True,
+        description="As of a later run of an incremental model, not its first.",
     )
 
 
 class TransformationPreviewIn(CompileIn):
-    limit: int = Field(default=50, ge=1, le=100)
+    limit: int = Field(default=50, ge=1, le=100, strict=True)
 
 
 class JobOut(Answer):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.notifications import ChannelKind, DeliveryState, NotificationEvent
+from datanika.contracts.text import Flag, Name
 
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?([/?#][!-~]*)?$"
 Url = Annotated[
@@ -56,14 +57,14 @@ class TelegramConfig(Body):
 
 
 class _ChannelIn(Body):
-    name: str = Field(min_length=1, max_length=200, examples=["on call"])
+    name: Name = Field(examples=["on call"])
     events: list[NotificationEvent] = Field(
         min_length=1, max_length=50, examples=[["run.failed", "run.recovered"]]
     )
     pipeline_ids: list[PipelineId] = Field(
         default=[], max_length=500, description="Only events of these; empty: of every pipeline."
     )
-    is_active: bool = True
+    is_active: Flag = True
 
 
 class EmailChannelIn(_ChannelIn):
@@ -95,10 +96,10 @@ NotificationChannelIn = Annotated[
 class NotificationChannelPatch(Body):
     """``config`` replaces the whole configuration; a secret left out of it keeps its value."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: Name | None = Field(default=None, examples=["renamed"])
     events: list[NotificationEvent] | None = Field(default=None, min_length=1, max_length=50)
     pipeline_ids: list[PipelineId] | None = Field(default=None, max_length=500)
-    is_active: bool | None = None
+    is_active: Flag | None = None
     config: dict[str, Any] | None = Field(default=None, repr=False)
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import Role
+from datanika.contracts.text import Name
 
 MAX_LIMIT = 2**53
 """The largest integer that every JSON reader keeps."""
@@ -34,24 +35,35 @@ class OrganizationItem(Answer):
 
 
 class OrganizationIn(Body):
-    name: str = Field(min_length=1, max_length=200, examples=["Analytical Engines"])
+    name: Name = Field(examples=["Analytical Engines"])
 
 
 class OrganizationPatch(Body):
     """What is left out stays. A limit that is null becomes the platform's own; the owner may set
     any up to that one, and an operator of the platform any."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: Name | None = Field(default=None, examples=["renamed"])
     max_concurrent_runs: int | None = Field(
-        default=None, ge=1, le=MAX_LIMIT, description=f"Runs at once.{_NULL}", examples=[5]
+        default=None,
+        ge=1,
+        le=MAX_LIMIT,
+        strict=True,
+        description=f"Runs at once.{_NULL}",
+        examples=[5],
     )
     max_connections: int | None = Field(
-        default=None, ge=0, le=MAX_LIMIT, description=f"Connections.{_NULL}", examples=[50]
+        default=None,
+        ge=0,
+        le=MAX_LIMIT,
+        strict=True,
+        description=f"Connections.{_NULL}",
+        examples=[50],
     )
     max_rows_per_month: int | None = Field(
         default=None,
         ge=0,
         le=MAX_LIMIT,
+        strict=True,
         description=f"Rows loaded in a calendar month, UTC.{_NULL}",
         examples=[10_000_000],
     )
@@ -59,6 +71,7 @@ class OrganizationPatch(Body):
         default=None,
         ge=0,
         le=MAX_LIMIT,
+        strict=True,
         description=f"Bytes of files and local warehouses.{_NULL}",
         examples=[50_000_000_000],
     )
@@ -81,14 +94,14 @@ class OrganizationOut(Answer):
 
 
 class SwitchIn(Body):
-    org_id: int = Field(ge=1, lt=2**63, description="One of `GET /organizations`.")
+    org_id: int = Field(ge=1, lt=2**63, strict=True, description="One of `GET /organizations`.")
     refresh_token: str = Field(
         repr=False, max_length=200, description="Used up, as by a refresh, if the switch succeeds."
     )
 
 
 class SessionSwitchIn(Body):
-    org_id: int = Field(ge=1, lt=2**63, description="One of `GET /organizations`.")
+    org_id: int = Field(ge=1, lt=2**63, strict=True, description="One of `GET /organizations`.")
 
 
 class MemberOut(Answer):
@@ -104,7 +117,9 @@ class MemberPatch(Body):
 
 
 class TransferIn(Body):
-    user_id: int = Field(ge=1, lt=2**63, description="The member who becomes the owner.")
+    user_id: int = Field(
+        ge=1, lt=2**63, strict=True, description="The member who becomes the owner."
+    )
 
 
 class InvitationIn(Body):
@@ -133,7 +148,7 @@ class AcceptIn(Body):
 
 
 class JoinIn(AcceptIn):
-    name: str = Field(min_length=1, max_length=200, examples=["Grace Hopper"])
+    name: Name = Field(examples=["Grace Hopper"])
     password: str = Field(repr=False, examples=["correct horse battery staple"])
 
 

@@ -9,19 +9,20 @@ from pydantic import Field
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.plan import Plan
 from datanika.contracts.spec import PipelineSpec
+from datanika.contracts.text import Flag, Name, Text
 
 
 class PipelineIn(Body):
-    name: str = Field(min_length=1, max_length=200, examples=["orders"])
-    description: str = ""
+    name: Name = Field(examples=["orders"])
+    description: Text = ""
     spec: PipelineSpec
 
 
 class PipelinePatch(Body):
-    name: str | None = Field(default=None, min_length=1, max_length=200)
-    description: str | None = None
+    name: Name | None = Field(default=None, examples=["orders"])
+    description: Text | None = None
     spec: PipelineSpec | None = None
-    is_paused: bool | None = Field(default=None, description="A paused one runs by hand only.")
+    is_paused: Flag | None = Field(default=None, description="A paused one runs by hand only.")
 
 
 class PipelineItem(Answer):

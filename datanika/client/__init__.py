@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from datanika.client.http import Http
 from datanika.contracts.api import (
     ApiKeyCreatedOut,
     ApiKeyIn,
@@ -32,7 +33,6 @@ from datanika.contracts.api import (
     PipelineItem,
     PipelineOut,
     PlanOut,
-    Problem,
     RegisteredOut,
     RegisterIn,
     RunOut,
@@ -44,33 +44,9 @@ from datanika.contracts.api import (
 )
 from datanika.contracts.spec import PipelineSpec, TransformationSpec
 from datanika.contracts.webhooks import verify_webhook
-from datanika.errors import (
-    AuthenticationError,
-    ConfigError,
-    Conflict,
-    DatanikaError,
-    InvalidInput,
-    NotFound,
-    PermissionDenied,
-    TooManyRequests,
-    Unavailable,
-)
+from datanika.errors import ConfigError, NotFound
 
 __all__ = ["DatanikaClient", "credentials_file", "save_credentials", "verify_webhook"]
-
-_ERRORS: dict[int, type[DatanikaError]] = {
-    kind.status: kind
-    for kind in (
-        AuthenticationError,
-        PermissionDenied,
-        NotFound,
-        Conflict,
-        InvalidInput,
-        TooManyRequests,
-        Unavailable,
-    )
-}
-
 
 _OVERWRITE = {"If-Match": "*"}
 
@@ -104,10 +80,7 @@ class DatanikaClient:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(
-            base_url=f"{self.url}/api/v1/", headers=headers, timeout=timeout, transport=transport
-        )
+        self._http = Http(self.url, token, timeout, transport)
 
     @classmethod
     def from_environment(cls) -> DatanikaClient:
@@ -153,7 +126,7 @@ class DatanikaClient:
         """Log in; this client uses the access token from now on."""
         body = {"email": email, "password": password}
         tokens = self._send(TokensOut, "POST", "auth/login", body)
-        self._http.headers["Authorization"] = f"Bearer {tokens.access_token}"
+        self._http.authenticate(tokens.access_token)
         return tokens
 
     def me(self) -> MeOut:
@@ -256,19 +229,24 @@ class DatanikaClient:
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at ``path``, relative to ``/api/v1``."""
-        return json.loads(self._request("GET", path, params=query))
+        return json.loads(self._http.request("GET", path, params=query))
 
     def post(self, path: str, body: Any = None) -> Any:
         """Send ``body``; the answer's JSON, None where there is none."""
-        return json.loads(self._request("POST", path, json=body) or b"null")
+        return json.loads(self._http.request("POST", path, json=body) or b"null")
 
-    def patch(self, path: str, body: Any) -> Any:
-        """Change what ``body`` names; the answer's JSON."""
-        return json.loads(self._request("PATCH", path, json=body, headers=_OVERWRITE))
+    def patch(self, path: str, body: Any, revision: int | None = None) -> Any:
+        """Change what ``body`` names; the answer's JSON.
+
+        With the ``revision`` that was read it raises :class:`~datanika.errors.PreconditionFailed`
+        when somebody else was faster; without it the change is made whatever is there now.
+        """
+        headers = _OVERWRITE if revision is None else {"If-Match": f'"{revision}"'}
+        return json.loads(self._http.request("PATCH", path, json=body, headers=headers))
 
     def delete(self, path: str) -> None:
         """Take away what is at ``path``."""
-        self._request("DELETE", path)
+        self._http.request("DELETE", path)
 
     def all(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page after page."""
@@ -291,7 +269,7 @@ class DatanikaClient:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         content = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
-        answer = self._request(method, path, json=content, headers=headers or {})
+        answer = self._http.request(method, path, json=content, headers=headers or {})
         return kind.model_validate_json(answer)
 
     def _change[Answer: BaseModel](
@@ -299,25 +277,3 @@ class DatanikaClient:
     ) -> Answer:
         """Change what is at ``path``, whatever it is now."""
         return self._send(kind, "PATCH", path, body, headers=_OVERWRITE)
-
-    def _request(self, method: str, path: str, **more: Any) -> bytes:
-        try:
-            response = self._http.request(method, path.lstrip("/"), **more)
-        except httpx.TransportError:
-            raise Unavailable(
-                f"{self.url} does not answer.",
-                code="platform_unreachable",
-                hint="Is `datanika up` running? DATANIKA_URL says where to look.",
-            ) from None
-        if response.is_error:
-            raise _as_error(response)
-        return response.content
-
-
-def _as_error(response: httpx.Response) -> DatanikaError:
-    kind = _ERRORS.get(response.status_code, DatanikaError)
-    try:
-        problem = Problem.model_validate_json(response.content)
-    except ValidationError:
-        return kind(f"The platform answered {response.status_code}.")
-    return kind(problem.detail, code=problem.code, hint=problem.hint, field=problem.field)

@@ -1,0 +1,95 @@
+"""What the client sends again, how it waits, and what it makes of errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from datanika.api.app import create_app
+from datanika.client import DatanikaClient
+from datanika.client.http import ATTEMPTS, Http
+from datanika.errors import LimitReached, PreconditionFailed, Unavailable
+from tests.support.pipelines import make_pipeline
+from tests.support.serving import serving
+from tests.support.tenants import access_token, make_tenant
+
+
+def away(**headers: str) -> httpx.Response:
+    problem = {"title": "", "status": 503, "code": "unavailable", "detail": "Wait."}
+    return httpx.Response(503, json=problem, headers=headers)
+
+
+class Server:
+    """Gives the answers one after the other, and remembers what was asked."""
+
+    def __init__(self, *answers: httpx.Response | None) -> None:
+        self.answers = list(answers)
+        self.asked: list[httpx.Request] = []
+        self.slept: list[float] = []
+
+    def http(self) -> Http:
+        return Http("http://x", "t", 1.0, httpx.MockTransport(self._answer), self.slept.append)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        answer = self.answers.pop(0)
+        if answer is None:
+            raise httpx.ConnectError("refused")
+        return answer
+
+
+def test_a_post_is_sent_again_with_the_same_key_and_patience() -> None:
+    server = Server(None, away(**{"Retry-After": "2"}), httpx.Response(201, json={}))
+    assert server.http().request("POST", "connections", json={}) == b"{}"
+    keys = {request.headers["idempotency-key"] for request in server.asked}
+    assert len(server.asked) == 3 and len(keys) == 1
+    assert server.slept[1] == 2
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
+def test_what_may_not_be_repeated_is_sent_once(method: str) -> None:
+    server = Server(None, None)
+    with pytest.raises(Unavailable):
+        server.http().request(method, "pipelines/1")
+    assert len(server.asked) == 1
+
+
+def test_patience_ends() -> None:
+    server = Server(*[None] * ATTEMPTS)
+    with pytest.raises(Unavailable) as raised:
+        server.http().request("GET", "runs")
+    assert raised.value.code == "platform_unreachable" and len(server.asked) == ATTEMPTS
+    server = Server(away(**{"Retry-After": "3600"}))
+    with pytest.raises(Unavailable):
+        server.http().request("GET", "runs")
+    assert server.slept == []
+
+
+def test_a_limit_is_told_from_other_conflicts() -> None:
+    problem = {"title": "", "status": 409, "code": "limit_reached", "detail": "Enough."}
+    with pytest.raises(LimitReached, match="Enough"):
+        Server(httpx.Response(409, json=problem)).http().request("POST", "connections")
+
+
+async def test_of_two_conflicting_changes_the_later_is_refused(database: str) -> None:
+    tenant = await make_tenant()
+    made = await make_pipeline(tenant.owner)
+
+    def change(url: str) -> Any:
+        with DatanikaClient(url, access_token(tenant.owner)) as client:
+            read = client.pipeline(made.id)
+            path = f"pipelines/{made.id}"
+            client.patch(path, {"name": "first"}, read.revision)
+            stale: Callable[[], Any] = lambda: client.patch(  # noqa: E731
+                path, {"name": "second"}, read.revision
+            )
+            with pytest.raises(PreconditionFailed):
+                stale()
+            return client.patch(path, {"name": "third"})["name"]
+
+    async with serving(create_app()) as url:
+        assert await asyncio.to_thread(change, url) == "third"
