@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from datanika.api.deps import SESSION_COOKIE
-from datanika.api.transaction import MEMBER, PERMISSION
+from datanika.api.transaction import MEMBER, PERMISSION, PERSON
 
 Json = dict[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -106,6 +106,10 @@ _IDEMPOTENCY_KEY: Json = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "example": "5f0c6c1e-nightly",
 }
+_NEEDED = {
+    MEMBER: "a membership, or any API key",
+    PERSON: "a login of a person, not an API key",
+}
 
 
 def install(app: FastAPI) -> None:
@@ -169,7 +173,7 @@ def _complete(document: Json, path: str, method: str, operation: Json) -> None:
     operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
     if permission is not None:
         operation["security"] = [{"bearer": []}, {"cookie": []}]
-        needed = "a membership, or any API key" if permission == MEMBER else f"`{permission}`"
+        needed = _NEEDED.get(permission, f"`{permission}`")
         operation["description"] = f"{operation.get('description', '')}\n\nNeeds {needed}.".strip()
     api = path.startswith("/api/")
     parameters = operation.setdefault("parameters", [])

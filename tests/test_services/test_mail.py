@@ -21,6 +21,12 @@ from tests.support.accounts import link_of, mails, text_of
 from tests.support.net import free_port
 
 KINDS = get_args(Kind)
+VALUES = {
+    "email": "<b>@example.com",
+    "inviter": "<b>@example.com",
+    "organization": "<b>",
+    "role": "editor",
+}
 RESET = Mail("reset_password", "ada@example.com", path="/reset-password", query={"token": "a+b&c"})
 
 
@@ -122,7 +128,7 @@ def test_every_mail_exists_in_every_language(kind: Kind, locale: str) -> None:
     for key in own:
         assert _placeholders(own[key]) == _placeholders(english[key])
     assert locale == "en" or own["text"] != english["text"]
-    message = compose(Mail(kind, "ada@example.com", locale, {"email": "<b>@example.com"}, "/x"))
+    message = compose(Mail(kind, "ada@example.com", locale, VALUES, "/x"))
     html = message.get_body(("html",)).get_content()
     assert f'lang="{locale}" dir="{"rtl" if locale in RIGHT_TO_LEFT else "ltr"}"' in html
     assert "<b>" not in html

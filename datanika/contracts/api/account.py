@@ -9,6 +9,7 @@ from pydantic import Field
 from datanika.contracts.api.auth import Email, NewPassword, TotpCode
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import Locale
+from datanika.contracts.text import Name
 
 
 class AccountOut(Answer):
@@ -25,14 +26,16 @@ class AccountOut(Answer):
 
 
 class ProfilePatch(Body):
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: Name | None = Field(default=None, examples=["Ada King"])
     locale: Locale | None = None
 
 
 class ProofIn(Body):
     """Needed where the account has a password; else the login must be younger than ten minutes."""
 
-    password: str | None = Field(default=None, repr=False, max_length=1000)
+    password: str | None = Field(
+        default=None, repr=False, max_length=1000, examples=["correct horse battery staple"]
+    )
 
 
 class PasswordChangeIn(Body):
