@@ -1,6 +1,8 @@
 """The API does what its OpenAPI document says, whatever is sent: Schemathesis finds nothing.
 
-By hand, because it takes about eight minutes of two cores: uv run pytest -n0 tests/fuzz/check_api.py
+By hand, because it takes about eight minutes of two cores:
+
+    uv run pytest -n0 tests/fuzz/check_api.py
 """
 
 from __future__ import annotations
