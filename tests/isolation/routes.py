@@ -39,8 +39,6 @@ class Entry:
     ids: Mapping[str, str] = field(default_factory=dict)
     foreign: int | None = None
     """What the owner of another organisation gets: 404 where the path has an id, else success."""
-    owner: int | None = None
-    """What the owner gets, where that is something else than success."""
     keys: bool = True
     """Whether API keys may use it; they get 403 otherwise."""
     owner: int | None = None
@@ -193,7 +191,7 @@ API: dict[str, Entry] = {
         "person", 204, _body(current_password=PASSWORD, new_password="another horse")
     ),
     "POST account/email": Entry("person", 202, _body(email="new@example.org", password=PASSWORD)),
-    "POST account/erase": Entry("person", 204, _body(password=PASSWORD), owner=409),
+    "POST account/erase": Entry("person", 204, _body(password=PASSWORD), owner=409, foreign=204),
     "GET account/sessions": Entry("person"),
     "DELETE account/sessions": Entry("person"),
     "DELETE account/sessions/{session_id}": Entry("person", 404, ids={"session_id": "nothing"}),

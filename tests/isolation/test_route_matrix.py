@@ -56,12 +56,12 @@ def expected(entry: Entry, route: Route, caller: Caller) -> int:
         return {Caller.RUN: entry.success, Caller.OTHER_RUN: 403}.get(caller, 401)
     if caller in REFUSED_EVERYWHERE | INTERNAL:
         return 401
+    if caller is Caller.STRANGER and entry.foreign:
+        return entry.foreign
     if caller in (Caller.OWNER, Caller.STRANGER) and entry.owner:
         return entry.owner
     if caller is Caller.STRANGER:
-        return entry.foreign or (404 if "{" in route.path else entry.success)
-    if caller is Caller.OWNER and entry.owner is not None:
-        return entry.owner
+        return 404 if "{" in route.path else entry.success
     if caller in (Caller.KEY, Caller.KEY_WITHOUT, Caller.KEY_LOST_ROLE):
         return _expected_of_key(entry, caller)
     if least in (MEMBER, PERSON):
