@@ -176,6 +176,26 @@ async def test_what_counts_is_the_role_of_the_moment_not_of_the_requests_begin()
     assert await owners(tenant) == 1
 
 
+async def test_who_was_demoted_or_removed_meanwhile_acts_on_nobody_any_more() -> None:
+    tenant = await make_tenant()
+    everybody = await people(tenant)
+    admin, editor = everybody[Role.ADMIN], everybody[Role.EDITOR]
+    before = await roles(tenant)
+    # ``admin`` was proven as one: the request began before it was demoted.
+    await act(tenant.owner, "set_role", admin.user_id, Role.VIEWER)
+    for method, *arguments in (
+        ("remove", editor.user_id),
+        ("set_role", editor.user_id, Role.VIEWER),
+    ):
+        with pytest.raises(PermissionDenied) as refused:
+            await act(admin, method, *arguments)
+        assert refused.value.code == "member_not_below"
+    await act(tenant.owner, "remove", admin.user_id)
+    with pytest.raises(NotFound):
+        await act(admin, "remove", editor.user_id)
+    assert (await roles(tenant))[editor.user_id] == before[editor.user_id]
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_happens_at_once_there_is_one_owner(seed: int) -> None:
     tenant = await make_tenant()
