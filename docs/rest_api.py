@@ -10,6 +10,8 @@ Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 _SHOWN_DEPTH = 2
 """Objects inside a body that get a table of their own fields in the same row's meaning."""
 
+_OF_NO_ROLE = {"member": "any member, any key", "person": "any member, no key"}
+
 
 def rest_page(table: Table) -> str:
     """Every operation of the public API, tag by tag."""
@@ -68,7 +70,7 @@ def permission_rows() -> Iterable[tuple[str, str, str]]:
             yield (
                 f"`{method.upper()} {path}`",
                 f"`{permission}`" if least else "none",
-                least.value if least else "any member, any key",
+                least.value if least else _OF_NO_ROLE[permission],
             )
 
 

@@ -83,7 +83,7 @@ async def finish_provider_login(
     return answer
 
 
-@links.post("/identities/{provider}", **needs(PERSON))
+@links.post("/providers/{provider}/link", **needs(PERSON))
 async def link_identity(
     provider: str,
     response: Response,

@@ -199,7 +199,7 @@ API: dict[str, Entry] = {
     "POST account/totp/enable": Entry("person", 409, _body(code="000000")),
     "POST account/totp/disable": Entry("person", 409, _body(code="000000", password=PASSWORD)),
     "GET account/identities": Entry("person"),
-    "POST account/identities/{provider}": Entry("person", 404, ids=_NO_PROVIDER),
+    "POST account/providers/{provider}/link": Entry("person", 404, ids=_NO_PROVIDER),
     "DELETE account/identities/{identity_id}": Entry("person", 404, ids={"identity_id": "nothing"}),
     # api keys
     "GET api-keys": Entry(ADMIN),

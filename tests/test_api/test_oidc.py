@@ -250,7 +250,7 @@ async def test_somebody_logged_in_links_and_unlinks_a_login(
     browser, here = connect(), {"Origin": "http://datanika.test"}
     login = {"email": person.owner.email, "password": PASSWORD}
     await browser.post("/api/v1/auth/session", json=login)
-    begun = await browser.post("/api/v1/account/identities/oidc?next=/me", headers=here)
+    begun = await browser.post("/api/v1/account/providers/oidc/link?next=/me", headers=here)
     async with httpx.AsyncClient() as outside:
         back = await outside.get(begun.json()["authorization_url"])
     answer = await browser.get(back.headers["location"])
