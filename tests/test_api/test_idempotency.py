@@ -155,6 +155,7 @@ PATCHES: dict[str, dict[str, Any]] = {
     "pipelines": {"description": "changed by {}"},
     "transformations": {"description": "changed by {}"},
     "schedules": {"timezone": "Europe/{}"},
+    "notification-channels": {"name": "changed by {}"},
 }
 NAMES = ("Berlin", "Paris")
 
@@ -164,6 +165,9 @@ async def test_of_two_changes_of_one_state_exactly_one_happens(
     api: httpx.AsyncClient, made: MadePipeline, what: str
 ) -> None:
     await api.post("/api/v1/schedules", json={"pipeline_id": made.id, "cron": "0 6 * * *"})
+    hook = {"kind": "webhook", "config": {"url": "https://hooks.example.com/x"}}
+    channel = {"name": "ops", "events": ["run.failed"], **hook}
+    await api.post("/api/v1/notification-channels", json=channel)
     thing = (await api.get(f"/api/v1/{what}")).json()["items"][0]
     path = f"/api/v1/{what}/{thing['id']}"
     tag = (await api.get(path)).headers["etag"]
