@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, BackgroundTasks, status
 
 from datanika.api.deps import PROBLEMS, Id, LoginOrigin, page_of
+from datanika.api.mails import Mails
 from datanika.api.paging import paging
-from datanika.api.sign_up import Mails
 from datanika.api.transaction import PERSON, PersonTx, TenantRoute, needs
 from datanika.contracts.api import (
     AcceptedOut,
@@ -29,6 +29,7 @@ from datanika.contracts.api import (
 from datanika.contracts.enums import Locale
 from datanika.models import LoginSession, User
 from datanika.services.account import IDENTITY_SORTS, SESSION_SORTS, AccountService
+from datanika.services.deployer import cancel_flow_run
 from datanika.services.paging import PageRequest
 
 router = APIRouter(prefix="/account", tags=["account"], responses=PROBLEMS, route_class=TenantRoute)
@@ -70,13 +71,16 @@ async def change_email(
 
 
 @router.post("/erase", status_code=status.HTTP_204_NO_CONTENT, **needs(PERSON))
-async def erase_account(body: ProofIn, tx: PersonTx, origin: LoginOrigin) -> None:
+async def erase_account(
+    body: ProofIn, tx: PersonTx, origin: LoginOrigin, later: BackgroundTasks
+) -> None:
     """End your account for good.
 
     Refused (409 `owner_of_organizations`) while you own an organisation that others are in. One
     where you are alone is deleted.
     """
-    await _service(tx, origin).erase(body.password)
+    for flow_run_id in await _service(tx, origin).erase(body.password):
+        later.add_task(cancel_flow_run, flow_run_id)
 
 
 @router.get("/sessions", **needs(PERSON))

@@ -7,16 +7,16 @@ and are sent on to the next page; programs post JSON.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response, status
+from fastapi import APIRouter, Request, Response, status
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import PROBLEMS, LoginOrigin
 from datanika.api.forms import form_fields, json_or_form, read_body
+from datanika.api.mails import Mails, Outbox
 from datanika.api.transaction import SystemRoute, SystemSession
 from datanika.config import settings
 from datanika.contracts.api import (
@@ -29,29 +29,10 @@ from datanika.contracts.api import (
 )
 from datanika.errors import DatanikaError
 from datanika.i18n import negotiate
-from datanika.services.mail import Mail, send_mail
+from datanika.services.mail import Mail
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SignUp
 
 router = APIRouter(prefix="/auth", tags=["auth"], responses=PROBLEMS, route_class=SystemRoute)
-
-
-class Outbox:
-    """Mails that leave after the request was committed and answered."""
-
-    def __init__(self, background: BackgroundTasks) -> None:
-        self.background = background
-
-    def put(self, *mails: Mail | None) -> None:
-        for mail in mails:
-            if mail is not None:
-                self.background.add_task(send_mail, mail)
-
-
-async def _outbox(background: BackgroundTasks) -> Outbox:
-    return Outbox(background)
-
-
-Mails = Annotated[Outbox, Depends(_outbox)]
 
 
 @router.post("/register", status_code=status.HTTP_202_ACCEPTED)

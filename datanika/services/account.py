@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +17,7 @@ from datanika.contracts.events import utcnow
 from datanika.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from datanika.models import LoginSession, User, UserIdentity
 from datanika.security import check_password, check_password_shape, hash_password
-from datanika.services.account_log import record_everywhere
+from datanika.services.account_audit import record_everywhere
 from datanika.services.actor import Actor, require_person
 from datanika.services.auth import normal_email
 from datanika.services.erasure import erase
@@ -37,7 +38,7 @@ IDENTITY_SORTS = sorts_of(UserIdentity, "created_at")
 
 
 class AccountService:
-    """The actor's account. Raises :class:`PermissionDenied` ``login_needed`` for an API key."""
+    """The actor's account. Raises :class:`PermissionDenied` ``person_required`` for an API key."""
 
     def __init__(self, session: AsyncSession, actor: Actor, address: str = "") -> None:
         require_person(actor)
@@ -78,7 +79,7 @@ class AccountService:
         await self.session.flush()
         await self.logins.revoke(user.id, keep=self.actor.session_id)
         await forget(self.session, user.id, "reset_password")
-        await record_everywhere(self.session, user, "user.password_changed")
+        await record_everywhere(self.session, user.id, "user.password_changed")
         return Mail("password_changed", user.email, user.locale, path=FORGOT_PAGE)
 
     async def request_email_change(self, email: str, password: str | None) -> Mail:
@@ -122,7 +123,7 @@ class AccountService:
     async def enable_totp(self, code: str) -> list[str]:
         """The second step, with a code of the app; the recovery codes."""
         codes = await self.second_factor.enable(code, self.address)
-        await record_everywhere(self.session, await self.user(), "user.totp_enabled")
+        await record_everywhere(self.session, self.actor.user_id, "user.totp_enabled")
         return codes
 
     async def disable_totp(self, password: str | None, code: str) -> None:
@@ -133,13 +134,13 @@ class AccountService:
         await self.prove(user, password)
         await self.second_factor.check(code, self.address)
         await self.second_factor.disable()
-        await record_everywhere(self.session, user, "user.totp_disabled")
+        await record_everywhere(self.session, user.id, "user.totp_disabled")
 
-    async def erase(self, password: str | None) -> None:
-        """End the account; see ``erasure.py``."""
+    async def erase(self, password: str | None) -> Sequence[str]:
+        """End the account; see ``erasure.py``. The flow runs that Prefect should cancel."""
         user = await self.user()
         await self.prove(user, password)
-        await erase(self.session, user)
+        return await erase(self.session, user)
 
     async def identities(self, page: PageRequest = NEWEST) -> RowPage[UserIdentity]:
         """The user's logins at other providers."""
@@ -166,7 +167,7 @@ class AccountService:
         await self.session.delete(found)
         await self.session.flush()
         await record_everywhere(
-            self.session, user, "user.login_unlinked", old={"provider": found.provider}
+            self.session, user.id, "user.login_unlinked", new={"provider": found.provider}
         )
 
     async def prove(self, user: User, password: str | None, field: str = "password") -> None:

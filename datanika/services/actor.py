@@ -63,10 +63,13 @@ class Actor:
 
 
 def require_person(actor: Actor) -> None:
-    """Raise :class:`PermissionDenied` ``login_needed`` for an API key."""
+    """Raise :class:`PermissionDenied` ``person_required`` for an API key: it belongs to one
+    organisation, and is not the person who made it."""
     if actor.session_id is None:
         raise PermissionDenied(
-            "This is for people who are logged in, not for API keys.", code="login_needed"
+            "This is for people who are logged in, not for API keys.",
+            code="person_required",
+            hint="Log in, and send the access token.",
         )
 
 

@@ -7,9 +7,8 @@ under which things were done, because it can only be appended to.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import Role
@@ -25,39 +24,28 @@ from datanika.models import (
     UserIdentity,
     UserToken,
 )
-from datanika.services.account_log import record_everywhere
-from datanika.services.audit_service import SystemActor, record
+from datanika.services.account_audit import record_everywhere
+from datanika.services.actor import prove_membership
+from datanika.services.organization_service import OrganizationService
 
 
-@dataclass(frozen=True, slots=True)
-class _Owned:
-    organization: Organization
-    others: int
-
-
-async def erase(session: AsyncSession, user: User) -> None:
+async def erase(session: AsyncSession, user: User) -> Sequence[str]:
     """Anonymise the locked ``user``, end their logins, keys and memberships, delete the rest.
 
-    An organisation where they are alone is deleted softly. Raises :class:`Conflict`
-    ``owner_of_organizations`` while they own one with other members. System scope.
+    An organisation where they are alone is deleted as its owner deletes it; the flow runs that
+    Prefect should be told to cancel. Raises :class:`Conflict` ``owner_of_organizations`` while
+    they own one with other members. System scope.
     """
     owned = await _owned(session, user.id)
-    shared = [one.organization.name for one in owned if one.others]
-    if shared:
-        raise Conflict(
-            f"You own organisations that have other members: {', '.join(shared)}.",
-            code="owner_of_organizations",
-            hint="Transfer each of them to another member, or remove the members, first.",
-        )
+    await _refuse_shared(session, user.id, owned)
+    flow_runs: list[str] = []
+    for org_id in owned:
+        actor = await prove_membership(session, user.id, org_id)
+        flow_runs += await OrganizationService(session, actor).delete()
+    # Somebody may have joined until the deletion had its locks.
+    await _refuse_shared(session, user.id, owned)
+    await record_everywhere(session, user.id, "user.erased")
     now = utcnow()
-    await record_everywhere(session, user, "user.erased")
-    for one in owned:
-        one.organization.deleted_at = now
-        await session.flush()
-        await record(
-            session, SystemActor(one.organization.id), "organization.deleted", "organization",
-            one.organization.id, old={"name": one.organization.name},
-        )  # fmt: skip
     for table in (RefreshToken, LoginSession, UserIdentity, UserToken):
         await session.execute(delete(table).where(table.user_id == user.id))
     await session.execute(
@@ -78,12 +66,13 @@ async def erase(session: AsyncSession, user: User) -> None:
     user.is_instance_admin = False
     user.deleted_at = now
     await session.flush()
+    return flow_runs
 
 
-async def _owned(session: AsyncSession, user_id: int) -> Sequence[_Owned]:
-    """The live organisations that the user owns, locked: nobody joins them meanwhile."""
-    organizations = await session.scalars(
-        select(Organization)
+async def _owned(session: AsyncSession, user_id: int) -> Sequence[int]:
+    """The live organisations that the user owns."""
+    ids = await session.scalars(
+        select(Organization.id)
         .join(Membership, Membership.org_id == Organization.id)
         .where(
             Membership.user_id == user_id,
@@ -92,16 +81,26 @@ async def _owned(session: AsyncSession, user_id: int) -> Sequence[_Owned]:
             Organization.deleted_at.is_(None),
         )
         .order_by(Organization.id)
-        .with_for_update(of=Organization)
     )
-    owned = []
-    for organization in organizations.all():
-        others = await session.scalar(
-            select(func.count(Membership.id)).where(
-                Membership.org_id == organization.id,
+    return ids.all()
+
+
+async def _refuse_shared(session: AsyncSession, user_id: int, org_ids: Sequence[int]) -> None:
+    names = await session.scalars(
+        select(Organization.name)
+        .where(
+            Organization.id.in_(org_ids),
+            exists().where(
+                Membership.org_id == Organization.id,
                 Membership.user_id != user_id,
                 Membership.deleted_at.is_(None),
-            )
+            ),
         )
-        owned.append(_Owned(organization, others or 0))
-    return owned
+        .order_by(Organization.id)
+    )
+    if shared := names.all():
+        raise Conflict(
+            f"You own organisations that have other members: {', '.join(shared)}.",
+            code="owner_of_organizations",
+            hint="Transfer each of them to another member, or remove the members, first.",
+        )

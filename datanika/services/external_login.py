@@ -21,7 +21,7 @@ from datanika.db import SYSTEM, get_session
 from datanika.errors import AuthenticationError, Conflict, DatanikaError
 from datanika.models import User, UserIdentity
 from datanika.security import keyring
-from datanika.services.account_log import record_everywhere
+from datanika.services.account_audit import record_everywhere
 from datanika.services.auth import AuthService, create_account, normal_email
 from datanika.services.login_sessions import BrowserSession, Origin
 from datanika.services.openid import Flow, Identity, is_trusted, provider_failed
@@ -191,7 +191,7 @@ class ExternalLogin:
         except IntegrityError:
             raise _taken() from None
         await record_everywhere(
-            self.session, user, "user.login_linked", new={"provider": self.provider}
+            self.session, user.id, "user.login_linked", new={"provider": self.provider}
         )
 
 

@@ -31,11 +31,10 @@ from datanika.security import (
     mailed_proof,
     new_token,
 )
-from datanika.services.actor import Actor, prove_membership
+from datanika.services.actor import Actor, prove_membership, require_person
 from datanika.services.audit_service import record
 from datanika.services.auth import normal_email
 from datanika.services.member_service import may_grant
-from datanika.services.organization_service import require_person
 from datanika.services.paging import (
     OLDEST,
     PageRequest,

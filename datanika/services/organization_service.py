@@ -14,7 +14,7 @@ from datanika.contracts.events import utcnow
 from datanika.db import system_scope
 from datanika.errors import InvalidInput, LimitReached, NotFound, PermissionDenied
 from datanika.models import Membership, Organization, Pipeline, Run
-from datanika.services.actor import Actor, prove_membership
+from datanika.services.actor import Actor, prove_membership, require_person
 from datanika.services.audit_service import record
 from datanika.services.auth import organization_slug
 from datanika.services.limits import LIMITS, Limits, default_limits
@@ -207,16 +207,6 @@ async def redeploy_everything(session: AsyncSession, org_id: int) -> None:
         .values(deployed_hash=None, updated_at=Pipeline.updated_at)
         .execution_options(synchronize_session=False)
     )
-
-
-def require_person(actor: Actor) -> None:
-    """Raise :class:`PermissionDenied` for an API key: it belongs to one organisation."""
-    if actor.api_key_id is not None:
-        raise PermissionDenied(
-            "An API key belongs to one organisation: only a person, logged in, can do this.",
-            code="person_required",
-            hint="Log in, and send the access token.",
-        )
 
 
 def _snapshot(organization: Organization) -> dict[str, object]:

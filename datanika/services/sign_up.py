@@ -17,7 +17,7 @@ from datanika.contracts.events import utcnow
 from datanika.errors import Conflict
 from datanika.models import User
 from datanika.security import check_password_shape, hash_password
-from datanika.services.account_log import record_everywhere
+from datanika.services.account_audit import record_everywhere
 from datanika.services.auth import create_account, known_email, normal_email
 from datanika.services.login_sessions import LoginSessions, Origin
 from datanika.services.mail import Mail
@@ -95,7 +95,7 @@ class SignUp:
         await self.session.flush()
         await forget(self.session, user.id, "reset_password")
         await LoginSessions(self.session).revoke(user.id)
-        await record_everywhere(self.session, user, "user.password_reset")
+        await record_everywhere(self.session, user.id, "user.password_reset")
         return Mail("password_changed", user.email, user.locale, path=FORGOT_PAGE)
 
     async def confirm(self, token: str) -> list[Mail]:
@@ -112,7 +112,7 @@ class SignUp:
         if user.email_verified_at is None:
             user.email_verified_at = utcnow()
             await self.session.flush()
-            await record_everywhere(self.session, user, "user.email_verified")
+            await record_everywhere(self.session, user.id, "user.email_verified")
         return []
 
     async def _change_email(self, user: User, email: str) -> list[Mail]:
@@ -123,9 +123,7 @@ class SignUp:
         old, user.email, user.email_verified_at = user.email, email, utcnow()
         await self.session.flush()
         await forget(self.session, user.id, "change_email", "reset_password", "verify_email")
-        await record_everywhere(
-            self.session, user, "user.email_changed", old={"email": old}, new={"email": email}
-        )
+        await record_everywhere(self.session, user.id, "user.email_changed", new={"old_email": old})
         return [Mail("email_changed", old, user.locale, {"email": email})]
 
     async def _confirmation(self, user: User) -> Mail:

@@ -44,7 +44,7 @@ async def test_an_api_key_is_no_person(me: httpx.AsyncClient, connect: Connect) 
     key = connect(bearer=made.json()["key"])
     for method, path in (("GET", ""), ("PATCH", ""), ("POST", "/erase"), ("GET", "/sessions")):
         answer = await key.request(method, f"/api/v1/account{path}", json={})
-        assert (answer.status_code, answer.json()["code"]) == (403, "login_needed")
+        assert (answer.status_code, answer.json()["code"]) == (403, "person_required")
 
 
 async def test_name_and_language_can_be_changed(me: httpx.AsyncClient) -> None:
