@@ -11,8 +11,14 @@ from typing import Any
 import reflex as rx
 
 from datanika.api.app import background_tasks, create_app
+from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
 from datanika.ui.guard import LOGIN_PAGE, DenyByDefault
 from datanika.ui.pages.login import login_page
+from datanika.ui.pages.mailed import (
+    forgot_password_page,
+    reset_password_page,
+    verify_email_page,
+)
 from datanika.ui.pages.pipelines import pipelines_page
 from datanika.ui.pages.run import run_page
 from datanika.ui.pages.runs import runs_page
@@ -46,9 +52,15 @@ def _add_page(page: Callable[[], rx.Component], route: str, title: str, load: An
 _add_page(runs_page, "/", "Runs", RunListState.load_runs)
 _add_page(pipelines_page, "/pipelines", "Pipelines", PipelineListState.load_pipelines)
 _add_page(run_page, "/runs/[run_id]", "Run", RunPageState.load_run)
-app.add_page(
-    login_page,
-    route=LOGIN_PAGE,
-    title="Datanika",
-    on_load=[I18nState.load_locale, SessionState.load_login],
-)
+for _page, _route in {
+    login_page: LOGIN_PAGE,
+    forgot_password_page: FORGOT_PAGE,
+    reset_password_page: RESET_PAGE,
+    verify_email_page: CONFIRM_PAGE,
+}.items():
+    app.add_page(
+        _page,
+        route=_route,
+        title="Datanika",
+        on_load=[I18nState.load_locale, SessionState.load_login],
+    )

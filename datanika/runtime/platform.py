@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from datanika.errors import ConfigError, Unavailable
 from datanika.runtime import processes
 from datanika.runtime.lock import holding
+from datanika.runtime.mails import announce_mails
 from datanika.runtime.ports import Claims, choose_ports
 from datanika.runtime.progress import Progress
 from datanika.runtime.secrets import load_or_create, write_private
@@ -97,6 +98,13 @@ class RunningRuntime:
         """Watch the parts from now on, in a thread."""
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
         self._thread.start()
+        # Ends with the process, at the latest: it only looks and tells.
+        threading.Thread(
+            target=announce_mails,
+            args=(self.home / "mail", self._progress.say, self._stopping),
+            name="mails",
+            daemon=True,
+        ).start()
 
     def stop(self) -> None:
         """Stop everything in order; nothing is left."""

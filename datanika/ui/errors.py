@@ -18,8 +18,31 @@ LOGIN_ERROR_KEYS = {
     "not_a_member": "login.error.not_a_member",
     "too_many_requests": "error.too_many_requests",
     "unavailable": "error.unavailable",
+    "totp_required": "login.error.totp_required",
+    "totp_wrong": "login.error.totp_wrong",
+    "email_not_verified": "login.error.email_not_verified",
+    "account_exists": "login.error.account_exists",
+    "provider_email_not_verified": "login.error.provider_email",
+    "provider_failed": "login.error.provider",
+    "id_token_invalid": "login.error.provider",
+    "state_invalid": "login.error.provider",
+    "token_invalid": "login.error.token",
+    "email_taken": "login.error.token",
+    "invalid_input": "login.error.password",
+    "password_too_short": "login.error.password",
+    "password_too_long": "login.error.password",
 }
 """By the code that the login form's answer carries in the address."""
+
+CODE_ERRORS = ("login.error.totp_required", "login.error.totp_wrong")
+"""After these the login form asks for a code, too."""
+
+LOGIN_NOTICE_KEYS = {
+    "reset_sent": "login.notice.reset_sent",
+    "password_changed": "login.notice.password_changed",
+    "email_confirmed": "login.notice.email_confirmed",
+}
+"""By what the form before the login page has done."""
 
 
 def error_key(error: DatanikaError) -> str:

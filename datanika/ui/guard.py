@@ -16,12 +16,14 @@ from reflex.middleware import Middleware
 from reflex.state import BaseState, StateUpdate
 from reflex_base.event.context import EventContext
 
+from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
 from datanika.ui.session import actor_of, set_actor
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.session import SessionState
 from datanika.ui.state.tenant import TenantState, tenant_states
 
 LOGIN_PAGE = "/login"
+_ENTRANCES = (LOGIN_PAGE, FORGOT_PAGE, RESET_PAGE, CONFIRM_PAGE)
 
 PUBLIC_EVENTS = frozenset(
     {
@@ -66,7 +68,7 @@ async def _forget(root: BaseState) -> None:
 
 def _send_to_login(router_data: dict[str, Any]) -> list[Event]:
     path = str(router_data.get("asPath") or router_data.get("pathname") or "/")
-    if path.startswith(LOGIN_PAGE):
+    if path.startswith(_ENTRANCES):
         return []
     events: list[Event] = Event.from_event_type([rx.redirect(f"{LOGIN_PAGE}?next={quote(path)}")])
     return events

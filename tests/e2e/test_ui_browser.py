@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 
+import pyotp
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from datanika.contracts.events import utcnow
+from datanika.db import SYSTEM, get_session
+from datanika.services.second_factor import SecondFactor
 from tests.support import story as stories
+from tests.support.accounts import mails, token_of
 from tests.support.story import PASSWORD, Story
 from tests.support.web import Web
 
@@ -144,3 +148,45 @@ async def test_run_now_leads_to_the_new_run(page: Page, web: Web) -> None:
     await expect(page.locator("h1 + span .badge")).to_have_text("queued")
     await page.get_by_role("button", name="Cancel run").click()
     await expect(page.locator("h1 + span .badge")).to_have_text("cancelled")
+
+
+async def test_a_forgotten_password_is_replaced_through_the_mail(page: Page, web: Web) -> None:
+    story = await stories.make_story()
+    await page.goto(f"{web.url}/login")
+    await page.get_by_role("link", name="Forgot the password?").click()
+    await page.get_by_label("Email").fill(story.actor.email)
+    await page.get_by_role("button", name="Send the link").click()
+    await expect(page.get_by_role("status")).to_contain_text("a mail with a link is on its way")
+    [sent] = [mail for mail in mails() if mail["To"] == story.actor.email]
+    await page.goto(f"{web.url}/reset-password?token={token_of(sent)}")
+    await page.get_by_label("New password").fill("another horse battery")
+    await page.get_by_role("button", name="Change the password").click()
+    await expect(page.get_by_role("status")).to_have_text(
+        "Your password was changed. Log in with the new one."
+    )
+    await page.get_by_label("Email").fill(story.actor.email)
+    await page.get_by_label("Password").fill("another horse battery")
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.locator("#organization")).to_be_visible()
+    # The link is used up, and its page says so.
+    await page.goto(f"{web.url}/reset-password?token={token_of(sent)}")
+    await page.get_by_label("New password").fill("a third horse battery")
+    await page.get_by_role("button", name="Change the password").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The link is not valid")
+
+
+async def test_an_account_with_a_second_factor_is_asked_for_its_code(page: Page, web: Web) -> None:
+    story = await stories.make_story()
+    async with get_session(SYSTEM) as session:
+        factor = SecondFactor(session, story.actor.user_id)
+        codes = await factor.enable(pyotp.TOTP((await factor.set_up()).secret).now(), "")
+    await page.goto(f"{web.url}/login")
+    for code in (None, codes[0]):
+        await page.get_by_label("Email").fill(story.actor.email)
+        await page.get_by_label("Password").fill(PASSWORD)
+        if code is not None:
+            await page.get_by_label("Code of your authenticator app").fill(code)
+        await page.get_by_role("button", name="Log in").click()
+        if code is None:
+            await expect(page.get_by_role("alert")).to_contain_text("a second factor")
+    await expect(page.locator("#organization")).to_be_visible()

@@ -17,7 +17,7 @@ from datanika.i18n import (
     load_translations,
     negotiate,
 )
-from datanika.ui.errors import ERROR_KEYS, LOGIN_ERROR_KEYS, error_key
+from datanika.ui.errors import ERROR_KEYS, LOGIN_ERROR_KEYS, LOGIN_NOTICE_KEYS, error_key
 
 UI = Path(datanika.ui.__file__).parent
 KEY = re.compile(r"[a-z_]+(\.[a-z_]+)+")
@@ -26,7 +26,11 @@ ERROR_KEY = re.compile(r"(login\.)?error\.[a-z_]+")
 
 def keys_in_code() -> set[str]:
     """Every ``_t["key"]``, and every string that names an error to be translated."""
-    found: set[str] = {*ERROR_KEYS.values(), *LOGIN_ERROR_KEYS.values()}
+    found: set[str] = {
+        *ERROR_KEYS.values(),
+        *LOGIN_ERROR_KEYS.values(),
+        *LOGIN_NOTICE_KEYS.values(),
+    }
     for file in UI.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             match node:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import reflex as rx
 
+from datanika.services.openid import providers
 from datanika.services.organization_service import OrganizationService
-from datanika.ui.errors import LOGIN_ERROR_KEYS
+from datanika.ui.errors import CODE_ERRORS, LOGIN_ERROR_KEYS, LOGIN_NOTICE_KEYS
 from datanika.ui.state.tenant import TenantState, tenant_session
 
 
@@ -18,6 +21,10 @@ class SessionState(TenantState):
     can_cancel: bool = False
     is_ready: bool = False
     login_error: str = ""
+    login_notice: str = ""
+    asks_code: bool = False
+    mailed_token: str = ""
+    login_providers: list[dict[str, str]] = []
     next_page: str = "/"
     _identity: tuple[int, int] | None = None
 
@@ -34,11 +41,20 @@ class SessionState(TenantState):
 
     @rx.event
     def load_login(self) -> None:
-        """Read what the login page was opened with: where to go next, and why login failed."""
+        """Read what the login page, or a page of a mail's link, was opened with: where to go next,
+        why login failed, the link's token."""
         query = self.router.url.query_parameters
         code = query.get("error", "")
         self.login_error = LOGIN_ERROR_KEYS.get(code, "error.unknown") if code else ""
+        self.login_notice = LOGIN_NOTICE_KEYS.get(query.get("notice", ""), "")
+        self.asks_code = self.login_error in CODE_ERRORS
+        self.mailed_token = query.get("token", "")
         self.next_page = local_path(query.get("next", "/"))
+        where = urlencode({"next": self.next_page})
+        self.login_providers = [
+            {"label": one.label, "href": f"/api/v1/auth/oidc/{one.name}/start?{where}"}
+            for one in providers()
+        ]
 
 
 def local_path(path: str) -> str:
