@@ -114,6 +114,9 @@ CORPUS: dict[str, Callable[[], str]] = {
     "no audience": lambda: forged(aud=None),
     "no subject": lambda: forged(sub=None),
     "no organisation": lambda: forged(org=None),
+    "no session": lambda: forged(sid=None),
+    "session is no number": lambda: forged(sid="all"),
+    "session is a list": lambda: forged(sid=[1]),
     "subject is no number": lambda: forged(sub="admin"),
     "run token": lambda: security.create_run_token(1, 2, 3),
 }
