@@ -15,6 +15,7 @@ from datanika.errors import ConfigError
 PUBLIC_TABLES = (
     "api_keys",
     "audit_log",
+    "backfills",
     "catalog_entries",
     "connections",
     "cursor_versions",
@@ -26,6 +27,7 @@ PUBLIC_TABLES = (
     "memberships",
     "notification_channels",
     "organizations",
+    "pipeline_dependencies",
     "pipeline_versions",
     "pipelines",
     "refresh_tokens",

@@ -118,6 +118,24 @@ class RunTrigger(StrEnum):
     SCHEDULE = "schedule"
     DEPENDENCY = "dependency"
     RETRY = "retry"
+    BACKFILL = "backfill"
+
+
+class OverlapPolicy(StrEnum):
+    """What becomes of a run that a schedule or a dependency starts while another of its pipeline
+    is unfinished. One that a person or a program asked for is never dropped: it waits, or starts
+    at once where the policy is ``allow``."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    ALLOW = "allow"
+
+
+class BackfillState(StrEnum):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class LogLevel(StrEnum):

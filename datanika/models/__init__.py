@@ -1,10 +1,12 @@
 """Every model, so that importing this package fills ``Base.metadata``."""
 
 from datanika.models.audit import AuditLog
+from datanika.models.backfill import Backfill
 from datanika.models.base import Base
 from datanika.models.catalog import CatalogEntry
 from datanika.models.connection import Connection
 from datanika.models.cursor import CursorVersion
+from datanika.models.dependency import PipelineDependency
 from datanika.models.idempotency import IdempotencyKey
 from datanika.models.job import Job
 from datanika.models.notification import NotificationChannel, NotificationDelivery
@@ -28,6 +30,7 @@ from datanika.models.user import (
 __all__ = [
     "ApiKey",
     "AuditLog",
+    "Backfill",
     "Base",
     "CatalogEntry",
     "Connection",
@@ -41,6 +44,7 @@ __all__ = [
     "NotificationDelivery",
     "Organization",
     "Pipeline",
+    "PipelineDependency",
     "PipelineVersion",
     "RefreshToken",
     "Run",

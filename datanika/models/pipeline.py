@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
@@ -11,8 +12,13 @@ from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampM
 
 
 class Pipeline(TimestampMixin, TenantMixin, Base):
-    """``version`` is the number of the version ``current_version_id``; ``deployment_id`` and
-    ``deployed_hash`` say what Prefect knows of it."""
+    """``version`` is the number of the version ``current_version_id``; ``deployment_id``,
+    ``deployed_hash`` and ``deployed_at`` say what Prefect knows of it.
+
+    ``consecutive_failures`` counts the failed runs since the last one that succeeded;
+    ``pause_code`` and ``pause_reason`` say why the platform paused it, and are empty when a person
+    did.
+    """
 
     __tablename__ = "pipelines"
     __table_args__ = (
@@ -39,6 +45,11 @@ class Pipeline(TimestampMixin, TenantMixin, Base):
     )
     deployment_id: Mapped[str | None] = mapped_column(String(36), index=True)
     deployed_hash: Mapped[str | None] = mapped_column(String(64))
+    deployed_at: Mapped[dt.datetime | None]
+    overlap_policy: Mapped[str] = mapped_column(String(8), default="skip", server_default="skip")
+    consecutive_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    pause_code: Mapped[str | None] = mapped_column(String(100))
+    pause_reason: Mapped[str | None] = mapped_column(Text)
 
     @property
     def is_deployed(self) -> bool:

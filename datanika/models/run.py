@@ -12,7 +12,12 @@ from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin, 
 
 
 class Run(TimestampMixin, TenantMixin, Base):
-    """One execution of a plan. ``plan`` is the compiled plan it runs, kept with the run."""
+    """One execution of a plan. ``plan`` is the compiled plan it runs, kept with the run.
+
+    ``scheduled_for`` is the time that a schedule meant. ``waits_until`` is set while the run waits
+    for what it depends on: the deadline. A run of a backfill loads what lies between
+    ``interval_start`` (included) and ``interval_end`` (not).
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -22,6 +27,9 @@ class Run(TimestampMixin, TenantMixin, Base):
         same_tenant("pipeline_version_id", "pipeline_versions"),
         Index("ix_runs_org_id_pipeline_id_id", "org_id", "pipeline_id", "id"),
         Index("ix_runs_state", "state"),
+        same_tenant("schedule_id", "schedules"),
+        same_tenant("backfill_id", "backfills"),
+        Index("ix_runs_backfill_id", "backfill_id"),
     )
 
     id: Mapped[PrimaryKey]
@@ -35,6 +43,14 @@ class Run(TimestampMixin, TenantMixin, Base):
     retry_of: Mapped[int | None] = mapped_column(
         BigInteger, ForeignKey("runs.id", ondelete="SET NULL"), index=True
     )
+    schedule_id: Mapped[int | None] = mapped_column(index=True)
+    scheduled_for: Mapped[dt.datetime | None]
+    waits_until: Mapped[dt.datetime | None]
+    ignores_dependencies: Mapped[bool] = mapped_column(default=False, server_default="false")
+    backfill_id: Mapped[int | None]
+    interval_start: Mapped[dt.datetime | None]
+    interval_end: Mapped[dt.datetime | None]
+    overrides: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     idempotency_key: Mapped[str] = mapped_column(String(255))
     plan: Mapped[dict[str, Any]]
     plan_hash: Mapped[str] = mapped_column(String(64))

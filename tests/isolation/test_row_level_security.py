@@ -5,6 +5,7 @@ Every test here sends SQL without any filter on the organisation.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from datanika.db import SYSTEM, TenantScope, get_engine, get_session
 from datanika.models import (
     ApiKey,
     AuditLog,
+    Backfill,
     Base,
     CatalogEntry,
     Connection,
@@ -30,6 +32,7 @@ from datanika.models import (
     NotificationDelivery,
     Organization,
     Pipeline,
+    PipelineDependency,
     PipelineVersion,
     RefreshToken,
     Run,
@@ -69,7 +72,15 @@ async def fill(tenant: Tenant) -> dict[type, int]:
             return int(row.id)
 
         connection = await add(Connection(org_id=org_id, name="dwh", kind="duckdb", config={}))
+        upstream = await add(Pipeline(org_id=org_id, name="hourly"))
         pipeline = await add(Pipeline(org_id=org_id, name="nightly"))
+        await add(PipelineDependency(org_id=org_id, pipeline_id=pipeline, upstream_id=upstream))
+        await add(
+            Backfill(
+                org_id=org_id, pipeline_id=pipeline, state="running", chunk_seconds=3600,
+                interval_start=utcnow() - dt.timedelta(days=1), interval_end=utcnow(),
+            )
+        )  # fmt: skip
         version = await add(
             PipelineVersion(
                 org_id=org_id, pipeline_id=pipeline, number=1, spec={}, spec_hash="0" * 64
@@ -210,10 +221,10 @@ async def test_a_connection_that_served_a_tenant_forgets_it(two: Two) -> None:
         await connection.execute(
             text("SELECT set_config('app.org_id', :org, true)"), {"org": str(two.ours.org_id)}
         )
-        assert await connection.scalar(select(func.count(Pipeline.id))) == 1
+        assert await connection.scalar(select(func.count(Schedule.id))) == 1
         await connection.commit()
         assert await connection.scalar(text("SELECT current_setting('app.org_id')")) == ""
-        assert await connection.scalar(select(func.count(Pipeline.id))) == 0
+        assert await connection.scalar(select(func.count(Schedule.id))) == 0
 
 
 @pytest.mark.parametrize("model", TENANT_MODELS, ids=lambda model: model.__name__)
