@@ -1,5 +1,5 @@
-"""What the web process does beside answering: reconcile, deliver notifications, and measure what
-organisations store.
+"""What the web process does beside answering: reconcile, deliver notifications, write failed
+logins into the audit logs, and measure what organisations store.
 
 FastAPI's lifespan does not run under Reflex: whoever serves the application enters
 :func:`background_tasks`.
@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 
 from datanika.orchestration.gateway import preload
 from datanika.services.delivery import deliver_due
+from datanika.services.failed_logins import record_failures
 from datanika.services.metrics import RECONCILER_LAST, RECONCILER_PASSES
 from datanika.services.reconciler import reconcile, renew_leases
 from datanika.services.retention import measure_storage
@@ -26,6 +27,8 @@ INTERVAL_SECONDS = 10.0
 DELIVERY_SECONDS = 2.0
 """How long a notification waits when there was nothing to deliver before it."""
 MEASURE_SECONDS = 300.0
+RECORD_SECONDS = 5.0
+"""How long a failed login waits for its audit entries."""
 DEAF_SECONDS = 25.0
 """After so long without a pass this process, or its database, was away: running attempts could
 not be heard, and must not be taken for dead."""
@@ -51,10 +54,11 @@ async def run_reconciler() -> dict[str, int]:
 
 @asynccontextmanager
 async def background_tasks() -> AsyncIterator[None]:
-    """Reconcile, deliver and measure while the block is open."""
+    """Reconcile, deliver, record and measure while the block is open."""
     tasks = [
         asyncio.create_task(_reconcile_forever(), name="reconciler"),
         asyncio.create_task(_deliver_forever(), name="delivery"),
+        asyncio.create_task(_record_forever(), name="failed logins"),
         asyncio.create_task(_measure_forever(), name="storage"),
     ]
     try:
@@ -91,6 +95,15 @@ async def _deliver_forever() -> None:
             counts = {}
         if not any(counts.values()):
             await asyncio.sleep(DELIVERY_SECONDS)
+
+
+async def _record_forever() -> None:
+    while True:
+        try:
+            await record_failures()
+        except Exception as error:
+            logger.warning("Failed logins wait for their audit entries: %r", error)
+        await asyncio.sleep(RECORD_SECONDS)
 
 
 async def _measure_forever() -> None:

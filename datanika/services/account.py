@@ -110,10 +110,18 @@ class AccountService:
         """Also the one this request came with. Raises :class:`NotFound`."""
         if not await self.logins.revoke(self.actor.user_id, only=session_id):
             raise NotFound("There is no such login.", code="session_not_found")
+        await record_everywhere(
+            self.session, self.actor.user_id, "user.session_revoked", new={"session_id": session_id}
+        )
 
     async def end_other_sessions(self) -> int:
         """How many ended."""
-        return await self.logins.revoke(self.actor.user_id, keep=self.actor.session_id)
+        ended = await self.logins.revoke(self.actor.user_id, keep=self.actor.session_id)
+        if ended:
+            await record_everywhere(
+                self.session, self.actor.user_id, "user.session_revoked", new={"ended": ended}
+            )
+        return ended
 
     async def set_up_totp(self, password: str | None) -> Enrolment:
         """The first of two steps: what the authenticator app is given."""

@@ -11,22 +11,6 @@ from datanika.models import Membership, Organization, User
 from datanika.services.audit_service import SystemActor, record
 
 
-async def record_in(
-    session: AsyncSession,
-    user_id: int,
-    org_id: int,
-    action: str,
-    new: dict[str, Any] | None = None,
-) -> None:
-    """Something the user did in one organisation: ``user.logged_in``, ``user.logged_out``.
-
-    ``session`` is in system scope; ``record`` locks the organisation's chain, so call this last.
-    """
-    email = await session.scalar(select(User.email).where(User.id == user_id))
-    actor = SystemActor(org_id, email or "system", user_id)
-    await record(session, actor, action, "user", user_id, new=new)
-
-
 async def record_everywhere(
     session: AsyncSession,
     user_id: int,
@@ -35,9 +19,10 @@ async def record_everywhere(
     *,
     by: str | None = None,
 ) -> None:
-    """Something that concerns every organisation of the user: ``user.password_changed``.
+    """Something that concerns every organisation of the user: ``user.logged_in``.
 
-    ``by`` names who did it where it was not the user. ``session`` is in system scope.
+    ``by`` names who did it where it was not the user. ``session`` is in system scope; ``record``
+    locks the organisations' chains, so call this last.
     """
     email = await session.scalar(select(User.email).where(User.id == user_id))
     org_ids = await session.scalars(

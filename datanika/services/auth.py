@@ -22,7 +22,7 @@ from sqlalchemy.orm import undefer
 from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.errors import AuthenticationError, Conflict, InvalidInput
-from datanika.models import ApiKey, Membership, Organization, User
+from datanika.models import ApiKey, LoginSession, Membership, Organization, User
 from datanika.security import (
     API_KEY_PREFIX,
     check_password,
@@ -32,8 +32,10 @@ from datanika.security import (
     is_api_key,
     read_access_token,
 )
+from datanika.services.account_audit import record_everywhere
 from datanika.services.actor import Actor, prove_membership
 from datanika.services.audit_service import record
+from datanika.services.failed_logins import note_failure
 from datanika.services.login_sessions import BrowserSession, LoginSessions, Origin, TokenPair
 from datanika.services.second_factor import SecondFactor
 from datanika.services.throttle import attempt
@@ -73,7 +75,9 @@ class AuthService:
         """
         actor = await self._authenticate(email, password, org_id, totp_code)
         login = await self.logins.open(actor.user_id, "refresh", "password")
-        return await self.logins.issue_tokens(login, actor.org_id)
+        pair = await self.logins.issue_tokens(login, actor.org_id)
+        await self._record(login)
+        return pair
 
     async def create_session(
         self, email: str, password: str, org_id: int | None = None, totp_code: str | None = None
@@ -85,7 +89,9 @@ class AuthService:
     async def open_browser(self, actor: Actor, method: str) -> BrowserSession:
         """A browser's session for somebody who has proven who they are by ``method``."""
         login = await self.logins.open(actor.user_id, "session", method)
-        return await self.logins.issue_cookie(login, actor.org_id)
+        opened = await self.logins.issue_cookie(login, actor.org_id)
+        await self._record(login)
+        return opened
 
     async def organizations_of(self, user_id: int) -> list[tuple[Organization, Role]]:
         """The organisations a user may switch to, in the order of joining."""
@@ -130,6 +136,7 @@ class AuthService:
         known_hash = user.password_hash if user is not None else None
         right = await asyncio.to_thread(check_password, password, known_hash)
         if user is None or not right:
+            await note_failure(account, user.id if user else None, "password", address)
             raise AuthenticationError(
                 "E-mail address or password is wrong.", code="bad_credentials"
             )
@@ -141,8 +148,23 @@ class AuthService:
                 hint="Open the link in the mail we sent, or ask for a new one.",
             )
         if user.totp_enabled_at is not None:
-            await SecondFactor(self.session, user.id).check(totp_code, address)
+            await self._check_code(user, totp_code)
         return await self.enter(user.id, org_id)
+
+    async def _check_code(self, user: User, code: str | None) -> None:
+        address = self.logins.origin.address
+        try:
+            await SecondFactor(self.session, user.id).check(code, address)
+        except AuthenticationError as error:
+            if error.code == "totp_wrong":
+                await note_failure(user.email, user.id, "second factor", address)
+            raise
+
+    async def _record(self, login: LoginSession) -> None:
+        await record_everywhere(
+            self.session, login.user_id, "user.logged_in",
+            new={"method": login.method, "address": login.address},
+        )  # fmt: skip
 
 
 async def create_account(session: AsyncSession, user: User, organization_name: str) -> Organization:

@@ -18,6 +18,7 @@ from datanika.contracts.base import Contract
 from datanika.errors import AuthenticationError, NotFound
 from datanika.models import LoginSession, RefreshToken, User
 from datanika.security import create_access_token, hash_token, new_token
+from datanika.services.account_audit import record_everywhere
 from datanika.services.actor import Actor, prove_membership
 from datanika.services.throttle import attempt
 
@@ -139,10 +140,12 @@ class LoginSessions:
         return row
 
     async def revoke_by_token(self, token: str) -> None:
-        """End the login that ``token`` belongs to. An unknown token is as ended as can be."""
+        """Log out of the login that ``token`` belongs to. An unknown token is as ended as can
+        be."""
         family = await self._lock_family_of(token)
-        if family is not None:
-            await self._revoke(family)
+        ended = None if family is None else await self._revoke(family)
+        if ended is not None:
+            await record_everywhere(self.session, ended, "user.logged_out")
 
     async def revoke(
         self, user_id: int, *, only: int | None = None, keep: int | None = None
@@ -193,7 +196,12 @@ class LoginSessions:
         if family is None:
             await attempt("refresh", self.origin.address)
             return
-        await self._revoke(family)
+        ended = await self._revoke(family)
+        # Once for each login: whoever keeps sending the old token fills no audit log.
+        if ended is not None:
+            await record_everywhere(
+                self.session, ended, "user.session_revoked", new={"reason": "reuse"}, by="system"
+            )
         # The one commit of the services: raising would undo the revocation.
         await self.session.commit()
 
@@ -240,14 +248,22 @@ class LoginSessions:
             )
         return login
 
-    async def _revoke(self, family: str) -> None:
-        for table in (RefreshToken, LoginSession):
-            await self.session.execute(
-                update(table)
-                .where(table.family == family, table.revoked_at.is_(None))
-                .values(revoked_at=func.now())
-                .execution_options(synchronize_session=False)
-            )
+    async def _revoke(self, family: str) -> int | None:
+        """Whose login that ended; None where it had ended before."""
+        await self.session.execute(
+            update(RefreshToken)
+            .where(RefreshToken.family == family, RefreshToken.revoked_at.is_(None))
+            .values(revoked_at=func.now())
+            .execution_options(synchronize_session=False)
+        )
+        user_id: int | None = await self.session.scalar(
+            update(LoginSession)
+            .where(LoginSession.family == family, LoginSession.revoked_at.is_(None))
+            .values(revoked_at=func.now())
+            .returning(LoginSession.user_id)
+            .execution_options(synchronize_session=False)
+        )
+        return user_id
 
     async def _lock_family_of(self, token: str) -> str | None:
         family = await self.session.scalar(

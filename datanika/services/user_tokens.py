@@ -18,7 +18,13 @@ from datanika.models import UserToken
 from datanika.security import hash_token, new_token
 
 Purpose = Literal[
-    "verify_email", "reset_password", "change_email", "recovery_code", "totp_step", "oidc_state"
+    "verify_email",
+    "reset_password",
+    "change_email",
+    "recovery_code",
+    "totp_step",
+    "oidc_state",
+    "login_failed",
 ]
 
 LIFETIME: dict[Purpose, dt.timedelta] = {
@@ -28,6 +34,7 @@ LIFETIME: dict[Purpose, dt.timedelta] = {
     "recovery_code": dt.timedelta(days=3650),
     "totp_step": dt.timedelta(minutes=10),
     "oidc_state": dt.timedelta(minutes=30),
+    "login_failed": dt.timedelta(hours=2),
 }
 
 

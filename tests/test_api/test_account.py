@@ -11,6 +11,7 @@ from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
 from datanika.models import AuditLog, LoginSession, Membership, Organization, User, UserToken
 from datanika.services.audit_service import verify
+from datanika.services.failed_logins import record_failures
 from tests.support.accounts import PASSWORD, change, mails, make_person, token_of
 from tests.support.tenants import Tenant, add_member, make_tenant
 from tests.test_api.conftest import Connect
@@ -45,6 +46,61 @@ async def test_an_api_key_is_no_person(me: httpx.AsyncClient, connect: Connect) 
     for method, path in (("GET", ""), ("PATCH", ""), ("POST", "/erase"), ("GET", "/sessions")):
         answer = await key.request(method, f"/api/v1/account{path}", json={})
         assert (answer.status_code, answer.json()["code"]) == (403, "person_required")
+
+
+async def test_what_happens_to_an_account_is_in_the_audit_logs_of_all_its_organisations(
+    me: httpx.AsyncClient, person: Tenant, connect: Connect
+) -> None:
+    second = await make_tenant("Second")
+    user_id, email = person.owner.user_id, person.owner.email
+    async with get_session(SYSTEM) as session:
+        session.add(Membership(org_id=second.org_id, user_id=user_id, role=Role.VIEWER))
+    tokens = [(await log_in(connect(), email)).json()["refresh_token"] for _ in range(3)]
+    cookie = connect()
+    await cookie.post("/api/v1/auth/session", json={"email": email, "password": PASSWORD})
+    await connect().post("/api/v1/auth/logout", json={"refresh_token": tokens[0]})
+    await connect().post("/api/v1/auth/logout", json={"refresh_token": tokens[0]})
+    for _ in range(3):  # the second one is a reuse, the third one tells nothing new
+        await connect().post("/api/v1/auth/refresh", json={"refresh_token": tokens[1]})
+    listed = (await me.get("/api/v1/account/sessions")).json()["items"]
+    await me.delete(f"/api/v1/account/sessions/{listed[0]['id']}")
+    await me.delete("/api/v1/account/sessions")
+    await me.delete("/api/v1/account/sessions")
+    _, codes = await enable_totp(me)
+    await me.post("/api/v1/account/totp/disable", json={"password": PASSWORD, "code": codes[0]})
+    body = {"current_password": PASSWORD, "new_password": NEW}
+    await me.post("/api/v1/account/password", json=body)
+    happened = [
+        *["user.logged_in"] * 4,
+        "user.logged_out",
+        *["user.session_revoked"] * 3,
+        "user.totp_enabled",
+        "user.totp_disabled",
+        "user.password_changed",
+    ]
+    async with get_session(SYSTEM) as session:
+        for org_id in (person.org_id, second.org_id):
+            query = select(AuditLog.action).where(
+                AuditLog.org_id == org_id, AuditLog.resource_id == user_id
+            )
+            assert [*await session.scalars(query.order_by(AuditLog.seq))] == happened
+            assert await verify(session, org_id) is None
+    found = await connect(second.owner).get("/api/v1/audit?action=user.logged_in")
+    assert [one["new"] for one in found.json()["items"]] == [
+        {"email": email, "method": "password", "address": "127.0.0.1"}
+    ] * 4
+
+
+async def test_a_wrong_code_is_a_failed_login(
+    me: httpx.AsyncClient, person: Tenant, connect: Connect
+) -> None:
+    await enable_totp(me)
+    await log_in(connect(), person.owner.email)
+    await record_failures()
+    assert "user.login_failed" not in await actions()
+    await log_in(connect(), person.owner.email, totp_code="000000")
+    await record_failures()
+    assert (await actions())[-1] == "user.login_failed"
 
 
 async def test_name_and_language_can_be_changed(me: httpx.AsyncClient) -> None:
