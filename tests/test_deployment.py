@@ -21,6 +21,7 @@ from datanika.runtime.ports import Ports
 from datanika.runtime.prefect import PrefectServer
 from datanika.runtime.secrets import Secrets
 from datanika.runtime.topology import WORKER_STOP_SECONDS, Topology
+from datanika.services.secret_references import ENV_PREFIX
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -169,6 +170,21 @@ class TestEnvironments:
         }  # fmt: skip
         given = set(SERVICES[service]["environment"])
         assert given == set(runtime.CONTROL_PLANE) - here_only | HOMES | set(runtime.GIVEN_BY_USER)
+
+    def test_only_the_control_plane_gets_the_secrets_that_connections_refer_to(self) -> None:
+        given = {name for name, one in SERVICES.items() if "secrets.env" in str(one)}
+        assert given == set(CONTROL_PLANE)
+        # Nobody has to have one, and no other file brings variables.
+        for name, one in SERVICES.items():
+            files = one.get("env_file", [])
+            assert files == ([{"path": "secrets.env", "required": False}] if name in given else [])
+        referred = {name for name in asked_for() if name.startswith(ENV_PREFIX)}
+        assert referred <= CONTROL_VARIABLES
+
+    def test_the_file_of_secrets_stays_out_of_git_and_of_the_image(self) -> None:
+        assert "secrets.env" in (ROOT / ".gitignore").read_text("utf-8").split()
+        ignored = (ROOT / ".dockerignore").read_text("utf-8").split()
+        assert ignored[0] == "*" and "!secrets.env" not in ignored
 
     def test_the_worker_gets_what_the_runtime_gives_it_and_no_key(self) -> None:
         given = set(SERVICES["worker"]["environment"])

@@ -58,7 +58,12 @@ async def change_password(
     body: PasswordChangeIn, tx: PersonTx, origin: LoginOrigin, mails: Mails
 ) -> None:
     """Choose another password. Every other login of yours ends."""
-    mails.put(await _service(tx, origin).change_password(body.current_password, body.new_password))
+    service = _service(tx, origin)
+    mails.put(
+        await service.change_password(
+            body.current_password, body.new_password, keys_too=body.revoke_keys
+        )
+    )
 
 
 @router.post("/email", status_code=status.HTTP_202_ACCEPTED, **needs(PERSON))

@@ -112,7 +112,8 @@ async def reset_password(
     """Choose a new password with the token of the mail. Every login ends."""
 
     async def reset(body: NewPasswordIn) -> Sequence[Mail]:
-        return [await SignUp(session, origin).reset_password(body.token, body.password)]
+        sign_up = SignUp(session, origin)
+        return [await sign_up.reset_password(body.token, body.password, keys_too=body.revoke_keys)]
 
     return await _answer(
         request, session, mails, NewPasswordIn, reset, page=RESET_PAGE, notice="password_changed"

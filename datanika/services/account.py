@@ -26,8 +26,9 @@ from datanika.services.mail import Mail
 from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, sorts_of
 from datanika.services.second_factor import Enrolment, SecondFactor
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE
+from datanika.services.takeover import forget_links, revoke_keys
 from datanika.services.throttle import attempt
-from datanika.services.user_tokens import forget, issue
+from datanika.services.user_tokens import issue
 from datanika.services.validation import valid_name
 
 FRESH = dt.timedelta(minutes=10)
@@ -70,16 +71,23 @@ class AccountService:
         await self.session.flush()
         return user
 
-    async def change_password(self, current: str | None, new: str) -> Mail:
-        """Another password (or a first one); every other login ends. The notice."""
+    async def change_password(
+        self, current: str | None, new: str, *, keys_too: bool = False
+    ) -> Mail:
+        """Another password (or a first one); every other login ends. The notice. ``keys_too``:
+        see ``takeover.py``."""
         user = await self.user()
         await self.prove(user, current, "current_password")
         check_password_shape(new)
         user.password_hash = await asyncio.to_thread(hash_password, new)
         await self.session.flush()
         await self.logins.revoke(user.id, keep=self.actor.session_id)
-        await forget(self.session, user.id, "reset_password")
-        await record_everywhere(self.session, user.id, "user.password_changed")
+        await forget_links(self.session, user.id)
+        if keys_too:
+            await revoke_keys(self.session, user.id)
+        await record_everywhere(
+            self.session, user.id, "user.password_changed", new={"keys_revoked": keys_too}
+        )
         return Mail("password_changed", user.email, user.locale, path=FORGOT_PAGE)
 
     async def request_email_change(self, email: str, password: str | None) -> Mail:

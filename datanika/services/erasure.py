@@ -15,18 +15,17 @@ from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
 from datanika.errors import Conflict
 from datanika.models import (
-    ApiKey,
     LoginSession,
     Membership,
     Organization,
     RefreshToken,
     User,
-    UserIdentity,
     UserToken,
 )
 from datanika.services.account_audit import record_everywhere
 from datanika.services.actor import prove_membership
 from datanika.services.organization_service import OrganizationService
+from datanika.services.takeover import revoke_keys
 
 
 async def erase(session: AsyncSession, user: User) -> Sequence[str]:
@@ -46,14 +45,9 @@ async def erase(session: AsyncSession, user: User) -> Sequence[str]:
     await _refuse_shared(session, user.id, owned)
     await record_everywhere(session, user.id, "user.erased")
     now = utcnow()
-    for table in (RefreshToken, LoginSession, UserIdentity, UserToken):
+    for table in (RefreshToken, LoginSession, UserToken):
         await session.execute(delete(table).where(table.user_id == user.id))
-    await session.execute(
-        update(ApiKey)
-        .where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None))
-        .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    await revoke_keys(session, user.id)
     await session.execute(
         update(Membership)
         .where(Membership.user_id == user.id, Membership.deleted_at.is_(None))

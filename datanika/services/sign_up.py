@@ -21,6 +21,7 @@ from datanika.services.account_audit import record_everywhere
 from datanika.services.auth import create_account, known_email, normal_email
 from datanika.services.login_sessions import LoginSessions, Origin
 from datanika.services.mail import Mail
+from datanika.services.takeover import forget_links, revoke_keys
 from datanika.services.throttle import attempt
 from datanika.services.user_tokens import forget, issue, token_invalid, use_up
 from datanika.services.validation import valid_name
@@ -84,18 +85,23 @@ class SignUp:
             "reset_password", user.email, user.locale, path=RESET_PAGE, query={"token": token}
         )
 
-    async def reset_password(self, token: str, password: str) -> Mail:
+    async def reset_password(self, token: str, password: str, *, keys_too: bool = False) -> Mail:
         """Set another password, end every login; the notice. Whoever has the link has the mailbox:
-        its address is confirmed by it. Raises :class:`InvalidInput`."""
+        its address is confirmed by it. ``keys_too``: see ``takeover.py``. Raises
+        :class:`InvalidInput`."""
         check_password_shape(password)
         row = await use_up(self.session, token, "reset_password")
         user = await self._locked(row.user_id)
         user.password_hash = await asyncio.to_thread(hash_password, password)
         user.email_verified_at = user.email_verified_at or utcnow()
         await self.session.flush()
-        await forget(self.session, user.id, "reset_password")
+        await forget_links(self.session, user.id)
         await LoginSessions(self.session).revoke(user.id)
-        await record_everywhere(self.session, user.id, "user.password_reset")
+        if keys_too:
+            await revoke_keys(self.session, user.id)
+        await record_everywhere(
+            self.session, user.id, "user.password_reset", new={"keys_revoked": keys_too}
+        )
         return Mail("password_changed", user.email, user.locale, path=FORGOT_PAGE)
 
     async def confirm(self, token: str) -> list[Mail]:

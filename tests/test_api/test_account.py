@@ -9,7 +9,15 @@ from sqlalchemy import func, select, text, update
 
 from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
-from datanika.models import AuditLog, LoginSession, Membership, Organization, User, UserToken
+from datanika.models import (
+    AuditLog,
+    LoginSession,
+    Membership,
+    Organization,
+    User,
+    UserIdentity,
+    UserToken,
+)
 from datanika.services.audit_service import verify
 from datanika.services.failed_logins import record_failures
 from tests.support.accounts import PASSWORD, change, mails, make_person, token_of
@@ -127,6 +135,57 @@ async def test_another_password_needs_the_present_one_and_ends_the_other_logins(
     assert (await log_in(connect(), person.owner.email, password=NEW)).status_code == 200
     assert [mail["Subject"] for mail in mails()] == ["Your password was changed"]
     assert "user.password_changed" in await actions()
+
+
+async def api_key(me: httpx.AsyncClient, connect: Connect) -> httpx.AsyncClient:
+    made = await me.post("/api/v1/api-keys", json={"name": "k", "scopes": ["run:read"]})
+    return connect(bearer=made.json()["key"])
+
+
+@pytest.mark.parametrize("way", ["changed", "reset"])
+async def test_a_new_password_leaves_keys_and_linked_logins_unless_it_is_asked_to_end_them(
+    me: httpx.AsyncClient, person: Tenant, connect: Connect, way: str
+) -> None:
+    key = await api_key(me, connect)
+    async with get_session(SYSTEM) as session:
+        mine = {"user_id": person.owner.user_id, "email": person.owner.email}
+        session.add(UserIdentity(provider="google", subject="thief", **mine))
+    old = PASSWORD
+    for new, wanted in ((NEW, False), ("a third horse battery", True)):
+        if way == "changed":
+            body = {"current_password": old, "new_password": new, "revoke_keys": wanted}
+            done = await me.post("/api/v1/account/password", json=body)
+        else:
+            reset = "/api/v1/auth/password-reset"
+            await connect().post(reset, json={"email": person.owner.email})
+            sent = [mail for mail in mails() if mail["Subject"] == "Choose a new password"]
+            body = {"token": token_of(sent[-1]), "password": new, "revoke_keys": wanted}
+            done = await connect().post(f"{reset}/confirm", json=body)
+        assert done.status_code == 204, done.text
+        assert (await key.get("/api/v1/runs")).status_code == (401 if wanted else 200)
+        async with get_session(SYSTEM) as session:
+            linked = await session.scalar(select(func.count(UserIdentity.id)))
+        assert linked == (0 if wanted else 1)
+        old = new
+
+
+@pytest.mark.parametrize("way", ["changed", "reset"])
+async def test_a_thiefs_link_to_move_the_account_dies_with_the_old_password(
+    me: httpx.AsyncClient, person: Tenant, connect: Connect, way: str
+) -> None:
+    thief = {"email": "thief@example.com", "password": PASSWORD}
+    await me.post("/api/v1/account/email", json=thief)
+    link = {"token": token_of(mails()[-1])}
+    if way == "changed":
+        body = {"current_password": PASSWORD, "new_password": NEW}
+        await me.post("/api/v1/account/password", json=body)
+    else:
+        reset = "/api/v1/auth/password-reset"
+        await connect().post(reset, json={"email": person.owner.email})
+        body = {"token": token_of(mails()[-1]), "password": NEW}
+        assert (await connect().post(f"{reset}/confirm", json=body)).status_code == 204
+    assert (await connect().post(CONFIRM, json=link)).json()["code"] == "token_invalid"
+    assert (await log_in(connect(), person.owner.email, password=NEW)).status_code == 200
 
 
 async def test_guessing_the_present_password_is_slowed(me: httpx.AsyncClient) -> None:

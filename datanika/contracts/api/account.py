@@ -6,7 +6,7 @@ import datetime as dt
 
 from pydantic import Field
 
-from datanika.contracts.api.auth import Email, NewPassword, TotpCode
+from datanika.contracts.api.auth import Email, NewPassword, RevokeKeys, TotpCode
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import Locale
 from datanika.contracts.text import Name
@@ -46,6 +46,7 @@ class PasswordChangeIn(Body):
         description="Needed where the account has one.",
     )
     new_password: NewPassword
+    revoke_keys: RevokeKeys = False
 
 
 class EmailChangeIn(ProofIn):

@@ -45,6 +45,15 @@ TotpCode = Annotated[
 ]
 
 
+RevokeKeys = Annotated[
+    bool,
+    Field(
+        description="Also revoke every API key that you made, in all organisations, and unlink "
+        "your logins at other providers. For when somebody else was in your account."
+    ),
+]
+
+
 class RegisterIn(Body):
     email: Email
     password: NewPassword
@@ -82,6 +91,7 @@ class TokenIn(Body):
 class NewPasswordIn(Body):
     token: Token
     password: NewPassword
+    revoke_keys: RevokeKeys = False
 
 
 class TokensOut(Answer):

@@ -40,6 +40,10 @@ def reset_password_page() -> rx.Component:
                 min_length=8, max_length=72,
             ),
         ),
+        rx.el.label(
+            rx.el.input(type="checkbox", name="revoke_keys"), " ", _t["mailed.reset.revoke_keys"],
+            class_name="check",
+        ),
         _token(),
         submit=_t["mailed.reset.submit"],
         path="/api/v1/auth/password-reset/confirm",
