@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import pytest
-from jose import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from jose import jwk, jwt
 from pydantic import SecretStr
 
 from datanika import security
@@ -127,6 +131,37 @@ def test_a_bad_access_token_is_refused(case: str) -> None:
     with pytest.raises(AuthenticationError) as refused:
         security.read_access_token(CORPUS[case]())
     assert refused.value.code == "access_token_invalid"
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
+def test_an_id_token_is_never_signed_with_a_shared_secret(algorithm: str) -> None:
+    """Whoever knows the secret could be anybody; a provider may publish what it likes."""
+    secret = b"known to every client of the provider"
+    shared = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+    now = int(time.time())
+    claims = {
+        "iss": "https://id.example.com", "aud": "me", "sub": "ada", "nonce": "n", "iat": now,
+        "exp": now + 60,
+    }  # fmt: skip
+    token = jwt.encode(claims, secret.decode(), algorithm=algorithm, headers={"kid": "k"})
+    read = partial(
+        security.read_id_token, token, issuer="https://id.example.com", client_id="me", nonce="n",
+        access_token=None,
+    )  # fmt: skip
+    for kind in ({"kty": "oct"}, {"kty": "oct", "alg": algorithm}, {"kty": "RSA"}, {"kty": "EC"}):
+        with pytest.raises(AuthenticationError) as refused:
+            read({"keys": [{"kid": "k", "k": shared, **kind}]})
+        assert refused.value.code == "id_token_invalid"
+    # With the key of a kind that is taken, the same claims are good.
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    published = jwk.construct(pem, "RS256").public_key().to_dict()
+    token = jwt.encode(claims, pem, algorithm="RS256", headers={"kid": "k"})
+    good = security.read_id_token(
+        token, {"keys": [{**published, "kid": "k"}]}, issuer="https://id.example.com",
+        client_id="me", nonce="n", access_token=None,
+    )  # fmt: skip
+    assert good["sub"] == "ada"
 
 
 def test_an_access_token_is_no_run_token() -> None:

@@ -24,12 +24,18 @@ class Socket:
         self._connection = connection
         self.seen: list[str] = []
 
-    async def send(self, name: str, payload: dict[str, Any] | None = None, path: str = "/") -> None:
-        """Send an event of a page at ``path``."""
+    async def send(
+        self,
+        name: str,
+        payload: dict[str, Any] | None = None,
+        path: str = "/",
+        query: dict[str, str] | None = None,
+    ) -> None:
+        """Send an event of a page at ``path``; ``query`` has the parameters of its route, too."""
         event = {
             "name": name,
             "payload": payload or {},
-            "router_data": {"pathname": path, "asPath": path, "query": {}},
+            "router_data": {"pathname": path, "asPath": path, "query": query or {}},
         }
         await self._connection.send(f"42/_event,{json.dumps(['event', event])}")
 

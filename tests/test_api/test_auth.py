@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from statistics import median
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 
 from datanika.api.deps import SESSION_COOKIE
 from datanika.config import settings
@@ -100,6 +102,36 @@ async def test_wrong_passwords_are_slowed_for_known_and_unknown_alike(
             assert (await client.post("/api/v1/auth/login", json=right)).status_code == 429
     assert told[0] == told[1]
     assert told[0] == [(401, "bad_credentials")] * 5 + [(429, "too_many_requests")]
+
+
+async def test_a_login_costs_as_much_for_an_unknown_address_as_for_a_known_one(
+    registered: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LIMITS, "login", Limits(Limit(1000, 60), Limit(1000, 60)))
+    sent: list[str] = []
+    listener = lambda *event: sent.append(event[2])  # noqa: E731
+    spent: dict[str, list[float]] = {}
+    statements: dict[str, list[str]] = {}
+    addresses = ["ada@example.com", "nobody@example.com"]
+    event.listen(Engine, "before_cursor_execute", listener)
+    try:
+        for number in range(14):
+            email = addresses[number % 2]
+            sent.clear()
+            start = time.process_time()
+            body = {"email": email, "password": "wrong password"}
+            answer = await registered.post("/api/v1/auth/login", json=body)
+            spent.setdefault(email, []).append(time.process_time() - start)
+            assert answer.json()["code"] == "bad_credentials"
+            statements[email] = [*sent]
+    finally:
+        event.remove(Engine, "before_cursor_execute", listener)
+    known, unknown = (statements[email] for email in addresses)
+    assert known == unknown and len(known) > 3
+    # Of this process alone, so that the machine's other work does not count: bcrypt, mostly.
+    known_seconds, unknown_seconds = (median(spent[email]) for email in addresses)
+    assert known_seconds > 0.05
+    assert known_seconds == pytest.approx(unknown_seconds, rel=0.3)
 
 
 async def test_a_failed_login_counts_although_its_request_is_rolled_back_and_redis_is_gone(
