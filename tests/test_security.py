@@ -133,6 +133,17 @@ def test_a_bad_access_token_is_refused(case: str) -> None:
     assert refused.value.code == "access_token_invalid"
 
 
+def test_a_token_that_was_good_before_is_refused_after_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = forged(exp=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=30))
+    assert security.read_access_token(token).user_id == 1
+    later = time.time() + 60
+    monkeypatch.setattr("datanika.security.time.time", lambda: later)
+    with pytest.raises(AuthenticationError):
+        security.read_access_token(token)
+
+
 @pytest.mark.parametrize("algorithm", ["HS256", "HS512"])
 def test_an_id_token_is_never_signed_with_a_shared_secret(algorithm: str) -> None:
     """Whoever knows the secret could be anybody; a provider may publish what it likes."""
