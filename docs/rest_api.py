@@ -26,7 +26,7 @@ def rest_page(table: Table) -> str:
     sections = [
         "# REST API",
         "The same as a document for generators: `GET /api/v1/openapi.json`. For Python there is"
-        " a client: `from datanika.client import DatanikaClient`.",
+        " [a typed client](../how-to/use-the-python-client.md).",
         document["info"]["description"].strip(),
         "## Errors",
         table(

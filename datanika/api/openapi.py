@@ -98,6 +98,9 @@ _HEADERS: dict[str, Json] = {
 _LIMITED = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 _OF_ERRORS = {401: ("WWW-Authenticate",), 429: ("Retry-After", *_LIMITED), 503: ("Retry-After",)}
 
+_FORMATS = {"date-time": "2026-03-01T06:00:00Z", "date": "2026-03-01"}
+"""Examples of strings that are not any text."""
+
 _IDEMPOTENCY_KEY: Json = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -245,7 +248,8 @@ def resolved(document: Json, schema: Json) -> Json:
 def example_of(document: Json, schema: Json) -> Any:
     """A value that ``schema`` allows, from the examples and defaults in it.
 
-    Objects have their required properties and those with an example of their own.
+    Objects have their required properties, those with an example of their own, and those that say
+    which of several things they are.
     """
     for key in ("example", "const", "default"):
         if key in schema:
@@ -267,10 +271,16 @@ def example_of(document: Json, schema: Json) -> Any:
         return [example_of(document, schema["items"])] if schema.get("minItems") else []
     if kind == "object" or "properties" in schema:
         required, fields = schema.get("required", []), schema.get("properties", {})
-        shown = [name for name, one in fields.items() if name in required or one.get("examples")]
+        shown = [
+            name
+            for name, one in fields.items()
+            if name in required or one.get("examples") or "const" in one
+        ]
         # A body that may be left out altogether: what it says then.
         shown = shown or [name for name, one in fields.items() if one.get("default") is not None]
         return {name: example_of(document, fields[name]) for name in shown}
+    if kind == "string":
+        return _FORMATS.get(schema.get("format", ""), "text")
     return {"integer": int(schema.get("minimum", 1)), "number": 1, "boolean": True}.get(
         str(kind), "text"
     )

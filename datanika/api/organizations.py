@@ -105,14 +105,15 @@ async def list_members(
 @router.get("/members/{user_id}", **needs("member:read"))
 async def read_member(user_id: Id, tx: Tx) -> MemberOut:
     """One member."""
-    return MemberOut.model_validate(await MemberService(tx.session, tx.actor).get(user_id))
+    member = await MemberService(tx.session, tx.actor).get(user_id)
+    return tx.tagged(MemberOut.model_validate(member))
 
 
 @router.patch("/members/{user_id}", **needs("member:update"))
-async def update_member(user_id: Id, body: MemberPatch, tx: Tx) -> MemberOut:
+async def update_member(user_id: Id, body: MemberPatch, tx: Tx, revision: IfMatch) -> MemberOut:
     """Give a member below you another role below your own."""
     service = MemberService(tx.session, tx.actor)
-    return MemberOut.model_validate(await service.set_role(user_id, body.role))
+    return tx.tagged(MemberOut.model_validate(await service.set_role(user_id, body.role, revision)))
 
 
 @router.delete(

@@ -27,11 +27,10 @@ def logs(
         after = 0
         while True:
             # Asked before the lines, so that none is missed between the last look and the end.
-            over = not follow or client.run(run_id).state.is_final
-            while lines := client.logs(run_id, after):
-                for line in lines:
-                    typer.echo(format_line(line))
-                after = lines[-1].id
+            over = not follow or client.runs.get(run_id).state.is_final
+            for line in client.runs.logs(run_id, after=after):
+                typer.echo(format_line(line))
+                after = line.id
             if over:
                 return
             time.sleep(POLL_SECONDS)

@@ -16,5 +16,5 @@ def plan(
     from datanika.client import DatanikaClient
 
     with explain_errors(), DatanikaClient.from_environment() as client:
-        explained = client.plan(client.pipeline(pipeline).id)
+        explained = client.pipelines.plan(client.pipelines.find(pipeline).id)
     typer.echo((explained.mermaid if mermaid else explained.text).rstrip("\n"))

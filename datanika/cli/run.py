@@ -30,8 +30,8 @@ def run(
     from datanika.client import DatanikaClient
 
     with explain_errors(), DatanikaClient.from_environment() as client:
-        found = client.pipeline(pipeline)
-        started = client.trigger(found.id, key)
+        found = client.pipelines.find(pipeline)
+        started = client.pipelines.run(found.id, idempotency_key=key)
         typer.echo(f"Run {started.id} of {found.name}: {client.url}/runs/{started.id}")
         if not wait:
             return
@@ -47,8 +47,8 @@ def watch(client: DatanikaClient, run_id: int) -> RunOut:
     lost_at: float | None = None
     while True:
         try:
-            current = client.run(run_id)
-            steps = client.steps(run_id)
+            current = client.runs.get(run_id)
+            steps = client.runs.steps(run_id)
         except Unavailable:
             lost_at = lost_at or time.monotonic()
             if time.monotonic() - lost_at > PATIENCE_SECONDS:

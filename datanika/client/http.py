@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -74,6 +74,7 @@ class Http:
         self._client = httpx.Client(
             base_url=f"{url}/api/v1/", headers=headers, timeout=timeout, transport=transport
         )
+        self._timeout = timeout
         self._sleep = sleep
 
     def authenticate(self, token: str) -> None:
@@ -85,9 +86,18 @@ class Http:
         self._client.close()
 
     def request(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        longer: float = 0,
+        **more: Any,
     ) -> bytes:
-        """The body of the answer; raises what the server said as our errors."""
+        """The body of the answer; raises what the server said as our errors.
+
+        ``longer`` is added to the seconds that it may take.
+        """
         headers = dict(headers or {})
         if method == "POST":
             headers.setdefault("Idempotency-Key", secrets.token_hex(16))
@@ -95,13 +105,11 @@ class Http:
         for attempt in range(1, attempts + 1):
             pause = 0.2 * 2**attempt
             try:
-                response = self._client.request(method, path.lstrip("/"), headers=headers, **more)
-            except httpx.TransportError:
-                error: DatanikaError = Unavailable(
-                    f"{self.url} does not answer.",
-                    code="platform_unreachable",
-                    hint="Is `datanika up` running? DATANIKA_URL says where to look.",
+                response = self._client.request(
+                    method, path, headers=headers, timeout=self._timeout + longer, **more
                 )
+            except httpx.TransportError:
+                error: DatanikaError = self._unreachable()
             else:
                 if response.is_success:
                     return response.content
@@ -113,6 +121,24 @@ class Http:
                 break
             self._sleep(pause)
         raise error
+
+    def download(self, path: str, params: dict[str, Any]) -> Iterator[bytes]:
+        """The body of a GET in pieces as they arrive. It is asked for once."""
+        try:
+            with self._client.stream("GET", path, params=params) as response:
+                if not response.is_success:
+                    response.read()
+                    raise as_error(response)
+                yield from response.iter_bytes()
+        except httpx.TransportError:
+            raise self._unreachable() from None
+
+    def _unreachable(self) -> Unavailable:
+        return Unavailable(
+            f"{self.url} does not answer.",
+            code="platform_unreachable",
+            hint="Is `datanika up` running? DATANIKA_URL says where to look.",
+        )
 
 
 def as_error(response: httpx.Response) -> DatanikaError:

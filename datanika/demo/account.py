@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datanika.client import DatanikaClient, credentials_file, save_credentials
-from datanika.contracts.api import MeOut
+from datanika.contracts.api import ApiKeyIn, MeOut
 from datanika.demo import content
 from datanika.errors import AuthenticationError, Conflict
 
@@ -40,7 +40,7 @@ def _known(url: str, home: Path) -> Account | None:
     token = json.loads(path.read_text("utf-8"))["token"]
     with DatanikaClient(url, token) as api:
         try:
-            account = Account(api.me(), token)
+            account = Account(api.auth.me(), token)
         except AuthenticationError:
             return None
     # The port may be another one this time.
@@ -51,9 +51,9 @@ def _known(url: str, home: Path) -> Account | None:
 def _register(url: str, home: Path) -> Account:
     password = secrets.token_urlsafe(12)
     with DatanikaClient(url) as api:
-        api.register(content.EMAIL, password, content.USER_NAME, content.ORGANIZATION)
+        api.auth.register(content.EMAIL, password, content.USER_NAME, content.ORGANIZATION)
         try:
-            api.login(content.EMAIL, password)
+            api.auth.login(content.EMAIL, password)
         except AuthenticationError as error:
             if error.code != "bad_credentials":
                 raise
@@ -64,7 +64,7 @@ def _register(url: str, home: Path) -> Account:
                 code="demo_key_missing",
                 hint="Put the file back, or use another data folder: datanika demo --home DIR.",
             ) from error
-        me = api.me()
-        key = api.create_api_key(KEY_NAME, me.permissions).key
+        me = api.auth.me()
+        key = api.api_keys.create(ApiKeyIn(name=KEY_NAME, scopes=me.permissions)).key
     save_credentials(home, url, key)
     return Account(me, key, password)

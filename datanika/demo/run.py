@@ -46,8 +46,8 @@ def follow(
     shown: set[tuple[str, str]] = set()
     while True:
         # The run before its steps: when it is over, so are the steps that are read after it.
-        run = api.run(run_id)
-        steps = api.steps(run_id)
+        run = api.runs.get(run_id)
+        steps = api.runs.steps(run_id)
         for step in steps:
             name = (step.step_key, step.node)
             # A step may be retried: it is done when its run is, or when nothing starts it again.

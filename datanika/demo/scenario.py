@@ -38,7 +38,7 @@ def play(api: DatanikaClient, files: Path, warehouse: Warehouse, report: Report)
         prepared = Setup(api).prepare(warehouse)
         report.line(f"{prepared.created} created, {prepared.updated} updated, the rest reused")
     with report.part("Run, through Prefect"):
-        triggered = api.trigger(prepared.pipeline_id, f"demo-{uuid4()}")
+        triggered = api.pipelines.run(prepared.pipeline_id, idempotency_key=f"demo-{uuid4()}")
         run = follow(api, triggered.id, report.step, RUN_TIMEOUT_SECONDS)
     with report.part("Check against a direct pandas computation"):
         wrong = _check(run, warehouse, report)

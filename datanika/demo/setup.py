@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from datanika.client import DatanikaClient
-from datanika.contracts.api import ScheduleIn
+from datanika.contracts.api import (
+    ConnectionIn,
+    ConnectionPatch,
+    PipelineIn,
+    PipelinePatch,
+    ScheduleIn,
+)
 from datanika.contracts.spec import PipelineSpec
 from datanika.demo import content
 from datanika.demo.warehouse import Warehouse
@@ -45,45 +51,46 @@ class Setup:
         return Prepared(pipeline_id, self.created, self.updated)
 
     def _connection(self, name: str, kind: str, config: dict[str, Any]) -> int:
-        for found in self.api.connections():
-            if found.name == name:
-                # Secrets never come back: compare what does.
-                public = {key: value for key, value in config.items() if key not in found.secrets}
-                if public.items() - found.config.items():
-                    self.api.update_connection(found.id, config)
-                    self.updated += 1
-                return found.id
+        for found in self.api.connections.list(name=name):
+            # Secrets never come back: compare what does.
+            public = {key: value for key, value in config.items() if key not in found.secrets}
+            if public.items() - found.config.items():
+                self.api.connections.update(found, ConnectionPatch(config=config))
+                self.updated += 1
+            return found.id
         self.created += 1
-        return self.api.create_connection(name, kind, config).id
+        return self.api.connections.create(ConnectionIn(name=name, kind=kind, config=config)).id
 
     def _transformations(self, destination_id: int) -> None:
         existing = {
             item.spec.name: item
-            for item in self.api.transformations()
-            if item.spec.destination_id == destination_id
+            for item in self.api.transformations.list(destination_id=destination_id)
         }
         for wanted in content.transformations(destination_id):
             found = existing.get(wanted.name)
             if found is None:
-                self.api.create_transformation(wanted)
+                self.api.transformations.create(wanted)
                 self.created += 1
             elif found.spec != wanted:
-                self.api.update_transformation(found.id, wanted)
+                self.api.transformations.update(found, wanted)
                 self.updated += 1
 
     def _pipeline(self, spec: PipelineSpec) -> int:
-        for found in self.api.pipelines(content.PIPELINE):
-            if self.api.pipeline(found.id).spec != spec:
-                self.api.update_pipeline(found.id, spec)
+        for found in self.api.pipelines.list(name=content.PIPELINE):
+            present = self.api.pipelines.get(found.id)
+            if present.spec != spec:
+                self.api.pipelines.update(present, PipelinePatch(spec=spec))
                 self.updated += 1
             return found.id
         self.created += 1
-        return self.api.create_pipeline(content.PIPELINE, spec, content.DESCRIPTION).id
+        return self.api.pipelines.create(
+            PipelineIn(name=content.PIPELINE, spec=spec, description=content.DESCRIPTION)
+        ).id
 
     def _schedule(self, pipeline_id: int) -> None:
-        if not any(True for _ in self.api.schedules(pipeline_id)):
+        if not any(True for _ in self.api.schedules.list(pipeline_id=pipeline_id)):
             wanted = content.SCHEDULE
-            self.api.create_schedule(
+            self.api.schedules.create(
                 ScheduleIn(pipeline_id=pipeline_id, cron=wanted.cron, timezone=wanted.timezone)
             )
             self.created += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import BigInteger, Select, cast, extract, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.base import Contract
@@ -29,9 +29,17 @@ from datanika.services.paging import (
     rows_of,
     sorts_of,
 )
+from datanika.services.validation import check_revision
 
 SORTS = sorts_of(Membership, "created_at")
-_SHOWN = (User.email, User.name, Membership.created_at.label("joined_at"))
+_REVISION = cast(extract("epoch", Membership.updated_at) * 1_000_000, BigInteger)
+"""When the membership changed last, in microseconds: no two of its states have the same."""
+_SHOWN = (
+    User.email,
+    User.name,
+    Membership.created_at.label("joined_at"),
+    _REVISION.label("revision"),
+)
 
 
 class Member(Contract):
@@ -42,6 +50,7 @@ class Member(Contract):
     name: str
     role: Role
     joined_at: dt.datetime
+    revision: int
 
 
 class MemberService:
@@ -72,10 +81,14 @@ class MemberService:
         self.actor.require("member:read")
         return await self._shown(user_id)
 
-    async def set_role(self, user_id: int, role: Role) -> Member:
-        """Give a lower member another role below the actor's own."""
+    async def set_role(self, user_id: int, role: Role, revision: int | None = None) -> Member:
+        """Give a lower member another role below the actor's own.
+
+        Raises :class:`PreconditionFailed` if the membership is no longer the one of ``revision``.
+        """
         self.actor.require("member:update")
         mine, theirs = await self._lower(user_id)
+        check_revision((await self._shown(user_id)).revision, revision)
         may_grant(Role(mine.role), role)
         old, theirs.role = theirs.role, role.value
         await self.session.flush()

@@ -24,6 +24,7 @@ from urllib.parse import quote
 import pytest
 
 from datanika.client import DatanikaClient
+from datanika.contracts.api import ConnectionIn, PipelineIn
 from datanika.contracts.catalog import connector_kinds
 from datanika.contracts.enums import RunState
 from datanika.contracts.spec import (
@@ -97,9 +98,9 @@ class Tenant:
 def tenant(platform: RunningPlatform) -> Iterator[Tenant]:
     email, password = f"canary-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(16)
     with DatanikaClient(platform.url) as client:
-        client.register(email, password, "Canary", f"Canary {secrets.token_hex(4)}")
-        client.login(email, password)
-        yield Tenant(client, client.me().org_id)
+        client.auth.register(email, password, "Canary", f"Canary {secrets.token_hex(4)}")
+        client.auth.login(email, password)
+        yield Tenant(client, client.auth.me().org_id)
 
 
 def cluster_of(platform: RunningPlatform) -> PostgresCluster:
@@ -112,11 +113,11 @@ def cluster_of(platform: RunningPlatform) -> PostgresCluster:
 
 def run_to_end(tenant: Tenant, platform: RunningPlatform, name: str, spec: PipelineSpec) -> str:
     """Run a new pipeline; look into the environments of all processes meanwhile."""
-    pipeline = tenant.client.create_pipeline(name, spec)
-    run = tenant.client.trigger(pipeline.id)
+    pipeline = tenant.client.pipelines.create(PipelineIn(name=name, spec=spec))
+    run = tenant.client.pipelines.run(pipeline.id)
     deadline = time.monotonic() + RUN_SECONDS
-    while not tenant.client.run(run.id).state.is_final:
-        assert time.monotonic() < deadline, tenant.client.run(run.id)
+    while not tenant.client.runs.get(run.id).state.is_final:
+        assert time.monotonic() < deadline, tenant.client.runs.get(run.id)
         for process in platform.descendants():
             for file in ("environ", "cmdline"):
                 try:
@@ -125,12 +126,12 @@ def run_to_end(tenant: Tenant, platform: RunningPlatform, name: str, spec: Pipel
                     continue
         time.sleep(0.1)
     tenant.seen += [
-        tenant.client.run(run.id).model_dump_json(),
-        *(step.model_dump_json() for step in tenant.client.steps(run.id)),
-        *(line.model_dump_json() for line in tenant.client.logs(run.id)),
-        tenant.client.plan(pipeline.id).model_dump_json(),
+        tenant.client.runs.get(run.id).model_dump_json(),
+        *(step.model_dump_json() for step in tenant.client.runs.steps(run.id)),
+        *(line.model_dump_json() for line in tenant.client.runs.logs(run.id)),
+        tenant.client.pipelines.plan(pipeline.id).model_dump_json(),
     ]
-    return tenant.client.run(run.id).state
+    return tenant.client.runs.get(run.id).state
 
 
 def load(key: str, source: int, destination: int, table: str, after: tuple[str, ...] = ()) -> Any:
@@ -164,8 +165,12 @@ def test_canaries_are_found_nowhere(platform: RunningPlatform, tenant: Tenant) -
         cur.execute("CREATE TABLE public.plain AS SELECT 1 AS id")
         cur.execute(f"ALTER TABLE public.plain OWNER TO {role}")
     address = {"host": "127.0.0.1", "port": cluster.port, "database": role, "user": role}
-    warehouse = client.create_connection("warehouse", "postgres", {**address, "password": good})
-    locked = client.create_connection("locked", "postgres", {**address, "password": wrong})
+    warehouse = client.connections.create(
+        ConnectionIn(name="warehouse", kind="postgres", config={**address, "password": good})
+    )
+    locked = client.connections.create(
+        ConnectionIn(name="locked", kind="postgres", config={**address, "password": wrong})
+    )
     with api_with_token(token) as url:
         config = {
             "base_url": url,
@@ -173,8 +178,8 @@ def test_canaries_are_found_nowhere(platform: RunningPlatform, tenant: Tenant) -
             "token": token,
             "endpoints": [{"name": "things", "path": "things"}],
         }
-        api = client.create_connection("api", "rest_api", config)
-        client.create_transformation(
+        api = client.connections.create(ConnectionIn(name="api", kind="rest_api", config=config))
+        client.transformations.create(
             TransformationSpec(
                 name="good_model", destination_id=warehouse.id, sql="select 1 as one"
             )
@@ -195,7 +200,7 @@ def test_canaries_are_found_nowhere(platform: RunningPlatform, tenant: Tenant) -
         works = run_to_end(tenant, platform, "works", PipelineSpec(steps=steps))
         refused = PipelineSpec(steps=(load("things", api.id, locked.id, "things"),))
         refused_state = run_to_end(tenant, platform, "refused", refused)
-        client.create_transformation(
+        client.transformations.create(
             TransformationSpec(
                 name="bad_model", destination_id=warehouse.id, sql="select no_such_column"
             )
@@ -204,8 +209,9 @@ def test_canaries_are_found_nowhere(platform: RunningPlatform, tenant: Tenant) -
         broken_state = run_to_end(tenant, platform, "broken", PipelineSpec(steps=(broken,)))
     expected = (RunState.SUCCEEDED, RunState.FAILED, RunState.FAILED)
     assert (works, refused_state, broken_state) == expected, "\n".join(tenant.seen)
-    for path in ("connections", "pipelines", "transformations", "catalog", "audit"):
-        tenant.seen += [json.dumps(item) for item in client.all(path)]
+    shown = (client.connections, client.pipelines, client.transformations, client.catalog)
+    for resource in (*shown, client.audit):
+        tenant.seen += [item.model_dump_json() for item in resource.list()]
 
     found = [
         f"{kind}: {place}"

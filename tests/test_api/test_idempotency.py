@@ -197,4 +197,4 @@ async def test_every_patchable_resource_is_tried(api: httpx.AsyncClient) -> None
 
 
 TRIED_ELSEWHERE = {"members"}
-"""A member has no revision: a role is one value, judged under the lock of both memberships."""
+"""In ``test_organizations.py``: a member's id is another one."""

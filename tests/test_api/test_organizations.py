@@ -118,14 +118,42 @@ async def test_members_are_listed_changed_and_removed(
     found = (await api.get(f"{API}/members", params={"search": viewer.email[:12].upper()})).json()
     assert [one["user_id"] for one in found["items"]] == [viewer.user_id]
     path = f"{API}/members/{viewer.user_id}"
-    assert (await api.patch(path, json={"role": "admin"})).json()["role"] == "admin"
+    raised = await api.patch(path, json={"role": "admin"}, headers=ANY)
+    assert raised.json()["role"] == "admin"
     grown = connect(viewer)
-    up = await grown.patch(path, json={"role": "owner"})
+    up = await grown.patch(path, json={"role": "owner"}, headers=ANY)
     assert (up.status_code, up.json()["code"]) == (403, "member_not_below")
     assert (await grown.delete(f"{API}/members/{tenant.owner.user_id}")).status_code == 403
     assert (await api.delete(path)).status_code == 204
     assert (await grown.get(f"{API}/members")).status_code == 401
     assert (await api.get(path)).json()["code"] == "member_not_found"
+
+
+async def test_of_two_roles_for_one_state_of_a_member_exactly_one_is_given(
+    api: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    editor = await add_member(tenant.org_id, Role.EDITOR)
+    path = f"{API}/members/{editor.user_id}"
+    read = await api.get(path)
+    tag = read.headers["etag"]
+    assert tag == f'"{read.json()["revision"]}"'
+    listed = (await api.get(f"{API}/members?search={editor.email}")).json()["items"]
+    assert listed == [read.json()]
+    answers = await asyncio.gather(
+        *(
+            api.patch(path, json={"role": role}, headers={"If-Match": tag})
+            for role in ("admin", "viewer")
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 412], answers[0].text
+    [won] = [answer for answer in answers if answer.is_success]
+    [lost] = [answer for answer in answers if not answer.is_success]
+    assert lost.json()["code"] == "stale_revision"
+    now = await api.get(path)
+    assert now.json() == won.json()
+    assert now.headers["etag"] == won.headers["etag"] != tag
+    blind = await api.patch(path, json={"role": "viewer"})
+    assert (blind.status_code, blind.json()["code"]) == (428, "precondition_required")
 
 
 async def test_ownership_is_transferred_once(

@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,18 @@ import pytest
 
 from datanika.api.app import create_app
 from datanika.client import DatanikaClient, save_credentials
+from datanika.contracts.api import ApiKeyIn, ConnectionIn
 from datanika.contracts.enums import RunState, StepState
 from datanika.contracts.events import Failure, LogLine, NodeFinished, RunFinish, StepStarted
 from datanika.db import get_session
 from datanika.errors import Conflict, NotFound, PermissionDenied, Unavailable
 from datanika.services.actor import Actor
-from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
 from tests.support.net import free_port
 from tests.support.pipelines import MadePipeline, make_pipeline
 from tests.support.serving import serving
 from tests.support.tenants import access_token, make_tenant
+from tests.support.worker import work
 
 
 @dataclass(frozen=True)
@@ -74,40 +74,21 @@ async def platform_of_one(platform_url: str, tmp_path: Path) -> Platform:
 
 async def play(platform: Platform, end: RunFinish) -> None:
     """Be the worker of the run that the command is about to trigger."""
-    actor, run_id = platform.actor, 0
-    while not run_id:
-        await asyncio.sleep(0.1)
-        async with get_session(actor.scope) as session:
-            found = (await RunService(session, actor).list(state=RunState.QUEUED)).rows
-            run_id = found[0].id if found else 0
-    async with get_session(actor.scope) as session:
-        claim = await claim_run(
-            session,
-            org_id=actor.org_id,
-            pipeline_id=platform.pipeline.id,
-            flow_run_id=str(uuid.uuid4()),
-            run_id=run_id,
-        )
-    recorder_of = (run_id, claim.attempt)
-    async with get_session(actor.scope) as session:
-        await RunRecorder(session, *recorder_of).record(
-            [
-                StepStarted(step_key="load", attempt=1),
-                LogLine(step_key="load", message="reading orders.csv"),
-                NodeFinished(
-                    step_key="load",
-                    node="raw.orders",
-                    name="orders",
-                    resource_type="table",
-                    state=StepState.SUCCEEDED,
-                    rows=1234,
-                    duration_seconds=0.5,
-                    relation="raw.orders",
-                ),
-            ]
-        )
-    async with get_session(actor.scope) as session:
-        await RunRecorder(session, *recorder_of).finish(end)
+    events = [
+        StepStarted(step_key="load", attempt=1),
+        LogLine(step_key="load", message="reading orders.csv"),
+        NodeFinished(
+            step_key="load",
+            node="raw.orders",
+            name="orders",
+            resource_type="table",
+            state=StepState.SUCCEEDED,
+            rows=1234,
+            duration_seconds=0.5,
+            relation="raw.orders",
+        ),
+    ]
+    await work(platform.actor.org_id, platform.pipeline.id, end, events)
 
 
 async def test_run_waits_shows_the_steps_and_exits_with_the_outcome(
@@ -173,24 +154,26 @@ async def test_the_client_raises_what_the_server_says(platform_of_one: Platform)
     def ask() -> None:
         with DatanikaClient(platform_of_one.url, platform_of_one.token) as client:
             with pytest.raises(NotFound):
-                client.run(999_999)
+                client.runs.get(999_999)
             with pytest.raises(Conflict) as taken:
-                client.create_connection("orders files", "files", {"format": "csv"})
+                client.connections.create(
+                    ConnectionIn(name="orders files", kind="files", config={"format": "csv"})
+                )
             assert (taken.value.code, taken.value.field) == ("name_taken", "name")
-            key = client.create_api_key("reader", ["run:read"])
-            assert [item.name for item in client.connections()] == [
+            key = client.api_keys.create(ApiKeyIn(name="reader", scopes=["run:read"]))
+            assert [item.name for item in client.connections.list()] == [
                 "orders files",
                 "orders warehouse",
             ]
         with DatanikaClient(platform_of_one.url, key.key) as reader:
             with pytest.raises(PermissionDenied):
-                reader.trigger(platform_of_one.pipeline.id)
-            assert reader.get("/runs")["items"] == []
+                reader.pipelines.run(platform_of_one.pipeline.id)
+            assert list(reader.runs.list()) == []
         with (
             DatanikaClient(f"http://127.0.0.1:{free_port()}") as lost,
             pytest.raises(Unavailable),
         ):
-            lost.run(1)
+            lost.runs.get(1)
 
     await asyncio.to_thread(ask)
 

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
-
 import httpx
 import pytest
 
-from datanika.api.app import create_app
-from datanika.client import DatanikaClient
 from datanika.client.http import ATTEMPTS, Http
-from datanika.errors import LimitReached, PreconditionFailed, Unavailable
-from tests.support.pipelines import make_pipeline
-from tests.support.serving import serving
-from tests.support.tenants import access_token, make_tenant
+from datanika.errors import LimitReached, Unavailable
 
 
 def away(**headers: str) -> httpx.Response:
@@ -75,21 +66,15 @@ def test_a_limit_is_told_from_other_conflicts() -> None:
         Server(httpx.Response(409, json=problem)).http().request("POST", "connections")
 
 
-async def test_of_two_conflicting_changes_the_later_is_refused(database: str) -> None:
-    tenant = await make_tenant()
-    made = await make_pipeline(tenant.owner)
+def test_who_waits_longer_says_so_to_the_transport() -> None:
+    server = Server(httpx.Response(200, json={}))
+    server.http().request("POST", "pipelines/1/runs", longer=60)
+    assert server.asked[0].extensions["timeout"]["read"] == 61
 
-    def change(url: str) -> Any:
-        with DatanikaClient(url, access_token(tenant.owner)) as client:
-            read = client.pipeline(made.id)
-            path = f"pipelines/{made.id}"
-            client.patch(path, {"name": "first"}, read.revision)
-            stale: Callable[[], Any] = lambda: client.patch(  # noqa: E731
-                path, {"name": "second"}, read.revision
-            )
-            with pytest.raises(PreconditionFailed):
-                stale()
-            return client.patch(path, {"name": "third"})["name"]
 
-    async with serving(create_app()) as url:
-        assert await asyncio.to_thread(change, url) == "third"
+def test_a_download_comes_in_pieces_or_as_an_error() -> None:
+    server = Server(httpx.Response(200, content=b"a\nb\n"))
+    assert b"".join(server.http().download("audit/export", {"format": "csv"})) == b"a\nb\n"
+    for answer in (away(), None):
+        with pytest.raises(Unavailable):
+            list(Server(answer).http().download("audit/export", {}))

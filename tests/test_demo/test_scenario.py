@@ -6,28 +6,24 @@ import asyncio
 import io
 import json
 import stat
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from sqlalchemy import select
 
 from datanika.api.app import create_app
 from datanika.client import DatanikaClient
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import Failure, RunFinish
-from datanika.db import TenantScope, get_session
 from datanika.demo.account import Account, open_account
 from datanika.demo.report import Report
 from datanika.demo.scenario import DemoFailed, play
 from datanika.demo.setup import Prepared, Setup
 from datanika.demo.warehouse import Warehouse
 from datanika.errors import Conflict
-from datanika.models import Run
-from datanika.services.run_recorder import RunRecorder, claim_run
 from tests.support.serving import serving
+from tests.support.worker import work
 
 WAREHOUSE = Warehouse("127.0.0.1", 5432, "demo_warehouse", "demo", "demo-password")
 
@@ -90,27 +86,9 @@ async def test_a_failed_run_fails_the_demo_with_its_reason(url, account, tmp_pat
         with DatanikaClient(url, account.token) as api:
             play(api, tmp_path / "files", WAREHOUSE, Report(Console(file=output)))
 
-    async def fail_the_run() -> None:
-        scope, run_id = TenantScope(account.me.org_id), 0
-        while not run_id:
-            await asyncio.sleep(0.1)
-            async with get_session(scope) as session:
-                run_id = await session.scalar(select(Run.id)) or 0
-        async with get_session(scope) as session:
-            claim = await claim_run(
-                session,
-                org_id=account.me.org_id,
-                pipeline_id=prepared.pipeline_id,
-                flow_run_id=str(uuid.uuid4()),
-                run_id=run_id,
-            )
-        failure = Failure(code="host_unreachable", message="The warehouse does not answer.")
-        async with get_session(scope) as session:
-            await RunRecorder(session, run_id, claim.attempt).finish(
-                RunFinish(state=RunState.FAILED, failure=failure)
-            )
-
-    failing = asyncio.create_task(fail_the_run())
+    failure = Failure(code="host_unreachable", message="The warehouse does not answer.")
+    end = RunFinish(state=RunState.FAILED, failure=failure)
+    failing = asyncio.create_task(work(account.me.org_id, prepared.pipeline_id, end))
     with pytest.raises(DemoFailed) as caught:
         await asyncio.to_thread(demo)
     await failing

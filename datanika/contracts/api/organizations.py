@@ -110,6 +110,7 @@ class MemberOut(Answer):
     name: str
     role: Role
     joined_at: dt.datetime
+    revision: int = Field(description="Of the membership; each change of it has another.")
 
 
 class MemberPatch(Body):
