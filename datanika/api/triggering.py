@@ -11,7 +11,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Response
 
 from datanika.api.deps import PROBLEMS, Id
 from datanika.api.transaction import ActorRoute, Caller, needs
-from datanika.contracts.api import RetryIn, RunOut
+from datanika.contracts.api import RetryIn, RunOut, TriggerIn
 from datanika.db import get_session
 from datanika.services.deployer import submit_run
 from datanika.services.run_service import RunService
@@ -72,11 +72,17 @@ Starter = Annotated[RunStarter, Depends()]
     status_code=status.HTTP_202_ACCEPTED,
     **needs("run:trigger"),
 )
-async def trigger_run(pipeline_id: Id, starter: Starter) -> RunOut:
-    """Accept a run. It starts in about a second, or when Prefect is back."""
+async def trigger_run(pipeline_id: Id, starter: Starter, body: TriggerIn | None = None) -> RunOut:
+    """Accept a run. It starts in about a second, or when Prefect is back, or when what the
+    pipeline depends on is fresh."""
+    asked = body or TriggerIn()
     async with get_session(starter.actor.scope) as session:
         service = RunService(session, starter.actor)
-        run = RunOut.model_validate(await service.trigger(pipeline_id, starter.key))
+        run = RunOut.model_validate(
+            await service.trigger(
+                pipeline_id, starter.key, ignore_dependencies=asked.ignore_dependencies
+            )
+        )
     return await starter.start(run)
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.models import Pipeline, Run
-from datanika.services.run_lifecycle import FINAL_STATES
+from datanika.services.run_rows import FINAL_STATES
 
 
 async def unfinished_run(session: AsyncSession, pipeline: Pipeline) -> Run | None:

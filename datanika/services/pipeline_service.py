@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,9 +19,10 @@ from datanika.contracts.events import utcnow
 from datanika.contracts.plan import Plan
 from datanika.contracts.spec import ConnectionRef, PipelineSpec
 from datanika.errors import Conflict, NotFound
-from datanika.models import Connection, Pipeline, PipelineVersion
+from datanika.models import Connection, Pipeline, PipelineDependency, PipelineVersion
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.freshness import dependencies_on, lock_pipelines, release_waiting
 from datanika.services.notification_events import notify_switched
 from datanika.services.paging import (
     OLDEST,
@@ -200,13 +201,36 @@ class PipelineService:
         return pipeline
 
     async def delete(self, pipeline_id: int) -> None:
-        """Take the pipeline away; its runs stay readable."""
+        """Take the pipeline away; its runs stay readable, and nothing depends on it any more."""
         self.actor.require("pipeline:delete")
+        await self.find(pipeline_id)
+        dependants = [
+            one.pipeline_id
+            for one in await dependencies_on(self.session, self.actor.org_id, pipeline_id)
+        ]
+        await lock_pipelines(self.session, [pipeline_id, *dependants])
         pipeline = await self.find(pipeline_id, lock=True)
         pipeline.deleted_at = utcnow()
         pipeline.deployed_hash = None
         await self.session.flush()
+        await self._drop_dependencies(pipeline_id)
+        await release_waiting(self.session, self.actor.org_id, dependants)
         await self._audit("pipeline.deleted", pipeline, old=_summary(pipeline))
+
+    async def _drop_dependencies(self, pipeline_id: int) -> None:
+        await self.session.execute(
+            update(PipelineDependency)
+            .where(
+                PipelineDependency.org_id == self.actor.org_id,
+                or_(
+                    PipelineDependency.pipeline_id == pipeline_id,
+                    PipelineDependency.upstream_id == pipeline_id,
+                ),
+                PipelineDependency.deleted_at.is_(None),
+            )
+            .values(deleted_at=utcnow())
+            .execution_options(synchronize_session=False)
+        )
 
     async def plan(self, pipeline_id: int) -> Plan:
         """What a run triggered now would do."""

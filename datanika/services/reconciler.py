@@ -18,6 +18,7 @@ from datanika.errors import ConfigError, DatanikaError, Unavailable
 from datanika.models import Organization, Pipeline, Run
 from datanika.orchestration.gateway import FlowRunState, PrefectGateway
 from datanika.services.deployer import deploy_pipeline, submit
+from datanika.services.freshness import lock_pipelines, stale_failure, stale_upstreams
 from datanika.services.run_lifecycle import LEASE, close_run, lock_run, lose_attempt, state_of
 from datanika.services.run_queue import startable_runs
 
@@ -31,14 +32,15 @@ _LEASED = (RunState.STARTING.value, RunState.RUNNING.value, RunState.CANCELLING.
 
 
 async def reconcile() -> dict[str, int]:
-    """One pass; how many were ``lost``, ``deployed``, ``submitted``, ``closed``.
+    """One pass; how many were ``lost``, ``stale``, ``deployed``, ``submitted``, ``closed``.
 
     Empty when another process is at it.
     """
     async with get_session(SYSTEM) as lock:
         if not await lock.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": LOCK}):
             return {}
-        counts = {"lost": await _lose_expired(), "deployed": 0, "submitted": 0, "closed": 0}
+        counts = {"lost": await _lose_expired(), "stale": await _end_stale()}
+        counts |= {"deployed": 0, "submitted": 0, "closed": 0}
         try:
             async with PrefectGateway() as prefect:
                 counts["deployed"] = await _deploy(prefect)
@@ -92,6 +94,30 @@ async def _lose_expired() -> int:
                 state = await lose_attempt(session, run, "Its worker was not heard any more.")
                 logger.warning("Run %s lost attempt %s, now %s", run.id, run.attempt, state)
     return len(ids)
+
+
+async def _end_stale() -> int:
+    """End the runs that have waited long enough for what they depend on."""
+    async with get_session(SYSTEM) as session:
+        query = select(Run.id, Run.pipeline_id).where(
+            Run.state == RunState.QUEUED.value, Run.waits_until < utcnow()
+        )
+        waiting = (await session.execute(query.order_by(Run.waits_until).limit(BATCH))).all()
+    ended = 0
+    for row in waiting:
+        async with get_session(SYSTEM) as session:
+            await lock_pipelines(session, [row.pipeline_id])
+            run = await lock_run(session, row.id)
+            if run is None or run.state != RunState.QUEUED.value or run.waits_until is None:
+                continue
+            stale = await stale_upstreams(session, run.org_id, run.pipeline_id)
+            if not stale:
+                # What it depended on was deleted, or is asked less of.
+                run.waits_until = None
+            elif run.waits_until < utcnow():
+                await close_run(session, run, RunState.UPSTREAM_STALE, stale_failure(stale))
+                ended += 1
+    return ended
 
 
 async def _deploy(prefect: PrefectGateway) -> int:

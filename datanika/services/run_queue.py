@@ -1,5 +1,5 @@
-"""Which runs may start now: one of a pipeline at a time, and no more of an organisation than its
-limit.
+"""Which runs may start now: one of a pipeline at a time, what they depend on fresh, and no more of
+an organisation than its limit.
 
 A run holds one of its organisation's places while it is being submitted (its lease, for so long
 as that may take), while it waits in Prefect, and until it is over.
@@ -10,13 +10,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Subquery, and_, case, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import utcnow
 from datanika.models import Organization, Run
+from datanika.services.freshness import wait_deadline
 from datanika.services.run_lifecycle import FINAL_STATES, lock_run
 
 SUBMITTING = dt.timedelta(minutes=2)
@@ -63,14 +64,24 @@ async def has_room(session: AsyncSession, org_id: int, run_id: int | None = None
 
 
 async def take_place(session: AsyncSession, run_id: int) -> Run | None:
-    """The run, locked and with a place of its own, if it may be submitted now."""
+    """The run, locked and with a place of its own, if it may be submitted now.
+
+    One whose upstreams are no longer fresh begins to wait for them.
+    """
     run = await session.get(Run, run_id)
-    if run is None or run.state != RunState.QUEUED.value or await _older(session, run):
+    if run is None or not _may_be_submitted(run):
         return None
-    if not await has_room(session, run.org_id, run_id):
+    waits_until = None
+    if not run.ignores_dependencies and run.flow_run_id is None and run.started_at is None:
+        # First the pipeline's lock, then the organisation's, then the run's: as others do.
+        waits_until = await wait_deadline(session, run.org_id, run.pipeline_id)
+    if not await has_room(session, run.org_id, run_id) or await _is_in_the_way(session, run):
         return None
     run = await lock_run(session, run_id)
-    if run is None or run.state != RunState.QUEUED.value:
+    if run is None or not _may_be_submitted(run):
+        return None
+    if waits_until is not None:
+        run.waits_until = waits_until
         return None
     run.lease_expires_at = utcnow() + SUBMITTING
     return run
@@ -90,12 +101,7 @@ async def startable_runs(
 
     The first of every organisation come before anybody's second.
     """
-    older = (
-        select(Run.pipeline_id, func.min(Run.id).label("id"))
-        .where(Run.state.not_in(FINAL_STATES))
-        .group_by(Run.pipeline_id)
-        .subquery()
-    )
+    first = _first_of_each_pipeline()
     active = (
         select(Run.org_id, func.count().label("runs"))
         .where(_in_prefect())
@@ -113,8 +119,7 @@ async def startable_runs(
             )
             .label("place"),
         )
-        # The oldest unfinished run of each pipeline: the others wait for it.
-        .join(older, older.c.id == Run.id)
+        .join(first, first.c.id == Run.id)
         .where(Run.state == RunState.QUEUED.value, Run.flow_run_id.is_(None))
     )
     if org_id is not None:
@@ -137,14 +142,42 @@ def _default() -> int | None:
     return settings.default_max_concurrent_runs
 
 
-async def _older(session: AsyncSession, run: Run) -> bool:
-    older = await session.scalar(
+def _may_be_submitted(run: Run) -> bool:
+    return run.state == RunState.QUEUED.value and run.waits_until is None
+
+
+def _waits() -> ColumnElement[bool]:
+    """For what it depends on: meanwhile it is in nobody's way."""
+    return and_(Run.state == RunState.QUEUED.value, Run.waits_until.is_not(None))
+
+
+def _first_of_each_pipeline() -> Subquery:
+    """The run (``id``) that the others of its pipeline wait for: the one that has a place, else
+    the oldest that may have one."""
+    has_place = case((or_(_in_prefect(), _being_submitted()), Run.id))
+    may_have_one = case((not_(_waits()), Run.id))
+    return (
+        select(
+            Run.pipeline_id,
+            func.coalesce(func.min(has_place), func.min(may_have_one)).label("id"),
+        )
+        .where(Run.state.not_in(FINAL_STATES))
+        .group_by(Run.pipeline_id)
+        .subquery()
+    )
+
+
+async def _is_in_the_way(session: AsyncSession, run: Run) -> bool:
+    """Whether another run of the pipeline comes first."""
+    other = await session.scalar(
         select(Run.id)
         .where(
             Run.pipeline_id == run.pipeline_id,
-            Run.id < run.id,
+            Run.id != run.id,
             Run.state.not_in(FINAL_STATES),
+            not_(_waits()),
+            or_(Run.id < run.id, _in_prefect(), _being_submitted()),
         )
         .limit(1)
     )
-    return older is not None
+    return other is not None

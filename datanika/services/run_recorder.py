@@ -24,6 +24,7 @@ from datanika.services.audit_service import SystemActor, record
 from datanika.services.connection_service import resolve_connection
 from datanika.services.cursor_service import load_rewinds
 from datanika.services.event_store import store_events
+from datanika.services.freshness import wait_deadline
 from datanika.services.limits import reason_not_to_run
 from datanika.services.pipeline_service import compile_version
 from datanika.services.run_lifecycle import (
@@ -41,6 +42,7 @@ from datanika.services.run_queue import has_room
 from datanika.services.transformation_service import load_transformation_specs
 
 WAITS = "The organisation has as many runs as it may: this one starts when another ends."
+WAITS_FOR_UPSTREAM = "What the pipeline depends on is not fresh: this run starts when it is."
 
 
 async def claim_run(
@@ -122,7 +124,7 @@ async def _scheduled_run(
         if found is None:
             return "The run was deleted."
         if found.state == RunState.QUEUED.value and found.flow_run_id is None:
-            return WAITS
+            return WAITS if found.waits_until is None else WAITS_FOR_UPSTREAM
         return found
     organization = await session.get(Organization, org_id)
     if organization is None or organization.deleted_at is not None:
@@ -164,7 +166,10 @@ async def _scheduled_run(
             message=f"Run {running} of this pipeline was not over yet.",
             hint="Schedule it less often, or make it faster.",
         )
-    waits = failure is None and not await has_room(session, org_id)
+    if failure is None:
+        run.waits_until = await wait_deadline(session, org_id, pipeline_id)
+    stale = run.waits_until is not None
+    waits = stale or (failure is None and not await has_room(session, org_id))
     if waits:
         run.flow_run_id = None
     session.add(run)
@@ -182,7 +187,7 @@ async def _scheduled_run(
         new={"pipeline_id": pipeline_id, "trigger": run.trigger},
     )
     if waits:
-        return WAITS
+        return WAITS_FOR_UPSTREAM if stale else WAITS
     return run
 
 

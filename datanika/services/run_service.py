@@ -17,6 +17,7 @@ from datanika.errors import Conflict, InvalidInput, LimitReached, NotFound
 from datanika.models import PipelineVersion, Run, RunLog, RunStep
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.freshness import wait_deadline
 from datanika.services.limits import reason_not_to_run
 from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 from datanika.services.pipeline_service import PipelineService, compile_version
@@ -35,11 +36,17 @@ class RunService:
         self.actor = actor
 
     async def trigger(
-        self, pipeline_id: int, idempotency_key: str, trigger: RunTrigger = RunTrigger.API
+        self,
+        pipeline_id: int,
+        idempotency_key: str,
+        trigger: RunTrigger = RunTrigger.API,
+        *,
+        ignore_dependencies: bool = False,
     ) -> Run:
         """Accept a run of the pipeline as it is now. The same key gives the same run.
 
-        The row is the outbox: submit it after the commit, or the reconciler does.
+        The row is the outbox: submit it after the commit, or the reconciler does. It waits for
+        upstreams that are not fresh, unless ``ignore_dependencies``.
         """
         self.actor.require("run:trigger")
         _check_key(idempotency_key)
@@ -51,7 +58,14 @@ class RunService:
         version = await self.session.get_one(PipelineVersion, pipeline.current_version_id)
         plan = await compile_version(self.session, self.actor.org_id, version)
         return await self._insert(
-            pipeline_id, version.id, idempotency_key, trigger, plan, plan.hash, retry_of=None
+            pipeline_id,
+            version.id,
+            idempotency_key,
+            trigger,
+            plan,
+            plan.hash,
+            retry_of=None,
+            ignore_dependencies=ignore_dependencies,
         )
 
     async def retry(self, run_id: int, idempotency_key: str) -> Run:
@@ -86,6 +100,7 @@ class RunService:
             Plan.model_validate(failed.plan),
             failed.plan_hash,
             retry_of=run_id,
+            ignore_dependencies=failed.ignores_dependencies,
         )
 
     async def _insert(
@@ -97,10 +112,14 @@ class RunService:
         plan: Plan,
         plan_hash: str,
         retry_of: int | None,
+        ignore_dependencies: bool,
     ) -> Run:
         reason = await reason_not_to_run(self.session, self.actor.org_id)
         if reason is not None:
             raise LimitReached(reason.message, code=reason.code, hint=reason.hint)
+        waits_until = None
+        if not ignore_dependencies:
+            waits_until = await wait_deadline(self.session, self.actor.org_id, pipeline_id)
         values: dict[str, Any] = {
             "org_id": self.actor.org_id,
             "pipeline_id": pipeline_id,
@@ -112,6 +131,8 @@ class RunService:
             "idempotency_key": key,
             "plan": plan.model_dump(mode="json"),
             "plan_hash": plan_hash,
+            "waits_until": waits_until,
+            "ignores_dependencies": ignore_dependencies,
         }
         # A twin of this request is waited for, and then found.
         run_id = await self.session.scalar(
@@ -126,7 +147,9 @@ class RunService:
         if run_id is not None:
             add_steps(self.session, run, plan)
             await self.session.flush()
-            new = {"pipeline_id": pipeline_id, "trigger": trigger.value}
+            new: dict[str, Any] = {"pipeline_id": pipeline_id, "trigger": trigger.value}
+            if ignore_dependencies:
+                new["ignores_dependencies"] = True
             if retry_of is not None:
                 new["retry_of"] = retry_of
             await record(self.session, self.actor, "run.triggered", "run", run.id, new=new)

@@ -258,6 +258,18 @@ API: dict[str, Entry] = {
     "GET schedules/{schedule_id}": Entry(VIEWER),
     "PATCH schedules/{schedule_id}": Entry(EDITOR, 200, _body(is_active=False)),
     "DELETE schedules/{schedule_id}": Entry(ADMIN, 204),
+    # dependencies
+    "GET dependencies": Entry(VIEWER),
+    "GET pipelines/{pipeline_id}/dependencies": Entry(VIEWER),
+    "POST pipelines/{pipeline_id}/dependencies": Entry(
+        EDITOR, 201, lambda w: {"upstream_id": w.third_id}
+    ),
+    "GET pipelines/{pipeline_id}/dependencies/{dependency_id}": Entry(VIEWER),
+    "PATCH pipelines/{pipeline_id}/dependencies/{dependency_id}": Entry(
+        EDITOR, 200, _body(wait_seconds=60)
+    ),
+    "DELETE pipelines/{pipeline_id}/dependencies/{dependency_id}": Entry(ADMIN, 204),
+    "GET pipelines/{pipeline_id}/readiness": Entry(VIEWER),
     # runs
     "GET runs": Entry(VIEWER),
     "GET runs/{run_id}": Entry(VIEWER),

@@ -44,6 +44,7 @@ from datanika.models import (
     Membership,
     NotificationDelivery,
     Organization,
+    PipelineDependency,
     RunLog,
     Schedule,
     UsageMonth,
@@ -80,6 +81,10 @@ class World:
     transformation_id: int
     pipeline_id: int
     schedule_id: int
+    dependency_id: int
+    """Of the pipeline, on ``incremental_id``."""
+    third_id: int
+    """A pipeline that has to do with none."""
     run_id: int
     """Claimed by a worker, with steps and a log line."""
     queued_run_id: int
@@ -149,6 +154,7 @@ async def make_world() -> World:
             run_id=running.id,
         )  # fmt: skip
     incremental = await make_incremental(owner)
+    third = await make_pipeline(owner, "third")
     invitation = security.new_token()
     ids = await _rows(owner, made.id, made.destination_id, running.id, incremental, invitation)
     async with get_session(owner.scope) as session:
@@ -181,6 +187,7 @@ async def make_world() -> World:
         queued_run_id=queued.id,
         ended_run_id=ended.id,
         incremental_id=incremental,
+        third_id=third.id,
         run_token=claim.token,
         flow_run_id=flow_run_id,
         session_id=owner.session_id,
@@ -214,6 +221,12 @@ async def _rows(
         await add(
             "schedule_id", Schedule(org_id=org_id, pipeline_id=pipeline_id, interval_seconds=3600)
         )
+        await add(
+            "dependency_id",
+            PipelineDependency(
+                org_id=org_id, pipeline_id=pipeline_id, upstream_id=incremental_id
+            ),
+        )  # fmt: skip
         await add(
             "entry_id",
             CatalogEntry(

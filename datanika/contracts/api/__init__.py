@@ -43,6 +43,13 @@ from datanika.contracts.api.connections import (
     ConnectionPatch,
 )
 from datanika.contracts.api.cursors import CursorOut, CursorVersionOut, RewindIn
+from datanika.contracts.api.dependencies import (
+    DependencyIn,
+    DependencyOut,
+    DependencyPatch,
+    ReadinessOut,
+    UpstreamReadinessOut,
+)
 from datanika.contracts.api.jobs import (
     CompileIn,
     ConnectionTestIn,
@@ -97,7 +104,7 @@ from datanika.contracts.api.pipelines import (
     PipelineVersionOut,
     PlanOut,
 )
-from datanika.contracts.api.runs import LogOut, RetryIn, RunOut, RunStepOut
+from datanika.contracts.api.runs import LogOut, RetryIn, RunOut, RunStepOut, TriggerIn
 from datanika.contracts.api.schedules import ScheduleIn, ScheduleOut, SchedulePatch
 from datanika.contracts.api.transformations import TransformationOut
 
@@ -121,6 +128,9 @@ __all__ = [
     "ConnectionTestIn",
     "CursorOut",
     "CursorVersionOut",
+    "DependencyIn",
+    "DependencyOut",
+    "DependencyPatch",
     "EmailChangeIn",
     "EmailChannelIn",
     "EmailConfig",
@@ -169,6 +179,7 @@ __all__ = [
     "ProofIn",
     "ProviderOut",
     "QueryIn",
+    "ReadinessOut",
     "RecoveryCodesOut",
     "RefreshIn",
     "RegisterIn",
@@ -195,6 +206,8 @@ __all__ = [
     "TransferIn",
     "TransformationOut",
     "TransformationPreviewIn",
+    "TriggerIn",
+    "UpstreamReadinessOut",
     "UsageOut",
     "WebhookChannelIn",
     "WebhookConfig",

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import RunState, RunTrigger, StepState
+from datanika.contracts.text import Flag
 
 
 class RunOut(Answer):
@@ -21,6 +22,10 @@ class RunOut(Answer):
     retry_of: int | None = Field(description="The run that this one repeats.")
     idempotency_key: str
     plan_hash: str
+    ignores_dependencies: bool
+    waits_until: dt.datetime | None = Field(
+        description="Set while it waits for what the pipeline depends on: when it gives up."
+    )
     flow_run_id: str | None = Field(description="The run's id in Prefect.")
     attempt: int
     rows: int | None
@@ -30,6 +35,14 @@ class RunOut(Answer):
     created_at: dt.datetime
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
+
+
+class TriggerIn(Body):
+    """How the run differs from what the pipeline says."""
+
+    ignore_dependencies: Flag = Field(
+        default=False, description="Start however old the upstreams' last successes are."
+    )
 
 
 class RetryIn(Body):

@@ -1,0 +1,94 @@
+"""A run that nobody asks for and nobody could be told an error about: what is wrong with it is
+its end."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.contracts.enums import OverlapPolicy, RunState, RunTrigger
+from datanika.contracts.events import Failure
+from datanika.contracts.plan import Plan
+from datanika.errors import DatanikaError
+from datanika.models import Organization, Pipeline, PipelineVersion, Run
+from datanika.services.audit_service import SystemActor, record
+from datanika.services.freshness import wait_deadline
+from datanika.services.limits import reason_not_to_run
+from datanika.services.overlap import unfinished_run
+from datanika.services.pipeline_service import compile_version
+from datanika.services.run_rows import add_steps, end_run
+
+
+async def accept_unattended(
+    session: AsyncSession,
+    pipeline: Pipeline,
+    trigger: RunTrigger,
+    key: str,
+    *,
+    accepted_at: dt.datetime,
+    actor: str,
+) -> Run | None:
+    """A queued run of ``pipeline``, whose row the caller has locked; one that has ended already
+    where it may not run; None where the pipeline is switched off, or has a run with this key."""
+    organization = await session.get(Organization, pipeline.org_id)
+    version = await session.get(PipelineVersion, pipeline.current_version_id)
+    is_off = pipeline.deleted_at is not None or pipeline.is_paused or version is None
+    if is_off or version is None or organization is None or organization.deleted_at is not None:
+        return None
+    plan, ended = Plan(steps=(), stages=()), None
+    try:
+        plan = await compile_version(session, pipeline.org_id, version)
+    except DatanikaError as error:
+        why = Failure(code=error.code, message=error.message, hint=error.hint)
+        ended = (RunState.FAILED, why)
+    if ended is None and (why_not := await _why_not(session, pipeline)) is not None:
+        ended = (RunState.SKIPPED, why_not)
+    waits_until = None
+    if ended is None:
+        waits_until = await wait_deadline(session, pipeline.org_id, pipeline.id)
+    run_id = await session.scalar(
+        insert(Run)
+        .values(
+            org_id=pipeline.org_id,
+            pipeline_id=pipeline.id,
+            pipeline_version_id=version.id,
+            state=RunState.QUEUED.value,
+            trigger=trigger.value,
+            idempotency_key=key,
+            plan=plan.model_dump(mode="json"),
+            plan_hash=plan.hash,
+            created_at=accepted_at,
+            waits_until=waits_until,
+        )
+        .on_conflict_do_nothing(index_elements=["org_id", "pipeline_id", "idempotency_key"])
+        .returning(Run.id)
+    )
+    if run_id is None:
+        return None
+    run = await session.get_one(Run, run_id)
+    add_steps(session, run, plan)
+    await session.flush()
+    if ended is not None:
+        await end_run(session, run, *ended)
+    new = {"pipeline_id": pipeline.id, "trigger": trigger.value}
+    await record(
+        session, SystemActor(pipeline.org_id, actor), "run.triggered", "run", run.id, new=new
+    )
+    return run
+
+
+async def _why_not(session: AsyncSession, pipeline: Pipeline) -> Failure | None:
+    """Why the run is skipped: a limit, or a run that is not over and the pipeline's policy."""
+    failure = await reason_not_to_run(session, pipeline.org_id)
+    if failure is not None or pipeline.overlap_policy != OverlapPolicy.SKIP.value:
+        return failure
+    running = await unfinished_run(session, pipeline)
+    if running is None:
+        return None
+    return Failure(
+        code="overlap",
+        message=f"Run {running.id} of this pipeline was not over yet.",
+        hint="Let the pipeline's runs queue (overlap policy), or make it faster.",
+    )
