@@ -15,6 +15,7 @@ from datanika.client.catalog import Catalog
 from datanika.client.connections import Connections
 from datanika.client.credentials import find_credentials
 from datanika.client.cursors import Cursors
+from datanika.client.dependencies import Dependencies
 from datanika.client.http import Http
 from datanika.client.invitations import Invitations
 from datanika.client.jobs import Jobs
@@ -55,6 +56,7 @@ class DatanikaClient:
         self.catalog = Catalog(http)
         self.connections = Connections(http)
         self.cursors = Cursors(http)
+        self.dependencies = Dependencies(http)
         self.invitations = Invitations(http)
         self.jobs = Jobs(http)
         self.members = Members(http)

@@ -14,6 +14,7 @@ from datanika.contracts.api import (
     PipelineVersionOut,
     PlanOut,
     RunOut,
+    TriggerIn,
 )
 from datanika.errors import NotFound
 
@@ -111,10 +112,13 @@ class Pipelines(Resource):
         self,
         pipeline_id: int,
         *,
+        ignore_dependencies: bool = False,
         wait: float | None = None,
         idempotency_key: str | None = None,
     ) -> RunOut:
         """Start a run; the same key gives the same run. With ``wait`` (at most 300 s) the answer
-        comes when it is over, or after so many seconds."""
+        comes when it is over, or after so many seconds. It waits for upstreams that are not fresh,
+        unless ``ignore_dependencies``."""
+        body = TriggerIn(ignore_dependencies=ignore_dependencies)
         path = f"pipelines/{pipeline_id}/runs"
-        return self._post(RunOut, path, wait=wait, idempotency_key=idempotency_key)
+        return self._post(RunOut, path, body, wait=wait, idempotency_key=idempotency_key)
