@@ -60,7 +60,7 @@ class Resource:
             path,
             json=_content(body),
             params=written(wait=wait),
-            headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},
+            headers={} if idempotency_key is None else {"Idempotency-Key": idempotency_key},
             longer=wait or 0,
         )
         return kind.model_validate_json(answer)

@@ -147,6 +147,8 @@ async def test_a_key_does_its_work_once_and_a_copy_keeps_its_secret(tenant: Tena
         body = ConnectionIn(name="dwh", kind="postgres", config=config)
         made = [client.connections.create(body, idempotency_key="a") for _ in range(2)]
         assert made[0] == made[1]
+        with pytest.raises(InvalidInput):
+            client.connections.create(body, idempotency_key="")
         assert made[0].secrets == ["password"] and "p-4711" not in made[0].model_dump_json()
         copy = client.connections.copy(made[0].id, "dwh (copy)")
         assert copy.secrets == ["password"]
