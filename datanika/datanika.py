@@ -12,13 +12,14 @@ import reflex as rx
 
 from datanika.api.app import background_tasks, create_app
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
-from datanika.ui.guard import LOGIN_PAGE, DenyByDefault
+from datanika.ui.guard import LOGIN_PAGE, NOWHERE_PAGE, DenyByDefault
 from datanika.ui.pages.login import login_page
 from datanika.ui.pages.mailed import (
     forgot_password_page,
     reset_password_page,
     verify_email_page,
 )
+from datanika.ui.pages.no_organization import no_organization_page
 from datanika.ui.pages.pipelines import pipelines_page
 from datanika.ui.pages.run import run_page
 from datanika.ui.pages.runs import runs_page
@@ -57,6 +58,7 @@ for _page, _route in {
     forgot_password_page: FORGOT_PAGE,
     reset_password_page: RESET_PAGE,
     verify_email_page: CONFIRM_PAGE,
+    no_organization_page: NOWHERE_PAGE,
 }.items():
     app.add_page(
         _page,

@@ -24,6 +24,7 @@ PUBLIC_TABLES = (
     "invitations",
     "jobs",
     "login_sessions",
+    "mails",
     "memberships",
     "notification_channels",
     "organizations",

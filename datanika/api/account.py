@@ -59,11 +59,10 @@ async def change_password(
 ) -> None:
     """Choose another password. Every other login of yours ends."""
     service = _service(tx, origin)
-    mails.put(
-        await service.change_password(
-            body.current_password, body.new_password, keys_too=body.revoke_keys
-        )
+    mail = await service.change_password(
+        body.current_password, body.new_password, keys_too=body.revoke_keys
     )
+    await mails.put(tx.session, mail)
 
 
 @router.post("/email", status_code=status.HTTP_202_ACCEPTED, **needs(PERSON))
@@ -71,7 +70,8 @@ async def change_email(
     body: EmailChangeIn, tx: PersonTx, origin: LoginOrigin, mails: Mails
 ) -> AcceptedOut:
     """Ask for another address. It counts once the link in the mail to it was opened."""
-    mails.put(await _service(tx, origin).request_email_change(body.email, body.password))
+    mail = await _service(tx, origin).request_email_change(body.email, body.password)
+    await mails.put(tx.session, mail)
     return AcceptedOut()
 
 

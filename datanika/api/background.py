@@ -1,5 +1,5 @@
-"""What the web process does beside answering: reconcile, deliver notifications, write failed
-logins into the audit logs, and measure what organisations store.
+"""What the web process does beside answering: reconcile, deliver notifications, send mails again,
+write failed logins into the audit logs, and measure what organisations store.
 
 FastAPI's lifespan does not run under Reflex: whoever serves the application enters
 :func:`background_tasks`.
@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from datanika.orchestration.gateway import preload
 from datanika.services.delivery import deliver_due
 from datanika.services.failed_logins import record_failures
+from datanika.services.mail_queue import send_due
 from datanika.services.metrics import RECONCILER_LAST, RECONCILER_PASSES
 from datanika.services.reconciler import reconcile, renew_leases
 from datanika.services.retention import measure_storage
@@ -27,6 +28,8 @@ INTERVAL_SECONDS = 10.0
 DELIVERY_SECONDS = 2.0
 """How long a notification waits when there was nothing to deliver before it."""
 MEASURE_SECONDS = 300.0
+MAIL_SECONDS = 5.0
+"""How often mails are looked for that did not go at once."""
 RECORD_SECONDS = 5.0
 """How long a failed login waits for its audit entries."""
 DEAF_SECONDS = 25.0
@@ -54,10 +57,11 @@ async def run_reconciler() -> dict[str, int]:
 
 @asynccontextmanager
 async def background_tasks() -> AsyncIterator[None]:
-    """Reconcile, deliver, record and measure while the block is open."""
+    """Reconcile, deliver, mail, record and measure while the block is open."""
     tasks = [
         asyncio.create_task(_reconcile_forever(), name="reconciler"),
         asyncio.create_task(_deliver_forever(), name="delivery"),
+        asyncio.create_task(_mail_forever(), name="mails"),
         asyncio.create_task(_record_forever(), name="failed logins"),
         asyncio.create_task(_measure_forever(), name="storage"),
     ]
@@ -95,6 +99,15 @@ async def _deliver_forever() -> None:
             counts = {}
         if not any(counts.values()):
             await asyncio.sleep(DELIVERY_SECONDS)
+
+
+async def _mail_forever() -> None:
+    while True:
+        try:
+            await send_due()
+        except Exception as error:
+            logger.warning("Mails wait: %r", error)
+        await asyncio.sleep(MAIL_SECONDS)
 
 
 async def _record_forever() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
-from fastapi import APIRouter, BackgroundTasks, Query, status
+from fastapi import APIRouter, Query, status
 
 from datanika.api.deps import PROBLEMS, Id, page_of
+from datanika.api.mails import Mails, Outbox
 from datanika.api.paging import paging
 from datanika.api.transaction import (
     MEMBER,
@@ -27,9 +28,10 @@ from datanika.contracts.api import (
     JoinIn,
     Page,
 )
+from datanika.db import system_scope
 from datanika.models import Organization
 from datanika.services.invitation_service import SORTS, InvitationService, Sent, register_invited
-from datanika.services.mail import Mail, send_mail
+from datanika.services.mail import Mail
 from datanika.services.paging import PageRequest
 
 router = APIRouter(
@@ -55,21 +57,19 @@ async def list_invitations(
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, **needs("member:invite"))
-async def create_invitation(
-    body: InvitationIn, tx: Tx, later: BackgroundTasks
-) -> InvitationSentOut:
+async def create_invitation(body: InvitationIn, tx: Tx, mails: Mails) -> InvitationSentOut:
     """Offer membership to an address, for seven days. It is mailed a link; the one that you may
     hand over yourself is shown this once."""
     sent = await InvitationService(tx.session, tx.actor).create(body.email, body.role)
-    later.add_task(send_mail, await invitation_mail(tx, sent))
+    await _mail(tx, mails, sent)
     return invitation_sent(sent)
 
 
 @router.post("/{invitation_id}/resend", **needs("member:invite"))
-async def resend_invitation(invitation_id: Id, tx: Tx, later: BackgroundTasks) -> InvitationSentOut:
+async def resend_invitation(invitation_id: Id, tx: Tx, mails: Mails) -> InvitationSentOut:
     """A new link for seven days; the one before stops working."""
     sent = await InvitationService(tx.session, tx.actor).resend(invitation_id)
-    later.add_task(send_mail, await invitation_mail(tx, sent))
+    await _mail(tx, mails, sent)
     return invitation_sent(sent)
 
 
@@ -93,6 +93,12 @@ async def register_with_invitation(body: JoinIn, session: SystemSession) -> Join
     return JoinedOut.model_validate(
         await register_invited(session, body.token, body.name, body.password)
     )
+
+
+async def _mail(tx: Transaction, mails: Outbox, sent: Sent) -> None:
+    mail = await invitation_mail(tx, sent)
+    async with system_scope(tx.session, tx.actor.scope):
+        await mails.put(tx.session, mail)
 
 
 async def invitation_mail(tx: Transaction, sent: Sent) -> Mail:

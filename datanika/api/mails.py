@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from datanika.services.mail import Mail, send_mail
+from datanika.services.mail import Mail
+from datanika.services.mail_queue import enqueue, send_one
 
 
 class Outbox:
@@ -15,10 +17,11 @@ class Outbox:
     def __init__(self, background: BackgroundTasks) -> None:
         self.background = background
 
-    def put(self, *mails: Mail | None) -> None:
+    async def put(self, session: AsyncSession, *mails: Mail | None) -> None:
+        """Write them down in the request's transaction, which is in system scope; None is for
+        nobody, and takes as long."""
         for mail in mails:
-            if mail is not None:
-                self.background.add_task(send_mail, mail)
+            self.background.add_task(send_one, await enqueue(session, mail))
 
 
 async def _outbox(background: BackgroundTasks) -> Outbox:

@@ -44,11 +44,10 @@ async def register(
     An address that has an account already gets the same answer, and a mail that says so.
     """
     locale = body.locale or negotiate(request.headers.get("accept-language", ""))
-    mails.put(
-        await SignUp(session, origin).register(
-            body.email, body.password, body.name, body.organization_name, locale
-        )
+    mail = await SignUp(session, origin).register(
+        body.email, body.password, body.name, body.organization_name, locale
     )
+    await mails.put(session, mail)
     return RegisteredOut(must_confirm_email=settings.needs_verified_email)
 
 
@@ -57,7 +56,7 @@ async def resend_confirmation(
     body: EmailIn, session: SystemSession, origin: LoginOrigin, mails: Mails
 ) -> AcceptedOut:
     """Send the mail with the link that confirms an address once more."""
-    mails.put(await SignUp(session, origin).resend_confirmation(body.email))
+    await mails.put(session, await SignUp(session, origin).resend_confirmation(body.email))
     return AcceptedOut()
 
 
@@ -136,7 +135,7 @@ async def _answer[Body: BaseModel](
     try:
         body = await read_body(request, model, fields)
         async with session.begin_nested():
-            mails.put(*await work(body))
+            await mails.put(session, *await work(body))
     except DatanikaError as error:
         if fields is None:
             raise

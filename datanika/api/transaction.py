@@ -10,7 +10,7 @@ the few that wait, and must not hold a transaction meanwhile.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
@@ -22,9 +22,15 @@ from datanika.api.deps import SESSION_COOKIE, bearer_token, credential_missing, 
 from datanika.api.problems import EXTRA_HEADERS
 from datanika.api.rate_limit import RateLimiter
 from datanika.config import settings
-from datanika.db import SYSTEM, TenantScope, enter, get_session
+from datanika.db import SYSTEM, TenantScope, enter, get_session, system_scope
 from datanika.security import API_KEY_PREFIX, read_access_token
-from datanika.services.actor import Actor, prove_membership, require_person
+from datanika.services.actor import (
+    NOWHERE,
+    Actor,
+    prove_membership,
+    prove_person,
+    require_person,
+)
 from datanika.services.auth import actor_for_token
 from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
 from datanika.services.login_sessions import LoginSessions
@@ -91,7 +97,7 @@ class TenantRoute(APIRoute):
                 request.state.transaction = transaction
                 work: _Handler = tagged
                 if repeatable:
-                    work = _once(tagged, transaction.session, caller_of(actor), actor.org_id)
+                    work = _once(tagged, transaction.session, actor)
                 return await work(request)
 
         return answer
@@ -126,7 +132,7 @@ class SystemRoute(APIRoute):
             request.scope[EXTRA_HEADERS] = strangers.take(address)
             async with get_session(SYSTEM) as session:
                 request.state.session = session
-                work = _once(handle, session, "nobody", None) if repeatable else handle
+                work = _once(handle, session, None) if repeatable else handle
                 return await work(request)
 
         return answer
@@ -190,6 +196,12 @@ async def tenant_transaction(request: Request) -> AsyncIterator[Transaction]:
     bearer = bearer_token(request)
     if bearer is not None and not bearer.startswith(API_KEY_PREFIX):
         token = read_access_token(bearer)
+        if token.org_id == NOWHERE:
+            async with get_session(SYSTEM) as session:
+                actor = await prove_person(session, token.user_id, token.session_id)
+                await enter(session, actor.scope)
+                yield _limited(request, Transaction(session, actor))
+            return
         # The token names the organisation: its rows are enough to prove the membership.
         async with get_session(TenantScope(token.org_id)) as session:
             actor = await prove_membership(
@@ -228,8 +240,10 @@ def _limited(request: Request, transaction: Transaction) -> Transaction:
     return transaction
 
 
-def _once(handle: _Handler, session: AsyncSession, owner: str, org_id: int | None) -> _Handler:
+def _once(handle: _Handler, session: AsyncSession, actor: Actor | None) -> _Handler:
     """``handle``, or the answer it gave to the same ``Idempotency-Key``."""
+    owner = caller_of(actor) if actor else "nobody"
+    org_id = actor.org_id if actor and actor.is_member else None
 
     async def answer(request: Request) -> Response:
         key = request.headers.get("idempotency-key")
@@ -238,10 +252,11 @@ def _once(handle: _Handler, session: AsyncSession, owner: str, org_id: int | Non
         body = await request.body()
         keys = IdempotencyService(session, owner, org_id)
         route = f"{request.method} {request.url.path}"
-        if org_id is None:
+        if actor is None:
             # Nobody's keys: only who knows the whole request, password included, gets its answer.
             route += f" {body.hex()}"
-        kept = await keys.claim(route, key, body)
+        async with _keys_of(session, actor):
+            kept = await keys.claim(route, key, body)
         if kept is not None:
             headers = kept.headers | {"Idempotency-Replayed": "true"}
             return Response(kept.body, kept.status, headers)
@@ -249,7 +264,16 @@ def _once(handle: _Handler, session: AsyncSession, owner: str, org_id: int | Non
         headers = {
             name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
         }
-        await keys.keep(KeptAnswer(response.status_code, headers, bytes(response.body)))
+        async with _keys_of(session, actor):
+            await keys.keep(KeptAnswer(response.status_code, headers, bytes(response.body)))
         return response
 
     return answer
+
+
+def _keys_of(session: AsyncSession, actor: Actor | None) -> AbstractAsyncContextManager[None]:
+    """The scope that sees the caller's kept answers: those of who is in no organisation are in no
+    organisation's."""
+    if actor is None or actor.is_member:
+        return nullcontext()
+    return system_scope(session, actor.scope)

@@ -9,6 +9,7 @@ from datanika.models.cursor import CursorVersion
 from datanika.models.dependency import PipelineDependency
 from datanika.models.idempotency import IdempotencyKey
 from datanika.models.job import Job
+from datanika.models.mail import PendingMail
 from datanika.models.notification import NotificationChannel, NotificationDelivery
 from datanika.models.organization import Organization, UsageMonth
 from datanika.models.pipeline import Pipeline, PipelineVersion
@@ -43,6 +44,7 @@ __all__ = [
     "NotificationChannel",
     "NotificationDelivery",
     "Organization",
+    "PendingMail",
     "Pipeline",
     "PipelineDependency",
     "PipelineVersion",

@@ -65,7 +65,8 @@ class LoginSession(TimestampMixin, Base):
 
 class RefreshToken(TimestampMixin, Base):
     """One link of a rotation family (``kind`` refresh), or a browser's session (``kind`` session,
-    a family of its own that is not rotated). ``token_hash`` is the sha256 of the token, hex."""
+    a family of its own that is not rotated). ``token_hash`` is the sha256 of the token, hex.
+    ``org_id`` is NULL while its user is in no organisation."""
 
     __tablename__ = "refresh_tokens"
 
@@ -73,7 +74,7 @@ class RefreshToken(TimestampMixin, Base):
     user_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True
     )
-    org_id: Mapped[int] = mapped_column(
+    org_id: Mapped[int | None] = mapped_column(
         BigInteger, ForeignKey("organizations.id", ondelete="CASCADE")
     )
     kind: Mapped[str] = mapped_column(String(16), default="refresh", server_default="refresh")

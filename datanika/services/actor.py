@@ -1,7 +1,8 @@
 """The proof that somebody may act in an organisation.
 
 Every service that touches a tenant's rows takes an :class:`Actor`. Nothing but
-:func:`prove_membership` can make one, so a handler that forgot to check cannot even call.
+:func:`prove_membership`, and :func:`prove_person` for who is in no organisation, can make one, so a
+handler that forgot to check cannot even call.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from datanika.models import LoginSession, Membership, Organization, User
 from datanika.services.permissions import PERMISSIONS
 
 _PROOF: Final = object()
+NOWHERE: Final = 0
+"""The organisation of people who are in none. No organisation has this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A user in an organisation, with the role proven at the start of this request."""
+    """A user in an organisation, with the role proven at the start of this request; or, in
+    :data:`NOWHERE`, one who is in no organisation and may do nothing there."""
 
     user_id: int
     org_id: int
@@ -47,14 +51,27 @@ class Actor:
         """The session scope of this actor's organisation."""
         return TenantScope(self.org_id)
 
+    @property
+    def is_member(self) -> bool:
+        """Whether the actor is in an organisation at all."""
+        return self.org_id != NOWHERE
+
     def may(self, permission: str) -> bool:
         """Whether role and scopes allow ``permission``."""
+        if not self.is_member:
+            return False
         if self.scopes is not None and permission not in self.scopes:
             return False
         return self.role.covers(PERMISSIONS[permission])
 
     def require(self, permission: str) -> None:
         """Raise :class:`PermissionDenied` unless :meth:`may`."""
+        if not self.is_member:
+            raise PermissionDenied(
+                "You are in no organisation.",
+                code="no_organization",
+                hint="Accept an invitation, or make an organisation: POST /api/v1/organizations.",
+            )
         if not self.may(permission):
             raise PermissionDenied(
                 f"This needs the permission {permission}, which your role or key does not have.",
@@ -91,9 +108,7 @@ async def prove_membership(
     if row is None:
         raise AuthenticationError("You are not a member of this organisation.", code="not_a_member")
     if login_session_id is not None and not row.session_lives:
-        raise AuthenticationError(
-            "This login has ended.", code="session_revoked", hint="Log in again."
-        )
+        raise session_revoked()
     return Actor(
         user_id,
         org_id,
@@ -104,6 +119,36 @@ async def prove_membership(
         session_id=login_session_id,
         is_operator=row.is_instance_admin and api_key_id is None,
         _proof=_PROOF,
+    )
+
+
+async def prove_person(
+    session: AsyncSession, user_id: int, login_session_id: int | None = None
+) -> Actor:
+    """The actor of a live user in :data:`NOWHERE`; raises :class:`AuthenticationError`.
+
+    With ``login_session_id`` that login must live, too. ``session`` is in system scope.
+    """
+    email = await session.scalar(
+        select(User.email).where(User.id == user_id, User.deleted_at.is_(None))
+    )
+    lives = login_session_id is None or await session.scalar(
+        select(LoginSession.id).where(
+            LoginSession.id == login_session_id,
+            LoginSession.user_id == user_id,
+            LoginSession.revoked_at.is_(None),
+            LoginSession.expires_at > func.now(),
+        )
+    )
+    if email is None or not lives:
+        raise session_revoked()
+    return Actor(user_id, NOWHERE, email, Role.VIEWER, session_id=login_session_id, _proof=_PROOF)
+
+
+def session_revoked() -> AuthenticationError:
+    """For a login that its owner, or the platform, has ended."""
+    return AuthenticationError(
+        "This login has ended.", code="session_revoked", hint="Log in again."
     )
 
 

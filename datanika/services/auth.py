@@ -33,10 +33,16 @@ from datanika.security import (
     read_access_token,
 )
 from datanika.services.account_audit import record_everywhere
-from datanika.services.actor import Actor, prove_membership
+from datanika.services.actor import Actor, prove_membership, prove_person
 from datanika.services.audit_service import record
 from datanika.services.failed_logins import note_failure
-from datanika.services.login_sessions import BrowserSession, LoginSessions, Origin, TokenPair
+from datanika.services.login_sessions import (
+    BrowserSession,
+    LoginSessions,
+    Origin,
+    TokenPair,
+    first_organization,
+)
 from datanika.services.second_factor import SecondFactor
 from datanika.services.throttle import attempt
 from datanika.services.validation import valid_name
@@ -68,14 +74,14 @@ class AuthService:
     async def login(
         self, email: str, password: str, org_id: int | None = None, totp_code: str | None = None
     ) -> TokenPair:
-        """Tokens for ``org_id``, else for the organisation the user joined first.
+        """Tokens for ``org_id``, else for the organisation the user joined first, if any.
 
         Raises :class:`AuthenticationError`: ``bad_credentials``, ``email_not_verified``,
         ``totp_required``, ``totp_wrong``, ``not_a_member``; :class:`TooManyRequests`.
         """
         actor = await self._authenticate(email, password, org_id, totp_code)
         login = await self.logins.open(actor.user_id, "refresh", "password")
-        pair = await self.logins.issue_tokens(login, actor.org_id)
+        pair = await self.logins.issue_tokens(login, actor)
         await self._record(login)
         return pair
 
@@ -89,7 +95,7 @@ class AuthService:
     async def open_browser(self, actor: Actor, method: str) -> BrowserSession:
         """A browser's session for somebody who has proven who they are by ``method``."""
         login = await self.logins.open(actor.user_id, "session", method)
-        opened = await self.logins.issue_cookie(login, actor.org_id)
+        opened = await self.logins.issue_cookie(login, actor)
         await self._record(login)
         return opened
 
@@ -108,16 +114,10 @@ class AuthService:
         return [(organization, Role(role)) for organization, role in rows]
 
     async def enter(self, user_id: int, org_id: int | None = None) -> Actor:
-        """The user in ``org_id``, else in the organisation they joined first."""
+        """The user in ``org_id``, else in the organisation they joined first, else nowhere."""
+        org_id = org_id or await first_organization(self.session, user_id)
         if org_id is None:
-            organizations = await self.organizations_of(user_id)
-            if not organizations:
-                raise AuthenticationError(
-                    "You are not a member of any organisation.",
-                    code="not_a_member",
-                    hint="Ask for an invitation.",
-                )
-            org_id = organizations[0][0].id
+            return await prove_person(self.session, user_id)
         return await prove_membership(self.session, user_id, org_id)
 
     async def _authenticate(

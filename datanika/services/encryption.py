@@ -10,7 +10,15 @@ from sqlalchemy import Column, Table, func, literal, not_, select, update
 
 from datanika.db import SYSTEM, get_session
 from datanika.errors import DatanikaError
-from datanika.models import Base, Connection, IdempotencyKey, Job, NotificationChannel, User
+from datanika.models import (
+    Base,
+    Connection,
+    IdempotencyKey,
+    Job,
+    NotificationChannel,
+    PendingMail,
+    User,
+)
 from datanika.security import Keyring, keyring
 
 BATCH = 100
@@ -80,6 +88,7 @@ CIPHERTEXTS = (
     Ciphertext(User, "totp_secret", "secrets of one-time codes"),
     Ciphertext(Job, "request", "what ad hoc jobs are asked, for a day"),
     Ciphertext(Job, "result", "what ad hoc jobs have found, for a day"),
+    Ciphertext(PendingMail, "content", "mails that wait to be sent, with their links"),
     Ciphertext(IdempotencyKey, "body", "answers kept for repeated requests, for a day"),
 )
 """Every column with ciphertexts: what ``datanika rotate-keys`` goes through. A test compares it

@@ -232,8 +232,7 @@ async def register_invited(
 ) -> Membership:
     """Make a user of the mailed link's reader, and a member. ``session`` is in system scope.
 
-    An account that is in no organisation any more could not log in to accept: it joins at once,
-    and keeps its password. Raises :class:`Conflict` ``email_taken`` for any other account.
+    Raises :class:`Conflict` ``email_taken`` for who has an account: they log in and accept.
     """
     plain, _, proof = token.partition(".")
     invitation = await open_invitation(session, plain)
@@ -246,21 +245,17 @@ async def register_invited(
         )
     name = valid_name(name)
     check_password_shape(password)
-    user = await session.scalar(select(User).where(User.email == invitation.email))
-    if user is None:
-        user = User(
-            email=invitation.email,
-            name=name,
-            password_hash=await asyncio.to_thread(hash_password, password),
-            email_verified_at=utcnow(),
-        )
-        try:
-            async with session.begin_nested():
-                session.add(user)
-        except IntegrityError:
-            raise _email_taken() from None
-    elif user.deleted_at is not None or await _is_member_somewhere(session, user.id):
-        raise _email_taken()
+    user = User(
+        email=invitation.email,
+        name=name,
+        password_hash=await asyncio.to_thread(hash_password, password),
+        email_verified_at=utcnow(),
+    )
+    try:
+        async with session.begin_nested():
+            session.add(user)
+    except IntegrityError:
+        raise _email_taken() from None
     return await join(session, invitation, user.id)
 
 
@@ -331,20 +326,6 @@ async def join(session: AsyncSession, invitation: Invitation, user_id: int) -> M
         new={"email": invitation.email, "role": invitation.role},
     )  # fmt: skip
     return membership
-
-
-async def _is_member_somewhere(session: AsyncSession, user_id: int) -> bool:
-    found = await session.scalar(
-        select(Membership.id)
-        .join(Organization, Organization.id == Membership.org_id)
-        .where(
-            Membership.user_id == user_id,
-            Membership.deleted_at.is_(None),
-            Organization.deleted_at.is_(None),
-        )
-        .limit(1)
-    )
-    return found is not None
 
 
 def _email_taken() -> Conflict:

@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datanika.config import settings
 from datanika.contracts.base import Contract
 from datanika.errors import AuthenticationError, NotFound
-from datanika.models import LoginSession, RefreshToken, User
+from datanika.models import LoginSession, Membership, Organization, RefreshToken, User
 from datanika.security import create_access_token, hash_token, new_token
 from datanika.services.account_audit import record_everywhere
-from datanika.services.actor import Actor, prove_membership
+from datanika.services.actor import Actor, prove_membership, prove_person, session_revoked
 from datanika.services.throttle import attempt
 
 Kind = Literal["refresh", "session"]
@@ -38,7 +38,8 @@ class TokenPair(Contract):
     refresh_token: str
     expires_in: int
     """Seconds the access token lives."""
-    org_id: int
+    org_id: int | None
+    """None while the user is in no organisation."""
 
 
 class BrowserSession(Contract):
@@ -46,7 +47,7 @@ class BrowserSession(Contract):
 
     token: str
     expires_at: dt.datetime
-    org_id: int
+    org_id: int | None
 
 
 class LoginSessions:
@@ -73,19 +74,19 @@ class LoginSessions:
         await self.session.flush()
         return login
 
-    async def issue_tokens(self, login: LoginSession, org_id: int) -> TokenPair:
-        """The next pair of tokens of a login; it lives as long again from now."""
+    async def issue_tokens(self, login: LoginSession, actor: Actor) -> TokenPair:
+        """The next pair of tokens of the actor's login; it lives as long again from now."""
         return TokenPair(
-            access_token=create_access_token(login.user_id, org_id, login.id),
-            refresh_token=await self._add_token(login, org_id),
+            access_token=create_access_token(login.user_id, actor.org_id, login.id),
+            refresh_token=await self._add_token(login, actor),
             expires_in=settings.access_token_minutes * 60,
-            org_id=org_id,
+            org_id=_org_id(actor),
         )
 
-    async def issue_cookie(self, login: LoginSession, org_id: int) -> BrowserSession:
-        """What a browser keeps of its login."""
-        token = await self._add_token(login, org_id)
-        return BrowserSession(token=token, expires_at=login.expires_at, org_id=org_id)
+    async def issue_cookie(self, login: LoginSession, actor: Actor) -> BrowserSession:
+        """What a browser keeps of the actor's login."""
+        token = await self._add_token(login, actor)
+        return BrowserSession(token=token, expires_at=login.expires_at, org_id=_org_id(actor))
 
     async def refresh(self, token: str, org_id: int | None = None) -> TokenPair:
         """The next pair of the family; ``token`` is used up. With ``org_id`` the pair is of that
@@ -103,16 +104,12 @@ class LoginSessions:
                 hint="Log in again.",
             )
         login = await self._of_family(used.family)
-        actor = await self._prove(login, used.org_id, org_id)
-        return await self.issue_tokens(login, actor.org_id)
+        return await self.issue_tokens(login, await self._prove(login, used.org_id, org_id))
 
     async def actor_of_cookie(self, token: str) -> Actor:
         """The actor behind a browser's session cookie; raises :class:`AuthenticationError`."""
         row = await self.live_cookie(token)
-        login = await self._of_family(row.family)
-        return await prove_membership(
-            self.session, row.user_id, row.org_id, login_session_id=login.id
-        )
+        return await self._prove(await self._of_family(row.family), row.org_id, None)
 
     async def switch_cookie(self, token: str, org_id: int) -> RefreshToken:
         """Go on in another organisation of the same user; raises :class:`NotFound` where they are
@@ -164,11 +161,15 @@ class LoginSessions:
             await self._revoke(family)
         return len(families)
 
-    async def _prove(self, login: LoginSession, org_id: int, wanted: int | None) -> Actor:
-        """The login's actor in the organisation that is ``wanted``, else in ``org_id``."""
+    async def _prove(self, login: LoginSession, org_id: int | None, wanted: int | None) -> Actor:
+        """The login's actor in the organisation that is ``wanted``, else in ``org_id``, else in the
+        one that they have joined meanwhile, if any."""
+        chosen = wanted or org_id or await first_organization(self.session, login.user_id)
+        if chosen is None:
+            return await prove_person(self.session, login.user_id, login.id)
         try:
             return await prove_membership(
-                self.session, login.user_id, wanted or org_id, login_session_id=login.id
+                self.session, login.user_id, chosen, login_session_id=login.id
             )
         except AuthenticationError as error:
             if wanted is None or error.code != "not_a_member":
@@ -205,14 +206,14 @@ class LoginSessions:
         # The one commit of the services: raising would undo the revocation.
         await self.session.commit()
 
-    async def _add_token(self, login: LoginSession, org_id: int) -> str:
+    async def _add_token(self, login: LoginSession, actor: Actor) -> str:
         token, now = new_token(), dt.datetime.now(dt.UTC)
         login.last_used_at = now
         login.expires_at = now + dt.timedelta(days=settings.refresh_token_days)
         self.session.add(
             RefreshToken(
                 user_id=login.user_id,
-                org_id=org_id,
+                org_id=_org_id(actor),
                 kind=login.kind,
                 family=login.family,
                 token_hash=hash_token(token),
@@ -243,9 +244,7 @@ class LoginSessions:
     async def _of_family(self, family: str) -> LoginSession:
         login = await self.session.scalar(select(LoginSession).where(LoginSession.family == family))
         if login is None:
-            raise AuthenticationError(
-                "This login has ended.", code="session_revoked", hint="Log in again."
-            )
+            raise session_revoked()
         return login
 
     async def _revoke(self, family: str) -> int | None:
@@ -277,3 +276,23 @@ class LoginSessions:
         await self.session.execute(
             select(func.pg_advisory_xact_lock(func.hashtextextended(family, 0)))
         )
+
+
+async def first_organization(session: AsyncSession, user_id: int) -> int | None:
+    """The organisation that the user joined first; None for who is in none."""
+    org_id: int | None = await session.scalar(
+        select(Organization.id)
+        .join(Membership, Membership.org_id == Organization.id)
+        .where(
+            Membership.user_id == user_id,
+            Membership.deleted_at.is_(None),
+            Organization.deleted_at.is_(None),
+        )
+        .order_by(Membership.id)
+        .limit(1)
+    )
+    return org_id
+
+
+def _org_id(actor: Actor) -> int | None:
+    return actor.org_id if actor.is_member else None

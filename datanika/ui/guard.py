@@ -17,13 +17,14 @@ from reflex.state import BaseState, StateUpdate
 from reflex_base.event.context import EventContext
 
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
-from datanika.ui.session import actor_of, set_actor
+from datanika.ui.session import sender_of, set_actor
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.session import SessionState
 from datanika.ui.state.tenant import TenantState, tenant_states
 
 LOGIN_PAGE = "/login"
-_ENTRANCES = (LOGIN_PAGE, FORGOT_PAGE, RESET_PAGE, CONFIRM_PAGE)
+NOWHERE_PAGE = "/no-organization"
+_ENTRANCES = (LOGIN_PAGE, NOWHERE_PAGE, FORGOT_PAGE, RESET_PAGE, CONFIRM_PAGE)
 
 PUBLIC_EVENTS = frozenset(
     {
@@ -45,10 +46,12 @@ class DenyByDefault(Middleware):
     async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> StateUpdate | None:
         """None lets the event pass; an update is sent instead of handling it."""
         router_data = EventContext.get().router_data or state.router_data
-        actor = await actor_of(router_data.get("headers", {}))
+        sender = await sender_of(router_data.get("headers", {}))
+        # Who is in no organisation reaches no more than who is not logged in.
+        actor = sender if sender is not None and sender.is_member else None
         set_actor(actor)
         root = state._get_root_state()
-        identity = (actor.user_id, actor.org_id) if actor else None
+        identity = (sender.user_id, sender.org_id) if sender else None
         session: SessionState = await root.get_state(SessionState)
         if session._identity != identity:
             await _forget(root)
@@ -57,7 +60,8 @@ class DenyByDefault(Middleware):
             return None
         delta = await root._get_resolved_delta()
         root._clean()
-        return StateUpdate(delta=delta, events=_send_to_login(router_data))
+        entrance = LOGIN_PAGE if sender is None else NOWHERE_PAGE
+        return StateUpdate(delta=delta, events=_send_to(entrance, router_data))
 
 
 async def _forget(root: BaseState) -> None:
@@ -66,9 +70,10 @@ async def _forget(root: BaseState) -> None:
         tenant_state.reset()
 
 
-def _send_to_login(router_data: dict[str, Any]) -> list[Event]:
+def _send_to(page: str, router_data: dict[str, Any]) -> list[Event]:
     path = str(router_data.get("asPath") or router_data.get("pathname") or "/")
     if path.startswith(_ENTRANCES):
         return []
-    events: list[Event] = Event.from_event_type([rx.redirect(f"{LOGIN_PAGE}?next={quote(path)}")])
+    where = f"{LOGIN_PAGE}?next={quote(path)}" if page == LOGIN_PAGE else page
+    events: list[Event] = Event.from_event_type([rx.redirect(where)])
     return events

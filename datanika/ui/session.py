@@ -30,7 +30,13 @@ def cookie(headers: Mapping[str, str], name: str) -> str | None:
 
 
 async def actor_of(headers: Mapping[str, str]) -> Actor | None:
-    """The actor whose live session ``headers`` carry, or None."""
+    """The member of an organisation whose live session ``headers`` carry, or None."""
+    sender = await sender_of(headers)
+    return sender if sender is not None and sender.is_member else None
+
+
+async def sender_of(headers: Mapping[str, str]) -> Actor | None:
+    """Whose live session ``headers`` carry, in an organisation or in none; or None."""
     token = cookie(headers, SESSION_COOKIE)
     if not token:
         return None

@@ -43,6 +43,8 @@ class Entry:
     """Whether API keys may use it; they get 403 otherwise."""
     owner: int | None = None
     """What owners get where it is something else than the others."""
+    nowhere: int | None = None
+    """What who is in no organisation gets where it is something else than the others."""
     own_rows: bool = False
     """Whether everybody finds rows here: their own."""
 
@@ -162,7 +164,7 @@ API: dict[str, Entry] = {
     "GET organization": Entry(VIEWER),
     "PATCH organization": Entry(OWNER, 200, _body(name="Renamed")),
     "DELETE organization": Entry(OWNER, 204),
-    "POST organization/leave": Entry("member", 204, keys=False, owner=403),
+    "POST organization/leave": Entry("member", 204, keys=False, owner=403, nowhere=404),
     "POST organization/transfer": Entry(
         OWNER, 200, lambda w: {"user_id": w.editor_id}, keys=False, foreign=404
     ),

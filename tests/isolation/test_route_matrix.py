@@ -32,6 +32,7 @@ class Caller(StrEnum):
     KEY_WITHOUT = "key without the scope"
     KEY_LOST_ROLE = "key whose maker lost the role"
     STRANGER = "owner of another organisation"
+    NOWHERE = "member of no organisation"
     LOGGED_OUT = "login that has ended"
     EXPIRED = "expired token"
     NONSENSE = "forged token"
@@ -56,6 +57,8 @@ def expected(entry: Entry, route: Route, caller: Caller) -> int:
         return {Caller.RUN: entry.success, Caller.OTHER_RUN: 403}.get(caller, 401)
     if caller in REFUSED_EVERYWHERE | INTERNAL:
         return 401
+    if caller is Caller.NOWHERE:
+        return (entry.nowhere or entry.success) if least in (MEMBER, PERSON) else 403
     if caller is Caller.STRANGER and entry.foreign:
         return entry.foreign
     if caller in (Caller.OWNER, Caller.STRANGER) and entry.owner:
@@ -95,6 +98,8 @@ async def bearer(world: World, route: Route, entry: Entry, caller: Caller) -> st
             return await people.lost_role_bearer(world, permission, least)
         case Caller.STRANGER:
             return access_token(world.stranger)
+        case Caller.NOWHERE:
+            return await people.nowhere_bearer()
         case Caller.LOGGED_OUT:
             return await people.logged_out_bearer(world)
         case Caller.EXPIRED:

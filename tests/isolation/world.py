@@ -48,8 +48,9 @@ from datanika.models import (
     RunLog,
     Schedule,
     UsageMonth,
+    User,
 )
-from datanika.services.actor import Actor
+from datanika.services.actor import NOWHERE, Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.login_sessions import LoginSessions, TokenPair
 from datanika.services.permissions import PERMISSIONS
@@ -284,8 +285,18 @@ async def _login(actor: Actor) -> TokenPair:
     async with get_session(SYSTEM) as session:
         logins = LoginSessions(session)
         return await logins.issue_tokens(
-            await logins.open(actor.user_id, "refresh", "password"), actor.org_id
+            await logins.open(actor.user_id, "refresh", "password"), actor
         )
+
+
+async def nowhere_bearer() -> str:
+    """An access token of somebody who was in an organisation, and is in none any more."""
+    async with get_session(SYSTEM) as session:
+        user = User(email=f"nowhere-{secrets.token_hex(6)}@example.com", name="Nobody's")
+        session.add(user)
+        await session.flush()
+        login = await LoginSessions(session).open(user.id, "refresh", "password")
+        return security.create_access_token(user.id, NOWHERE, login.id)
 
 
 def lift_limits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from sqlalchemy import func, update
 
 from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
-from datanika.models import LoginSession
-from datanika.services.actor import Actor
+from datanika.models import LoginSession, Organization
+from datanika.security import create_access_token
+from datanika.services.actor import NOWHERE, Actor
 from datanika.services.login_sessions import LoginSessions
+from tests.support.accounts import PASSWORD, make_person
 from tests.support.tenants import Tenant, add_member, make_tenant
 from tests.test_api.conftest import ANY, Connect
 
@@ -26,7 +29,7 @@ def token(link: str) -> str:
 async def refresh_token(actor: Actor) -> str:
     async with get_session(SYSTEM) as session:
         login = await session.get_one(LoginSession, actor.session_id)
-        return (await LoginSessions(session).issue_tokens(login, actor.org_id)).refresh_token
+        return (await LoginSessions(session).issue_tokens(login, actor)).refresh_token
 
 
 async def test_the_organisation_is_changed_by_who_read_it_last(api: httpx.AsyncClient) -> None:
@@ -94,7 +97,7 @@ async def test_a_browser_switches_with_its_cookie_from_our_own_pages_only(
     async with get_session(SYSTEM) as session:
         logins = LoginSessions(session)
         login = await logins.open(tenant.owner.user_id, "session", "password")
-        cookie = (await logins.issue_cookie(login, tenant.org_id)).token
+        cookie = (await logins.issue_cookie(login, tenant.owner)).token
     browser = connect()
     browser.cookies.set("datanika_session", cookie)
     body = {"org_id": second}
@@ -225,3 +228,52 @@ async def test_with_the_organisation_deleted_its_tokens_and_cookies_open_nothing
     assert (await api.delete(f"{API}/organization", headers=ANY)).status_code == 204
     for client in (api, editor):
         assert (await client.get(f"{API}/pipelines")).status_code == 401
+
+
+async def test_who_is_in_no_organisation_sees_themselves_and_makes_or_joins_one(
+    connect: Connect,
+) -> None:
+    person = await make_person()
+    login = {"email": person.owner.email, "password": PASSWORD}
+    async with get_session(SYSTEM) as session:
+        await session.execute(update(Organization).values(deleted_at=func.now()))
+    answer = (await connect().post("/api/v1/auth/login", json=login)).json()
+    assert answer["org_id"] is None
+    client = connect(bearer=answer["access_token"])
+    me = (await client.get("/api/v1/auth/me")).json()
+    assert (me["org_id"], me["organization"], me["role"], me["permissions"]) == (
+        None, None, None, [],
+    )  # fmt: skip
+    assert (await client.get("/api/v1/account")).json()["email"] == person.owner.email
+    assert (await client.get("/api/v1/organizations")).json()["items"] == []
+    refused = await client.get("/api/v1/pipelines")
+    assert (refused.status_code, refused.json()["code"]) == (403, "no_organization")
+    # The same request twice makes one organisation here, too.
+    key = {"Idempotency-Key": "once"}
+    made = [
+        await client.post("/api/v1/organizations", json={"name": "Mine"}, headers=key)
+        for _ in range(2)
+    ]
+    assert [one.status_code for one in made] == [201, 201]
+    assert made[0].json() == made[1].json()
+    switch = {"refresh_token": answer["refresh_token"], "org_id": made[0].json()["id"]}
+    switched = (await connect().post("/api/v1/auth/switch", json=switch)).json()
+    mine = connect(bearer=switched["access_token"])
+    assert (await mine.get("/api/v1/auth/me")).json()["role"] == "owner"
+    assert [one["name"] for one in (await mine.get("/api/v1/organizations")).json()["items"]] == [
+        "Mine"
+    ]
+
+
+async def test_a_token_of_no_organisation_ends_with_its_login(connect: Connect) -> None:
+    person = await make_person()
+    assert person.owner.session_id is not None
+    token = create_access_token(person.owner.user_id, NOWHERE, person.owner.session_id)
+    client = connect(bearer=token)
+    assert (await client.get("/api/v1/account")).status_code == 200
+    async with get_session(SYSTEM) as session:
+        await LoginSessions(session).revoke(person.owner.user_id)
+    ended = await client.get("/api/v1/account")
+    assert (ended.status_code, ended.json()["code"]) == (401, "session_revoked")
+    stolen = create_access_token(person.owner.user_id + 1, NOWHERE, person.owner.session_id)
+    assert (await connect(bearer=stolen).get("/api/v1/account")).status_code == 401

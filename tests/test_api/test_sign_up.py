@@ -64,7 +64,7 @@ async def test_known_and_unknown_addresses_take_the_same_time(
 ) -> None:
     for what in ("register", "reset", "login"):
         monkeypatch.setitem(LIMITS, what, Limits(None))
-    monkeypatch.setattr("datanika.api.mails.send_mail", _no_mail)
+    monkeypatch.setattr("datanika.services.mail_queue.send_mail", _no_mail)
     person = await make_person()
     async with get_session(SYSTEM) as session:
         # With a hash of the usual cost.

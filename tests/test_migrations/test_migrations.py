@@ -138,7 +138,7 @@ def test_a_table_in_use_makes_the_migration_fail_instead_of_blocking_everybody(
     with superuser(postgres_server.admin_url, may_create_roles) as sql:
         sql.execute(f"ALTER ROLE {may_create_roles} SET lock_timeout = '0'")
         sql.connection.autocommit = False
-        sql.execute("LOCK TABLE runs IN ACCESS SHARE MODE")
+        sql.execute("LOCK TABLE refresh_tokens IN ACCESS SHARE MODE")
         with pytest.raises(Exception, match="lock timeout"):
             command.downgrade(alembic_config, "base")
         sql.connection.rollback()

@@ -12,12 +12,19 @@ from sqlalchemy import func, select, text, update
 
 from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
-from datanika.errors import AuthenticationError, Conflict, InvalidInput, NotFound
+from datanika.errors import (
+    AuthenticationError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+)
 from datanika.models import ApiKey, Membership, Organization, RefreshToken, User
 from datanika.security import create_access_token, new_api_key, read_access_token
 from datanika.services.api_key_service import ApiKeyService
 from datanika.services.auth import AuthService, TokenPair, actor_for_token
 from datanika.services.login_sessions import LoginSessions
+from datanika.services.permissions import PERMISSIONS
 from tests.support.tenants import add_member, make_tenant
 
 PASSWORD = "correct horse battery"
@@ -123,18 +130,41 @@ async def test_an_unknown_user_is_compared_with_a_dummy_hash(
     assert [hashed[:7] for hashed in compared] == ["$2b$12$"]
 
 
-async def test_deleted_users_and_former_members_cannot_log_in() -> None:
+async def test_deleted_users_cannot_log_in() -> None:
     user_id = await register()
-    async with get_session(SYSTEM) as session:
-        await session.execute(update(Membership).values(deleted_at=func.now()))
-    with pytest.raises(AuthenticationError) as refused:
-        await login()
-    assert refused.value.code == "not_a_member"
     async with get_session(SYSTEM) as session:
         await session.execute(update(User).where(User.id == user_id).values(deleted_at=func.now()))
     with pytest.raises(AuthenticationError) as refused:
         await login()
     assert refused.value.code == "bad_credentials"
+
+
+async def test_who_is_in_no_organisation_logs_in_to_none_and_goes_on_in_the_next_one() -> None:
+    user_id = await register()
+    async with get_session(SYSTEM) as session:
+        await session.execute(update(Membership).values(deleted_at=func.now()))
+        opened = await AuthService(session).create_session("ada@example.com", PASSWORD)
+    pair = await login()
+    assert (pair.org_id, opened.org_id) == (None, None)
+    async with get_session(SYSTEM) as session:
+        actor = await LoginSessions(session).actor_of_cookie(opened.token)
+    assert (actor.user_id, actor.is_member, actor.is_operator) == (user_id, False, False)
+    assert not any(actor.may(permission) for permission in PERMISSIONS)
+    with pytest.raises(PermissionDenied) as denied:
+        actor.require("run:read")
+    assert denied.value.code == "no_organization"
+    pair = await refresh(pair.refresh_token)
+    assert pair.org_id is None
+    joined = await make_tenant("Joined")
+    async with get_session(SYSTEM) as session:
+        session.add(Membership(org_id=joined.org_id, user_id=user_id, role=Role.VIEWER))
+    assert (await refresh(pair.refresh_token)).org_id == joined.org_id
+    async with get_session(SYSTEM) as session:
+        actor = await LoginSessions(session).actor_of_cookie(opened.token)
+        assert actor.org_id == joined.org_id
+        await session.execute(update(User).where(User.id == user_id).values(deleted_at=func.now()))
+        with pytest.raises(AuthenticationError):
+            await LoginSessions(session).actor_of_cookie(opened.token)
 
 
 async def test_login_chooses_an_organisation_only_where_the_user_is_a_member() -> None:

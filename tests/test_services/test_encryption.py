@@ -157,6 +157,7 @@ async def test_rotation_moves_the_secrets_of_notification_channels_too(
 PLAIN_TEXTS = {
     "connections.description",
     "pipelines.description",
+    "pipelines.pause_reason",
     "transformations.description",
     "runs.error_message",
     "runs.error_hint",

@@ -15,7 +15,7 @@ from datanika.db import SYSTEM, get_session
 from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound, PermissionDenied
 from datanika.models import Invitation, Membership, User
 from datanika.security import check_password
-from datanika.services.actor import Actor, prove_membership
+from datanika.services.actor import Actor, prove_membership, prove_person
 from datanika.services.audit_service import verify
 from datanika.services.invitation_service import InvitationService, Sent, register_invited
 from datanika.services.member_service import MemberService
@@ -190,13 +190,18 @@ async def test_the_mailed_link_does_not_open_another_account(tenant: Tenant, gue
     assert await role_of(guest.user_id, tenant) is None
 
 
-async def test_who_lost_their_last_organisation_can_join_another(
+async def test_who_lost_their_last_organisation_accepts_another_ones_invitation(
     tenant: Tenant, guest: Actor
 ) -> None:
     async with get_session(guest.scope) as session:
         await OrganizationService(session, guest).delete()
-    sent = await invite(tenant.owner, guest.email)
-    assert (await register(sent.mailed_link)).user_id == guest.user_id
+    sent = await invite(tenant.owner, guest.email, Role.VIEWER)
+    with pytest.raises(Conflict):
+        await register(sent.mailed_link)
+    async with get_session(SYSTEM) as session:
+        nowhere = await prove_person(session, guest.user_id, guest.session_id)
+    await act(nowhere, "accept", token(sent.link))
+    assert await role_of(guest.user_id, tenant) is Role.VIEWER
 
 
 async def test_an_address_has_one_open_invitation_and_members_none(

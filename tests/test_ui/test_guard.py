@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import pytest
 import reflex as rx
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from websockets.exceptions import InvalidStatus
 
 from datanika.db import SYSTEM, get_session
-from datanika.models import Run
+from datanika.models import Membership, Run
 from datanika.services.auth import AuthService
 from datanika.services.login_sessions import LoginSessions
 from datanika.ui.guard import PUBLIC_EVENTS
@@ -91,6 +91,28 @@ async def test_a_tab_forgets_when_its_session_ends_or_its_user_changes(web: Web)
             told = await socket.hydrate("/")
             assert "nyc_flights" not in told and "Demo Airlines" not in told
             assert ("Eve's Cargo" in told) == (other is not None)
+
+
+async def test_who_is_in_no_organisation_is_told_so_and_reaches_nothing(web: Web) -> None:
+    story = await stories.make_story()
+    cookie = await log_in(story.actor.email)
+    async with get_session(SYSTEM) as session:
+        await session.execute(
+            update(Membership)
+            .where(Membership.user_id == story.actor.user_id)
+            .values(deleted_at=func.now())
+        )
+    nowhere = await log_in(story.actor.email)
+    # The older session is of the organisation that was left: it is over.
+    for one, page in ((nowhere, "/no-organization"), (cookie, "/login?next=")):
+        async with open_socket(web, cookie=one) as socket:
+            assert page in await socket.hydrate("/")
+            payload = {"pipeline_id": story.pipeline_id}
+            await socket.send(f"{PIPELINES}.run_pipeline", payload, "/pipelines")
+            assert page in await socket.listen(0.7)
+            told = "\n".join(socket.seen)
+        assert "Demo Airlines" not in told and "nyc_flights" not in told
+    assert await count_runs(story.pipeline_id) == 0
 
 
 async def test_foreign_ids_do_not_exist(web: Web) -> None:

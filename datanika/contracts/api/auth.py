@@ -99,7 +99,7 @@ class TokensOut(Answer):
     refresh_token: str = Field(repr=False, description="Good for one refresh.")
     token_type: str = "bearer"
     expires_in: int = Field(description="Seconds until the access token ends.")
-    org_id: int
+    org_id: int | None = Field(description="Null while you are in no organisation.")
 
 
 class RegisteredOut(Answer):
@@ -123,16 +123,19 @@ class ProviderOut(Answer):
 
 
 class SessionOut(Answer):
-    org_id: int
+    org_id: int | None = Field(description="Null while you are in no organisation.")
     expires_at: dt.datetime
 
 
 class MeOut(Answer):
+    """Organisation and role are null, and nothing is permitted, while you are in no
+    organisation."""
+
     user_id: int
     email: str
     name: str
     locale: Locale
-    org_id: int
-    organization: str
-    role: Role
+    org_id: int | None
+    organization: str | None
+    role: Role | None
     permissions: list[str]
