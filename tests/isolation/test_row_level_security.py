@@ -31,6 +31,7 @@ from datanika.models import (
     NotificationChannel,
     NotificationDelivery,
     Organization,
+    PendingMail,
     Pipeline,
     PipelineDependency,
     PipelineVersion,
@@ -55,7 +56,7 @@ TENANT_MODELS = sorted(
     key=lambda model: model.__name__,
 )
 APPEND_ONLY = {AuditLog, CursorVersion, PipelineVersion}
-SYSTEM_ONLY = (RefreshToken, Throttle, UserIdentity, UserToken)
+SYSTEM_ONLY = (PendingMail, RefreshToken, Throttle, UserIdentity, UserToken)
 """Tables of which the application's role sees nothing at all."""
 
 
