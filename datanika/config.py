@@ -132,6 +132,13 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(default=30, description="How long a login lives unused.")
     max_attempts: int = Field(default=3, description="Attempts of a run whose process died.")
 
+    failures_until_warning: int = Field(
+        default=5, ge=1, description="Failed runs in a row after which a pipeline's people hear it."
+    )
+    failures_until_pause: int = Field(
+        default=10, ge=1, description="Failed runs in a row after which a pipeline is paused."
+    )
+
     max_organizations_per_user: int = Field(
         default=20, ge=1, description="Organisations that one person may own."
     )

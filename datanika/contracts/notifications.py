@@ -19,7 +19,8 @@ class ChannelKind(StrEnum):
 
 
 class NotificationEvent(StrEnum):
-    """What a channel may ask for. ``run.recovered`` is the first success after a failure."""
+    """What a channel may ask for. ``run.recovered`` is the first success after a failure;
+    ``pipeline.failing`` comes once when a pipeline has failed several times in a row."""
 
     RUN_FAILED = "run.failed"
     RUN_RECOVERED = "run.recovered"
@@ -27,6 +28,7 @@ class NotificationEvent(StrEnum):
     RUN_CANCELLED = "run.cancelled"
     RUN_SKIPPED = "run.skipped"
     RUN_UPSTREAM_STALE = "run.upstream_stale"
+    PIPELINE_FAILING = "pipeline.failing"
     PIPELINE_PAUSED = "pipeline.paused"
     PIPELINE_RESUMED = "pipeline.resumed"
     SCHEDULE_PAUSED = "schedule.paused"
@@ -80,6 +82,8 @@ class Notification(Contract):
     organization: Named
     pipeline: Named | None = None
     schedule_id: int | None = None
+    reason: str | None = None
+    """Why the platform did it; empty where a person did."""
     run: RunSummary | None = None
 
 
@@ -90,6 +94,7 @@ _WORDS = {
     NotificationEvent.RUN_CANCELLED: "was cancelled",
     NotificationEvent.RUN_SKIPPED: "was skipped",
     NotificationEvent.RUN_UPSTREAM_STALE: "waits for fresh data",
+    NotificationEvent.PIPELINE_FAILING: "fails again and again",
     NotificationEvent.PIPELINE_PAUSED: "was paused",
     NotificationEvent.PIPELINE_RESUMED: "was resumed",
     NotificationEvent.SCHEDULE_PAUSED: "has a schedule less: it was paused",
@@ -107,6 +112,8 @@ def subject_of(message: Notification) -> str:
 def text_of(message: Notification) -> str:
     """The whole for people: plain text, a fact a line."""
     lines = [subject_of(message), f"Organisation: {message.organization.name}"]
+    if message.reason:
+        lines.append(message.reason)
     run = message.run
     if run is None:
         if message.event == TEST_EVENT:

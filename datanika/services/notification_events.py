@@ -64,6 +64,20 @@ async def notify_run(session: AsyncSession, run: Run) -> None:
             await _deliver(session, run.org_id, channels, message)
 
 
+async def notify_failing(session: AsyncSession, pipeline: Pipeline, run: Run) -> None:
+    """Tell the organisation's channels that the pipeline fails again and again, last in ``run``."""
+    event = NotificationEvent.PIPELINE_FAILING
+    channels = await _channels(session, pipeline.org_id, pipeline.id)
+    if not _wanted(channels, event):
+        return
+    count, limit = pipeline.consecutive_failures, settings.failures_until_pause
+    message = await _about_run(session, run, event)
+    reason = f"Its last {count} runs failed. After {limit} in a row it is paused."
+    await _deliver(
+        session, pipeline.org_id, channels, message.model_copy(update={"reason": reason})
+    )
+
+
 async def notify_switched(
     session: AsyncSession, pipeline: Pipeline, *, paused: bool, schedule: Schedule | None = None
 ) -> None:
@@ -84,6 +98,7 @@ async def notify_switched(
         organization=Named(id=organization.id, name=organization.name),
         pipeline=Named(id=pipeline.id, name=pipeline.name),
         schedule_id=schedule.id if schedule else None,
+        reason=pipeline.pause_reason if paused and schedule is None else None,
     )
     await _deliver(session, pipeline.org_id, channels, message)
 

@@ -187,6 +187,9 @@ class PipelineService:
         switched = is_paused is not None and is_paused != pipeline.is_paused
         if is_paused is not None:
             pipeline.is_paused = is_paused
+        if is_paused is False:
+            pipeline.pause_code = pipeline.pause_reason = None
+            pipeline.consecutive_failures = 0
         if spec is not None:
             await self._compile(spec)
             version = await self.session.get(PipelineVersion, pipeline.current_version_id)
@@ -300,6 +303,7 @@ def _summary(pipeline: Pipeline) -> dict[str, object]:
         "name": pipeline.name,
         "description": pipeline.description,
         "is_paused": pipeline.is_paused,
+        "pause_code": pipeline.pause_code,
         "version_id": pipeline.current_version_id,
         "revision": pipeline.revision,
     }

@@ -13,6 +13,7 @@ from datanika.contracts.events import Failure, utcnow
 from datanika.contracts.plan import Plan
 from datanika.contracts.run_states import check_transition
 from datanika.models import Run, RunStep
+from datanika.services.failure_streak import count_result
 from datanika.services.metrics import count_finished
 from datanika.services.notification_events import notify_run
 from datanika.services.usage_counter import count_run
@@ -83,6 +84,8 @@ async def end_run(
     count_finished(session, target)
     await notify_run(session, run)
     await count_run(session, run)
+    await session.flush()
+    await count_result(session, run)
 
 
 async def reset_steps(session: AsyncSession, run: Run) -> None:

@@ -61,3 +61,12 @@ def test_every_event_has_words(event: NotificationEvent) -> None:
 
 def test_a_test_says_that_it_is_one() -> None:
     assert "arrive" in text_of(message(TEST_EVENT))
+
+
+def test_a_pause_by_the_platform_says_why() -> None:
+    told = message(
+        "pipeline.paused", pipeline=Named(id=1, name="nightly"), reason="Its last 10 runs failed."
+    )
+    assert text_of(told).splitlines() == [
+        "nightly was paused", "Organisation: Acme", "Its last 10 runs failed.",
+    ]  # fmt: skip

@@ -32,6 +32,12 @@ class PipelineItem(Answer):
     name: str
     description: str
     is_paused: bool
+    pause_code: str | None = Field(
+        description="Why the platform paused it; null where a person did.",
+        examples=["too_many_failures"],
+    )
+    pause_reason: str | None = Field(description="The same in words.")
+    consecutive_failures: int = Field(description="Failed runs since the last that succeeded.")
     revision: int
     version: int = Field(description="Number of the present specification.")
     is_deployed: bool = Field(description="Whether Prefect has the present version.")
