@@ -26,6 +26,7 @@ from datanika.api import (
     organizations,
     pipelines,
     problems,
+    queue,
     runs,
     schedules,
     sign_up,
@@ -41,6 +42,7 @@ PREFIX = "/api/v1"
 # The busiest first: a path is compared with one route after the other.
 _ROUTERS = (
     pipelines.router,
+    queue.router,
     runs.router,
     auth.router,
     sign_up.router,

@@ -17,6 +17,7 @@ from datanika.api.routes import RouteTable
 from datanika.config import settings
 from datanika.errors import AuthenticationError, PermissionDenied
 from datanika.services.metrics import REGISTRY, REQUEST_SECONDS, REQUESTS, refresh
+from datanika.services.queue_metrics import refresh_queue
 
 router = APIRouter(tags=["health"])
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -37,6 +38,7 @@ async def metrics(request: Request) -> Response:
     """Figures about the platform, for its operator; nothing about any organisation."""
     check_scraper(request)
     await refresh()
+    await refresh_queue()
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 

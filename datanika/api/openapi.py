@@ -48,6 +48,7 @@ TAGS = {
     "transformations": "What the organisation wrote for dbt.",
     "pipelines": "What is loaded and transformed, in which order, and the plan of it.",
     "schedules": "When pipelines run by themselves.",
+    "queue": "Which runs wait, in which order they start, and for what.",
     "dependencies": "Which pipelines need which others, and what a run would wait for.",
     "runs": "Start, follow, cancel, retry.",
     "cursors": "How far incremental loads have come, and back again.",

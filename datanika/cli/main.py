@@ -11,7 +11,7 @@ from typer.main import get_command
 
 COMMANDS = (
     "up", "demo", "run", "logs", "plan",
-    "operator", "limits", "rotate-keys", "verify-audit", "restore-organization",
+    "operator", "limits", "queue", "rotate-keys", "verify-audit", "restore-organization",
 )  # fmt: skip
 """In the order of the help. ``datanika a-b`` is the function ``a_b`` of ``datanika.cli.a_b``."""
 

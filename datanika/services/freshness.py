@@ -50,6 +50,14 @@ class Upstream:
 
 async def upstreams_of(session: AsyncSession, org_id: int, pipeline_id: int) -> list[Upstream]:
     """What the pipeline depends on. Deleted pipelines are nothing to wait for."""
+    found = await upstreams_of_each(session, [pipeline_id], org_id)
+    return found.get(pipeline_id, [])
+
+
+async def upstreams_of_each(
+    session: AsyncSession, pipeline_ids: Collection[int], org_id: int | None = None
+) -> dict[int, list[Upstream]]:
+    """What each of the pipelines depends on; without ``org_id`` in system scope."""
     dependency = PipelineDependency
     last = (
         select(Run.id, Run.finished_at)
@@ -63,8 +71,9 @@ async def upstreams_of(session: AsyncSession, org_id: int, pipeline_id: int) -> 
         .limit(1)
         .lateral("last_success")
     )
-    rows = await session.execute(
+    query = (
         select(
+            dependency.pipeline_id,
             dependency.id,
             dependency.upstream_id,
             Pipeline.name,
@@ -77,14 +86,18 @@ async def upstreams_of(session: AsyncSession, org_id: int, pipeline_id: int) -> 
         .join(Pipeline, Pipeline.id == dependency.upstream_id)
         .outerjoin(last, true())
         .where(
-            dependency.org_id == org_id,
-            dependency.pipeline_id == pipeline_id,
+            dependency.pipeline_id.in_(pipeline_ids),
             dependency.deleted_at.is_(None),
             Pipeline.deleted_at.is_(None),
         )
         .order_by(dependency.id)
     )
-    return [Upstream(*row) for row in rows]
+    if org_id is not None:
+        query = query.where(dependency.org_id == org_id)
+    found: dict[int, list[Upstream]] = {}
+    for pipeline_id, *values in await session.execute(query):
+        found.setdefault(pipeline_id, []).append(Upstream(*values))
+    return found
 
 
 async def dependencies_on(

@@ -50,12 +50,21 @@ async def check_readiness() -> Readiness:
 
     Raises :class:`Unavailable` ``database_unavailable`` or ``migrations_pending``.
     """
-    global _last
     migrations = await _migrations()
+    return Readiness(migrations, *await _parts())
+
+
+async def prefect_is_up() -> bool:
+    """Whether Prefect answered at most :data:`FRESH_SECONDS` ago."""
+    return (await _parts())[0] == OK
+
+
+async def _parts() -> tuple[str, str]:
+    global _last
     if _last is None or time.monotonic() - _last[0] > FRESH_SECONDS:
         prefect, redis = await asyncio.gather(_is_up(prefect_answers), _is_up(_redis_answers))
         _last = (time.monotonic(), prefect, redis)
-    return Readiness(migrations, *_last[1:])
+    return _last[1:]
 
 
 async def _migrations() -> str:

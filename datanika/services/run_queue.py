@@ -26,12 +26,14 @@ SUBMITTING = dt.timedelta(minutes=2)
 _LEASED = (RunState.STARTING.value, RunState.RUNNING.value, RunState.CANCELLING.value)
 
 
-def _in_prefect() -> ColumnElement[bool]:
+def in_prefect() -> ColumnElement[bool]:
+    """Whether a run waits in Prefect, or is under way."""
     submitted = and_(Run.state == RunState.QUEUED.value, Run.flow_run_id.is_not(None))
     return or_(Run.state.in_(_LEASED), submitted)
 
 
-def _being_submitted() -> ColumnElement[bool]:
+def being_submitted() -> ColumnElement[bool]:
+    """Whether somebody is handing a run to Prefect just now."""
     return and_(Run.state == RunState.QUEUED.value, Run.lease_expires_at > func.now())
 
 
@@ -40,7 +42,7 @@ async def count_active(session: AsyncSession, org_id: int, *, but: int | None = 
     query = (
         select(func.count())
         .select_from(Run)
-        .where(Run.org_id == org_id, or_(_in_prefect(), _being_submitted()))
+        .where(Run.org_id == org_id, or_(in_prefect(), being_submitted()))
     )
     if but is not None:
         query = query.where(Run.id != but)
@@ -55,11 +57,7 @@ async def has_room(session: AsyncSession, org_id: int, run_id: int | None = None
     await session.execute(
         select(func.pg_advisory_xact_lock(func.hashtextextended(f"runs of {org_id}", 0)))
     )
-    limit = await session.scalar(
-        select(func.coalesce(Organization.max_concurrent_runs, _default())).where(
-            Organization.id == org_id
-        )
-    )
+    limit = await session.scalar(select(most_runs()).where(Organization.id == org_id))
     return limit is None or await count_active(session, org_id, but=run_id) < limit
 
 
@@ -101,32 +99,8 @@ async def startable_runs(
 
     The first of every organisation come before anybody's second.
     """
-    first = _first_of_each_pipeline()
-    active = (
-        select(Run.org_id, func.count().label("runs"))
-        .where(_in_prefect())
-        .group_by(Run.org_id)
-        .subquery()
-    )
-    waiting = (
-        select(
-            Run.id,
-            Run.org_id,
-            # One whose submission has begun has its place; it may have died with its process.
-            func.row_number()
-            .over(
-                partition_by=Run.org_id, order_by=[case((_being_submitted(), 0), else_=1), Run.id]
-            )
-            .label("place"),
-        )
-        .join(first, first.c.id == Run.id)
-        .where(Run.state == RunState.QUEUED.value, Run.flow_run_id.is_(None))
-    )
-    if org_id is not None:
-        waiting = waiting.where(Run.org_id == org_id)
-    queue = waiting.subquery()
-    most = func.coalesce(Organization.max_concurrent_runs, _default())
-    room = most - func.coalesce(active.c.runs, 0)
+    queue, active = candidates(org_id), active_runs()
+    room = most_runs() - func.coalesce(active.c.runs, 0)
     query = (
         select(queue.c.id)
         .join(Organization, Organization.id == queue.c.org_id)
@@ -138,24 +112,56 @@ async def startable_runs(
     return (await session.scalars(query)).all()
 
 
-def _default() -> int | None:
-    return settings.default_max_concurrent_runs
+def candidates(org_id: int | None = None) -> Subquery:
+    """Runs (``id``, ``org_id``) that no other run of their pipeline and no upstream holds up, with
+    their ``place`` among those of the organisation."""
+    first = first_of_each_pipeline()
+    waiting = (
+        select(
+            Run.id,
+            Run.org_id,
+            # One whose submission has begun has its place; it may have died with its process.
+            func.row_number()
+            .over(partition_by=Run.org_id, order_by=[case((being_submitted(), 0), else_=1), Run.id])
+            .label("place"),
+        )
+        .join(first, first.c.id == Run.id)
+        .where(Run.state == RunState.QUEUED.value, Run.flow_run_id.is_(None))
+    )
+    if org_id is not None:
+        waiting = waiting.where(Run.org_id == org_id)
+    return waiting.subquery()
+
+
+def active_runs() -> Subquery:
+    """How many ``runs`` of each organisation (``org_id``) Prefect has."""
+    return (
+        select(Run.org_id, func.count().label("runs"))
+        .where(in_prefect())
+        .group_by(Run.org_id)
+        .subquery()
+    )
+
+
+def most_runs() -> ColumnElement[int | None]:
+    """How many runs an organisation may have at once; NULL: as many as it likes."""
+    return func.coalesce(Organization.max_concurrent_runs, settings.default_max_concurrent_runs)
 
 
 def _may_be_submitted(run: Run) -> bool:
     return run.state == RunState.QUEUED.value and run.waits_until is None
 
 
-def _waits() -> ColumnElement[bool]:
-    """For what it depends on: meanwhile it is in nobody's way."""
+def waits_for_upstream() -> ColumnElement[bool]:
+    """Whether a run waits for what its pipeline depends on: meanwhile it is in nobody's way."""
     return and_(Run.state == RunState.QUEUED.value, Run.waits_until.is_not(None))
 
 
-def _first_of_each_pipeline() -> Subquery:
+def first_of_each_pipeline() -> Subquery:
     """The run (``id``) that the others of its pipeline wait for: the one that has a place, else
     the oldest that may have one."""
-    has_place = case((or_(_in_prefect(), _being_submitted()), Run.id))
-    may_have_one = case((not_(_waits()), Run.id))
+    has_place = case((or_(in_prefect(), being_submitted()), Run.id))
+    may_have_one = case((not_(waits_for_upstream()), Run.id))
     return (
         select(
             Run.pipeline_id,
@@ -175,8 +181,8 @@ async def _is_in_the_way(session: AsyncSession, run: Run) -> bool:
             Run.pipeline_id == run.pipeline_id,
             Run.id != run.id,
             Run.state.not_in(FINAL_STATES),
-            not_(_waits()),
-            or_(Run.id < run.id, _in_prefect(), _being_submitted()),
+            not_(waits_for_upstream()),
+            or_(Run.id < run.id, in_prefect(), being_submitted()),
         )
         .limit(1)
     )

@@ -272,6 +272,8 @@ API: dict[str, Entry] = {
     ),
     "DELETE pipelines/{pipeline_id}/dependencies/{dependency_id}": Entry(ADMIN, 204),
     "GET pipelines/{pipeline_id}/readiness": Entry(VIEWER),
+    # queue
+    "GET queue": Entry(VIEWER, own_rows=True),
     # runs
     "GET runs": Entry(VIEWER),
     "GET runs/{run_id}": Entry(VIEWER),

@@ -24,7 +24,18 @@ from tests.support.pipelines import make_pipeline
 from tests.support.tenants import Tenant
 from tests.test_api.conftest import Connect
 
-LABELS = {"method", "route", "status", "state", "outcome", "kind", "le", "version", "python"}
+LABELS = {
+    "method",
+    "route",
+    "status",
+    "state",
+    "outcome",
+    "kind",
+    "le",
+    "version",
+    "python",
+    "reason",
+}
 
 
 def client_at(address: str, **headers: str) -> httpx.AsyncClient:
@@ -110,6 +121,10 @@ async def test_runs_and_their_queue_are_figures(connect: Connect, tenant: Tenant
     queued = "datanika_runs"
     assert value(text, queued, state="queued") == value(before, queued, state="queued") + 1
     assert value(text, "datanika_queue_age_seconds") > 0
+    # Nobody started Prefect for this test.
+    assert value(text, "datanika_queue_runs", reason="prefect_unavailable") == 1
+    assert value(text, "datanika_queue_wait_seconds", reason="prefect_unavailable") > 0
+    assert value(text, "datanika_queue_runs", reason="waits_for_run") == 0
     assert value(text, "datanika_database_up") == 1
     assert value(text, "datanika_database_connections_max") == 30
     with pytest.raises(ZeroDivisionError):

@@ -104,6 +104,7 @@ from datanika.contracts.api.pipelines import (
     PipelineVersionOut,
     PlanOut,
 )
+from datanika.contracts.api.queue import QueuedRunOut, QueueOut
 from datanika.contracts.api.runs import LogOut, RetryIn, RunOut, RunStepOut, TriggerIn
 from datanika.contracts.api.schedules import ScheduleIn, ScheduleOut, SchedulePatch
 from datanika.contracts.api.transformations import TransformationOut
@@ -179,6 +180,8 @@ __all__ = [
     "ProofIn",
     "ProviderOut",
     "QueryIn",
+    "QueueOut",
+    "QueuedRunOut",
     "ReadinessOut",
     "RecoveryCodesOut",
     "RefreshIn",
