@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -55,6 +56,7 @@ class Launcher:
         self._server = server
         self._running: set[FlowProcess] = set()
         self._count = 0
+        self._organizations: Counter[int] = Counter()
         self._stopped = False
         self.idle = asyncio.Event()
         self.idle.set()
@@ -63,6 +65,17 @@ class Launcher:
     def running(self) -> int:
         """Flow runs at this moment, those being started included."""
         return self._count
+
+    @property
+    def organizations(self) -> Mapping[int, int]:
+        """Of :attr:`running`, how many are of each organisation."""
+        return self._organizations
+
+    def problem(self) -> str | None:
+        """What keeps runs from being started; None when nothing does."""
+        if self._stopped:
+            return "The worker is stopping."
+        return self._server.problem()
 
     async def run(
         self,
@@ -79,6 +92,8 @@ class Launcher:
         if self._stopped:
             return LaunchResult(end=LaunchEnd.POSTPONED, message="The worker is stopping.")
         self._count += 1
+        organization = flow_run["parameters"].get("org_id")
+        self._organizations[organization] += 1
         self.idle.clear()
         try:
             return await self._launch(flow_name, flow_run, started)
@@ -86,6 +101,8 @@ class Launcher:
             return LaunchResult(end=LaunchEnd.POSTPONED, message=error.message)
         finally:
             self._count -= 1
+            self._organizations[organization] -= 1
+            self._organizations = +self._organizations
             if self._count == 0:
                 self.idle.set()
 

@@ -22,11 +22,17 @@ import anyio.abc
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
 from datanika.contracts.nudge import nudge_socket
+from datanika.execution.fair_share import fair_order
 from datanika.execution.sandbox import harden
 from datanika.execution.worker_settings import WorkerSettings
+from datanika.execution.worker_status import WorkerMetrics, seconds_since, status_server
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import WorkerFlowRunResponse
 
     from datanika.execution.launcher import Launcher
 
@@ -44,11 +50,22 @@ WORKER_TYPE = "datanika"
 class DatanikaJobConfiguration(BaseJobConfiguration):
     """Nothing to configure: command, environment and entry point are not the deployment's."""
 
-    @property
-    def flow_name(self) -> str:
-        """The flow that the flow run is of; decides which of the platform's flows runs."""
-        flow = self._related_objects.get("flow")
-        return flow.name if flow is not None else ""
+    flow_name: str = ""
+    """The flow that the flow run is of; decides which of the platform's flows runs."""
+
+    @classmethod
+    async def resolve_for_flow_run(
+        cls, flow_run: FlowRun, *, client: PrefectClient, **more: Any
+    ) -> DatanikaJobConfiguration:
+        """All that matters is the flow's name, and a flow never changes its name."""
+        name = _flow_names.get(flow_run.flow_id)
+        if name is None:
+            name = (await client.read_flow(flow_run.flow_id)).name
+            _flow_names[flow_run.flow_id] = name
+        return cls(flow_name=name)
+
+
+_flow_names: dict[UUID, str] = {}
 
 
 class DatanikaWorkerResult(BaseWorkerResult):
@@ -80,16 +97,47 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
             kwargs["prefetch_seconds"] = 0
         super().__init__(*args, **kwargs)
         self._launcher: Launcher | None = None
+        self._nudged = asyncio.Event()
+        self._more_are_due = False
+        self.metrics = WorkerMetrics()
+        self.metrics.limit.set(kwargs["limit"])
 
     async def setup(self) -> None:
         """Start the fork server, then connect to Prefect while it preloads."""
         from datanika.execution.fork_client import HOST_MODULE, ForkServerClient
         from datanika.execution.launcher import Launcher
 
-        server = ForkServerClient(self._host_module or HOST_MODULE, self._settings.home)
+        server = ForkServerClient(
+            self._host_module or HOST_MODULE,
+            self._settings.home,
+            recycle_forks=self._settings.worker_recycle_forks,
+            metrics=self.metrics,
+        )
         await self._exit_stack.enter_async_context(server)
         self._launcher = Launcher(self._settings, server)
         await super().setup()
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Take what is due; Prefect is not asked while there is no room."""
+        if self.limiter.available_tokens < 1:
+            return []
+        taken = await super().get_and_submit_flow_runs()
+        self.metrics.poll.set_to_current_time()
+        return taken
+
+    async def _submit_scheduled_flow_runs(
+        self, flow_run_response: list[WorkerFlowRunResponse]
+    ) -> list[FlowRun]:
+        due = [(_organization(found.flow_run), found) for found in flow_run_response]
+        oldest = (found.flow_run.next_scheduled_start_time for _, found in due)
+        self.metrics.queue_age.set(max(map(seconds_since, oldest), default=0.0))
+        active = self._launcher.organizations if self._launcher is not None else {}
+        taken = await super()._submit_scheduled_flow_runs(fair_order(due, active))
+        self._more_are_due = len(taken) < len(due)
+        return taken
+
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        """Nobody reads them, and each costs the server a request."""
 
     async def run(
         self,
@@ -104,12 +152,22 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
             raise RuntimeError("The worker has not been set up.")
 
         def started(pid: int) -> None:
+            self.metrics.active.set(launcher.running)
+            self.metrics.start.observe(seconds_since(flow_run.next_scheduled_start_time))
             if task_status is not None:
                 task_status.started(pid)
 
-        result = await self._launcher.run(
-            configuration.flow_name, flow_run.model_dump(mode="json"), started
-        )
+        launcher = self._launcher
+        try:
+            result = await launcher.run(
+                configuration.flow_name, flow_run.model_dump(mode="json"), started
+            )
+        finally:
+            self.metrics.active.set(launcher.running)
+            if self._more_are_due:
+                # As soon as this run's place is given back.
+                asyncio.get_running_loop().call_later(0.02, self._nudged.set)
+        self.metrics.ended.labels(result.end.value).inc()
         await settle(self.client, flow_run.id, result)
         if result.pid == 0:
             started(0)
@@ -135,9 +193,14 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         would end its runs.
         """
         own = self._settings
-        nudged, never = asyncio.Event(), asyncio.Event()
+        nudged, never = self._nudged, asyncio.Event()
         path = nudge_socket(own.data_home(), self._work_pool_name)
-        async with self:
+        status = status_server(
+            own.worker_status_port, own.worker_status_host, self.metrics, self.problem
+        )
+        async with status as port, self:
+            if port is not None:
+                logger.info("Status at http://%s:%s/healthz", own.worker_status_host, port)
             loops = [
                 asyncio.create_task(
                     _forever(self.get_and_submit_flow_runs, own.worker_poll_seconds, nudged)
@@ -153,6 +216,14 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
             await asyncio.wait(loops)
             await self._drain()
 
+    def problem(self) -> str | None:
+        """What keeps this worker from starting runs; None when it is well."""
+        if not self.is_setup or self._launcher is None:
+            return "The worker is starting."
+        if not self.is_worker_still_polling(self._settings.worker_poll_seconds):
+            return "Prefect has not answered a poll for a while."
+        return self._launcher.problem()
+
     async def _drain(self) -> None:
         if self._launcher is None:
             return
@@ -161,6 +232,12 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
             async with asyncio.timeout(self._settings.worker_grace_seconds):
                 await self._launcher.idle.wait()
         await self._launcher.stop_all()
+
+
+def _organization(flow_run: FlowRun) -> int | None:
+    """The organisation of a tenant's flow run; None for the platform's own."""
+    found = flow_run.parameters.get("org_id")
+    return found if isinstance(found, int) else None
 
 
 async def _forever(work: Any, seconds: float, sooner: asyncio.Event) -> None:
@@ -197,7 +274,7 @@ def _bind(listener: socket.socket, path: Path) -> None:
     listener.bind(str(path))
 
 
-async def _serve() -> None:
+async def _serve(host_module: str | None) -> None:
     from prefect import settings as prefect_settings
 
     own = WorkerSettings()
@@ -211,11 +288,12 @@ async def _serve() -> None:
         prefect_settings.PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
     }
     with prefect_settings.temporary_settings(updates):
-        await DatanikaWorker(work_pool_name=own.work_pool).serve(stopping)
+        worker = DatanikaWorker(work_pool_name=own.work_pool, host_module=host_module)
+        await worker.serve(stopping)
 
 
-def main() -> int:
-    """Serve until SIGTERM or SIGINT."""
+def main(host_module: str | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. ``host_module``: as in :class:`DatanikaWorker`."""
     if not WorkerSettings().prefect_api_url:
         message = "PREFECT_API_URL is not set: where should the worker poll?"
         print(message, file=sys.stderr)  # noqa: T201
@@ -225,5 +303,5 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve())
+        asyncio.run(_serve(host_module))
     return 0

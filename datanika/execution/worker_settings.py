@@ -37,6 +37,19 @@ class WorkerSettings(BaseSettings):
         default=20.0, ge=0, description="How long running flows may finish after SIGTERM."
     )
 
+    worker_recycle_forks: int = Field(
+        default=500, ge=1, description="Forks after which the fork server is replaced by a new one."
+    )
+    worker_status_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the worker's /healthz and /metrics. Not set: none; 0: a free one.",
+    )
+    worker_status_host: str = Field(
+        default="127.0.0.1", description="Address of the worker's /healthz and /metrics."
+    )
+
     def data_home(self) -> Path:
         """The data folder, as ``datanika.config`` finds it."""
         return self.home or user_data_path("datanika")

@@ -38,7 +38,7 @@ def built_frontend(folder: Path) -> Path:
 
 
 @contextmanager
-def serve(frontend: Path, home: Path) -> Iterator[Web]:
+def serve(frontend: Path, home: Path, **environ: str) -> Iterator[Web]:
     """Run uvicorn on ``settings``' database until the block ends."""
     port = free_port()
     environment = os.environ | {
@@ -50,6 +50,7 @@ def serve(frontend: Path, home: Path) -> Iterator[Web]:
         "DATANIKA_WORKER_TOKEN": settings.require("worker_token"),
         "DATANIKA_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "PREFECT_API_URL": "",
+        **environ,
     }
     home.mkdir(parents=True, exist_ok=True)
     with (home / "web.log").open("wb") as log:

@@ -270,6 +270,50 @@ async def test_a_killed_fork_server_ends_no_run_and_is_replaced(stage: Stage) ->
     assert (await final_state(stage.gateway, slow)).type == "CANCELLED"
 
 
+async def test_a_worn_out_fork_server_is_replaced_and_ends_after_its_last_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forks = stage.worker._launcher._server
+    monkeypatch.setattr(forks, "_recycle_forks", 1)
+    first = forks._server
+    slow = await stage.submit(load_step("slow"))
+    await until(lambda: stage.plane.of_type("node_started"))
+
+    stage.plane.events.clear()
+    quick = await stage.submit(load_step("ok"))
+    assert (await final_state(stage.gateway, quick)).type == "COMPLETED"
+    assert forks.pid != first.pid and first.lives
+    stage.plane.cancel_requested = True
+    assert (await final_state(stage.gateway, slow)).type == "CANCELLED"
+    await until(lambda: not first.lives)
+
+
+async def test_an_upgrade_replaces_the_fork_server(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forks = stage.worker._launcher._server
+    old = forks.pid
+    monkeypatch.setattr(forks._server.code, "is_current", lambda: False)
+    flow_run_id = await stage.submit(load_step("ok"))
+    assert (await final_state(stage.gateway, flow_run_id)).type == "COMPLETED"
+    assert forks.pid != old
+
+
+async def test_a_full_worker_asks_prefect_only_when_it_has_room_again(
+    prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    async with serve(FakeControlPlane([load_step("ok")])) as plane, PrefectGateway() as gateway:
+        await gateway.ensure_work_pool()
+        deployment_id = await deploy(gateway, pipeline_id=uuid.uuid4().int % 10**9)
+        for _ in range(3):
+            await gateway.submit(deployment_id, uuid.uuid4().int % 10**9)
+        own = {"worker_poll_seconds": 600, "worker_limit": 1}
+        async with running_worker(prefect_server, plane.url, tmp_path, **own):
+            # With a poll in ten minutes, an ended run must be what makes the next one start.
+            await until(lambda: len(plane.finished) == 3, 60)
+
+
 async def test_maintenance_runs_with_the_workers_own_token(stage: Stage) -> None:
     often = MAINTENANCE[0].model_copy(
         update={

@@ -31,10 +31,8 @@ from tests.test_execution.running_worker import (
 )
 
 SERVE = f"""
-import functools
 from datanika.execution import worker
-worker.DatanikaWorker = functools.partial(worker.DatanikaWorker, host_module={FAKE_ENGINE!r})
-raise SystemExit(worker.main())
+raise SystemExit(worker.main({FAKE_ENGINE!r}))
 """
 
 
