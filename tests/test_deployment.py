@@ -188,7 +188,7 @@ class TestEnvironments:
 
     def test_the_worker_gets_what_the_runtime_gives_it_and_no_key(self) -> None:
         given = set(SERVICES["worker"]["environment"])
-        assert given == set(runtime.WORKER) | HOMES
+        assert given == set(runtime.WORKER) | HOMES | {"DATANIKA_WORKER_STATUS_PORT"}
         assert given <= WORKER_VARIABLES | HOMES
         secret = {"DATABASE_URL", "REDIS_URL", "DATANIKA_SECRET_KEY", "DATANIKA_ENCRYPTION_KEYS"}
         assert not given & secret

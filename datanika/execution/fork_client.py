@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from datanika.errors import Unavailable
 from datanika.execution.flow_process import FlowJob, FlowReport, read_report
@@ -232,7 +232,8 @@ class ForkServerProcess:
             self._control.close()
             self._control = None
             threading.Thread(target=self._process.wait, name="reaper", daemon=True).start()
-        for waiting in (self._ready, *self._waiting.values()):
+        futures: list[asyncio.Future[Any]] = [self._ready, *self._waiting.values()]
+        for waiting in futures:
             if not waiting.done():
                 waiting.set_exception(_DIED)
                 # Marked as seen: nobody may be waiting for it.
