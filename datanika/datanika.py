@@ -11,8 +11,10 @@ from typing import Any
 import reflex as rx
 
 from datanika.api.app import background_tasks, create_app
+from datanika.services.invitation_service import PATH as INVITATION_PAGE
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
 from datanika.ui.guard import LOGIN_PAGE, NOWHERE_PAGE, DenyByDefault
+from datanika.ui.pages.invitation import invitation_page
 from datanika.ui.pages.login import login_page
 from datanika.ui.pages.mailed import (
     forgot_password_page,
@@ -25,6 +27,7 @@ from datanika.ui.pages.run import run_page
 from datanika.ui.pages.runs import runs_page
 from datanika.ui.sockets import allow_same_origin_only
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.state.invitation_state import InvitationState
 from datanika.ui.state.pipeline_list_state import PipelineListState
 from datanika.ui.state.run_list_state import RunListState
 from datanika.ui.state.run_state import RunPageState
@@ -66,3 +69,9 @@ for _page, _route in {
         title="Datanika",
         on_load=[I18nState.load_locale, SessionState.load_login],
     )
+app.add_page(
+    invitation_page,
+    route=INVITATION_PAGE,
+    title="Datanika",
+    on_load=[I18nState.load_locale, SessionState.load_login, InvitationState.load_invitation],
+)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from urllib.parse import parse_qsl, urlsplit
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, Query, Request, Response, status
+from fastapi.responses import JSONResponse, RedirectResponse
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from datanika.api.deps import PROBLEMS, Id, page_of
+from datanika.api.deps import PROBLEMS, SESSION_COOKIE, Id, page_of
+from datanika.api.forms import form_fields, json_or_form, read_body
 from datanika.api.mails import Mails, Outbox
 from datanika.api.paging import paging
 from datanika.api.transaction import (
@@ -29,8 +34,16 @@ from datanika.contracts.api import (
     Page,
 )
 from datanika.db import system_scope
+from datanika.errors import DatanikaError
 from datanika.models import Organization
-from datanika.services.invitation_service import SORTS, InvitationService, Sent, register_invited
+from datanika.services.invitation_service import (
+    PATH,
+    SORTS,
+    InvitationService,
+    Sent,
+    register_invited,
+)
+from datanika.services.login_sessions import LoginSessions
 from datanika.services.mail import Mail
 from datanika.services.paging import PageRequest
 
@@ -41,6 +54,12 @@ anonymous = APIRouter(
     prefix="/invitations", tags=["organization"], responses=PROBLEMS, route_class=SystemRoute
 )
 Paging = Annotated[PageRequest, paging(SORTS)]
+
+
+def _form(model: type[BaseModel]) -> dict[str, Any]:
+    """Of a route for every member that takes ``model`` as JSON, or as a form of ours."""
+    route = needs(MEMBER)
+    return {"openapi_extra": route["openapi_extra"] | json_or_form(model)}
 
 
 @router.get("", **needs("member:invite"))
@@ -79,20 +98,77 @@ async def withdraw_invitation(invitation_id: Id, tx: Tx) -> None:
     await InvitationService(tx.session, tx.actor).withdraw(invitation_id)
 
 
-@router.post("/accept", **needs(MEMBER))
-async def accept_invitation(body: AcceptIn, tx: Tx) -> JoinedOut:
-    """Join the organisation that invited your address. Then switch to it."""
-    return JoinedOut.model_validate(
-        await InvitationService(tx.session, tx.actor).accept(body.token)
-    )
+@router.post("/accept", response_model=JoinedOut, **_form(AcceptIn))
+async def accept_invitation(request: Request, tx: Tx) -> Response:
+    """Join the organisation that invited your address. Then switch to it.
+
+    A form's browser is switched, and sent to the first page.
+    """
+
+    async def accept(body: AcceptIn) -> JoinedOut:
+        joined = await InvitationService(tx.session, tx.actor).accept(body.token)
+        cookie = request.cookies.get(SESSION_COOKIE)
+        if cookie is not None and await form_fields(request) is not None:
+            async with system_scope(tx.session, tx.actor.scope):
+                await LoginSessions(tx.session).switch_cookie(cookie, joined.org_id)
+        return JoinedOut.model_validate(joined)
+
+    return await _answer(request, tx.session, AcceptIn, accept, status.HTTP_200_OK, "/")
 
 
-@anonymous.post("/register", status_code=status.HTTP_201_CREATED)
-async def register_with_invitation(body: JoinIn, session: SystemSession) -> JoinedOut:
+@router.post("/decline", status_code=status.HTTP_204_NO_CONTENT, **_form(AcceptIn))
+async def decline_invitation(request: Request, tx: Tx) -> Response:
+    """Say no to an invitation of your address. Its link stops working."""
+
+    async def decline(body: AcceptIn) -> None:
+        await InvitationService(tx.session, tx.actor).decline(body.token)
+
+    return await _answer(request, tx.session, AcceptIn, decline, status.HTTP_204_NO_CONTENT, "/")
+
+
+@anonymous.post(
+    "/register",
+    status_code=status.HTTP_201_CREATED,
+    response_model=JoinedOut,
+    openapi_extra=json_or_form(JoinIn),
+)
+async def register_with_invitation(request: Request, session: SystemSession) -> Response:
     """Register with the mailed link, and join. Log in then."""
-    return JoinedOut.model_validate(
-        await register_invited(session, body.token, body.name, body.password)
-    )
+
+    async def register(body: JoinIn) -> JoinedOut:
+        return JoinedOut.model_validate(
+            await register_invited(session, body.token, body.name, body.password)
+        )
+
+    created, login = status.HTTP_201_CREATED, "/login?notice=joined"
+    return await _answer(request, session, JoinIn, register, created, login)
+
+
+async def _answer[Body: AcceptIn](
+    request: Request,
+    session: AsyncSession,
+    model: type[Body],
+    work: Callable[[Body], Awaitable[BaseModel | None]],
+    success: int,
+    page: str,
+) -> Response:
+    """Do ``work``. A form is sent to ``page``, or back to the invitation's with the code of what
+    was wrong."""
+    fields = await form_fields(request)
+    try:
+        body = await read_body(request, model, fields)
+        async with session.begin_nested():
+            done = await work(body)
+    except DatanikaError as error:
+        if fields is None:
+            raise
+        query = urlencode({"token": fields.get("token", ""), "error": error.code})
+        return RedirectResponse(f"{PATH}?{query}", status.HTTP_303_SEE_OTHER)
+    if fields is not None:
+        return RedirectResponse(page, status.HTTP_303_SEE_OTHER)
+    if done is None:
+        return Response(status_code=success)
+    return JSONResponse(done.model_dump(mode="json"), success)
 
 
 async def _mail(tx: Transaction, mails: Outbox, sent: Sent) -> None:

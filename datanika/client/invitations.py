@@ -51,6 +51,10 @@ class Invitations(Resource):
         """Join with the account of this credential; ``token`` is from the link."""
         return self._post(JoinedOut, "invitations/accept", AcceptIn(token=token))
 
+    def decline(self, token: str) -> None:
+        """Say no; the link is void from now on."""
+        self._do("invitations/decline", AcceptIn(token=token))
+
     def register(self, token: str, name: str, password: str) -> JoinedOut:
         """Join with a new account."""
         body = JoinIn(token=token, name=name, password=password)

@@ -32,7 +32,7 @@ from datanika.security import (
     new_token,
 )
 from datanika.services.actor import Actor, prove_membership, require_person
-from datanika.services.audit_service import record
+from datanika.services.audit_service import SystemActor, record
 from datanika.services.auth import normal_email
 from datanika.services.member_service import may_grant
 from datanika.services.paging import (
@@ -62,6 +62,18 @@ class Sent:
     organization: str
     link: str
     mailed_link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an open invitation says to whoever has its link."""
+
+    email: str
+    organization: str
+    inviter: str
+    role: str
+    may_register: bool
+    """Whether the link came by mail, and the address has no account."""
 
 
 class InvitationService:
@@ -157,16 +169,33 @@ class InvitationService:
 
     async def accept(self, token: str) -> Membership:
         """Join with either link, as the person whose address was invited."""
-        require_person(self.actor)
         async with system_scope(self.session, self.actor.scope):
-            invitation = await open_invitation(self.session, token.partition(".")[0])
-            if invitation.email != self.actor.email:
-                raise PermissionDenied(
-                    "This invitation is for another e-mail address.",
-                    code="invitation_of_another",
-                    hint="Log in with the address that was invited.",
-                )
-            return await join(self.session, invitation, self.actor.user_id)
+            return await join(self.session, await self._mine(token), self.actor.user_id)
+
+    async def decline(self, token: str) -> None:
+        """Nobody can accept it any more, as the person whose address was invited wishes."""
+        async with system_scope(self.session, self.actor.scope):
+            invitation = await self._mine(token)
+            invitation.deleted_at = utcnow()
+            await self.session.flush()
+            # They are no member: what is written down is the organisation's.
+            by = SystemActor(invitation.org_id, self.actor.email, self.actor.user_id)
+            await record(
+                self.session, by, "invitation.declined", "invitation", invitation.id,
+                new={"email": invitation.email, "role": invitation.role},
+            )  # fmt: skip
+
+    async def _mine(self, token: str) -> Invitation:
+        """The open invitation of the actor's address; in system scope."""
+        require_person(self.actor)
+        invitation = await open_invitation(self.session, token.partition(".")[0])
+        if invitation.email != self.actor.email:
+            raise PermissionDenied(
+                "This invitation is for another e-mail address.",
+                code="invitation_of_another",
+                hint="Log in with the address that was invited.",
+            )
+        return invitation
 
     async def _own_role(self) -> Role:
         """The actor's role now, until the transaction ends."""
@@ -257,6 +286,25 @@ async def register_invited(
     except IntegrityError:
         raise _email_taken() from None
     return await join(session, invitation, user.id)
+
+
+async def read_offer(session: AsyncSession, token: str) -> Offer:
+    """What the page of a link shows; raises :class:`InvalidInput`. ``session`` is in system scope.
+
+    Whether the address has an account, only the mailed link tells.
+    """
+    plain, _, proof = token.partition(".")
+    invitation = await open_invitation(session, plain)
+    organization = await session.get_one(Organization, invitation.org_id)
+    inviter = await session.scalar(select(User.email).where(User.id == invitation.invited_by))
+    known = await session.scalar(select(User.id).where(User.email == invitation.email))
+    return Offer(
+        email=invitation.email,
+        organization=organization.name,
+        inviter=inviter or "",
+        role=invitation.role,
+        may_register=known is None and check_mailed_proof(plain, proof),
+    )
 
 
 async def open_invitation(session: AsyncSession, token: str) -> Invitation:

@@ -28,6 +28,9 @@ LOGIN_ERROR_KEYS = {
     "state_invalid": "login.error.provider",
     "token_invalid": "login.error.token",
     "email_taken": "login.error.token",
+    "invitation_invalid": "invitation.invalid",
+    "invitation_of_another": "invitation.other",
+    "already_a_member": "login.error.already_a_member",
     "invalid_input": "login.error.password",
     "password_too_short": "login.error.password",
     "password_too_long": "login.error.password",
@@ -41,6 +44,7 @@ LOGIN_NOTICE_KEYS = {
     "reset_sent": "login.notice.reset_sent",
     "password_changed": "login.notice.password_changed",
     "email_confirmed": "login.notice.email_confirmed",
+    "joined": "login.notice.joined",
 }
 """By what the form before the login page has done."""
 

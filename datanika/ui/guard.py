@@ -16,15 +16,19 @@ from reflex.middleware import Middleware
 from reflex.state import BaseState, StateUpdate
 from reflex_base.event.context import EventContext
 
+from datanika.services.invitation_service import PATH as INVITATION_PAGE
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
 from datanika.ui.session import sender_of, set_actor
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.state.invitation_state import InvitationState
 from datanika.ui.state.session import SessionState
 from datanika.ui.state.tenant import TenantState, tenant_states
 
 LOGIN_PAGE = "/login"
 NOWHERE_PAGE = "/no-organization"
-_ENTRANCES = (LOGIN_PAGE, NOWHERE_PAGE, FORGOT_PAGE, RESET_PAGE, CONFIRM_PAGE)
+_ENTRANCES = (
+    LOGIN_PAGE, NOWHERE_PAGE, FORGOT_PAGE, RESET_PAGE, CONFIRM_PAGE, INVITATION_PAGE,
+)  # fmt: skip
 
 PUBLIC_EVENTS = frozenset(
     {
@@ -36,6 +40,7 @@ PUBLIC_EVENTS = frozenset(
         "reflex___state____state.reflex___state____on_load_internal_state.set_is_hydrated",
         *(f"{I18nState.get_full_name()}.{handler}" for handler in ("load_locale", "set_locale")),
         f"{SessionState.get_full_name()}.load_login",
+        f"{InvitationState.get_full_name()}.load_invitation",
     }
 )
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
 from datanika.db import SYSTEM, get_session
+from datanika.services.invitation_service import InvitationService
 from datanika.services.second_factor import SecondFactor
 from tests.support import story as stories
-from tests.support.accounts import mails, token_of
+from tests.support.accounts import mails, make_person, token_of
 from tests.support.story import PASSWORD, Story
 from tests.support.web import Web
 
@@ -195,3 +198,54 @@ async def test_an_account_with_a_second_factor_is_asked_for_its_code(page: Page,
         if code is None:
             await expect(page.get_by_role("alert")).to_contain_text("a second factor")
     await expect(page.locator("#organization")).to_be_visible()
+
+
+async def invite(organization: str, email: str) -> str:
+    """The token of the mailed link."""
+    owner = (await make_person(organization)).owner
+    async with get_session(owner.scope) as session:
+        sent = await InvitationService(session, owner).create(email, Role.VIEWER)
+    return parse_qs(urlsplit(sent.mailed_link).query)["token"][0]
+
+
+async def test_an_invitation_makes_an_account_and_a_member(page: Page, web: Web) -> None:
+    email = stories.new_email()
+    token = await invite("Engines", email)
+    # Half a link tells nothing.
+    await page.goto(f"{web.url}/invitation?token={token[:20]}")
+    await expect(page.get_by_text("not valid any more")).to_be_visible()
+    assert "Engines" not in await page.content()
+    await page.goto(f"{web.url}/invitation?token={token}")
+    await expect(page.get_by_text("Engines")).to_be_visible()
+    await expect(page.get_by_role("heading", name="You are invited")).to_be_visible()
+    await page.get_by_label("Your name").fill("Grace")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Create my account and join").click()
+    await expect(page.get_by_role("status")).to_have_text("You are a member now. Log in.")
+    await page.get_by_label("Email").fill(email)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.locator("#organization")).to_have_text("Engines")
+
+
+async def test_who_has_an_account_logs_in_and_answers_an_invitation(page: Page, web: Web) -> None:
+    guest = (await make_person("Elsewhere")).owner
+    accepted, declined = [await invite(name, guest.email) for name in ("Yes Ltd", "No Ltd")]
+    await page.goto(f"{web.url}/invitation?token={accepted}")
+    await page.get_by_role("link", name="Log in").click()
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    await page.get_by_label("Email").fill(guest.email)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_text("Yes Ltd")).to_be_visible()
+    await page.get_by_role("button", name="Accept").click()
+    await expect(page.locator("#organization")).to_have_text("Yes Ltd")
+    await page.goto(f"{web.url}/invitation?token={declined}")
+    await page.get_by_role("button", name="Decline").click()
+    await expect(page.locator("#organization")).to_have_text("Yes Ltd")
+    await page.goto(f"{web.url}/invitation?token={declined}")
+    await expect(page.get_by_text("not valid any more")).to_be_visible()
+    other = await invite("Not yours", stories.new_email())
+    await page.goto(f"{web.url}/invitation?token={other}")
+    await expect(page.get_by_text("This invitation is for another address")).to_be_visible()
+    assert "Not yours" not in await page.content()

@@ -183,6 +183,7 @@ API: dict[str, Entry] = {
     "DELETE invitations/{invitation_id}": Entry(ADMIN, 204),
     # Nobody of the world was sent one.
     "POST invitations/accept": Entry("member", 422, _body(token="nonsense"), keys=False),
+    "POST invitations/decline": Entry("member", 422, _body(token="nonsense"), keys=False),
     "POST invitations/register": Entry(
         "anyone", 201, lambda w: {"token": w.mailed_token, "name": "N", "password": PASSWORD}
     ),

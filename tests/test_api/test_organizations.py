@@ -15,7 +15,7 @@ from datanika.models import LoginSession, Organization
 from datanika.security import create_access_token
 from datanika.services.actor import NOWHERE, Actor
 from datanika.services.login_sessions import LoginSessions
-from tests.support.accounts import PASSWORD, make_person
+from tests.support.accounts import PASSWORD, mails, make_person, token_of
 from tests.support.tenants import Tenant, add_member, make_tenant
 from tests.test_api.conftest import ANY, Connect
 
@@ -277,3 +277,38 @@ async def test_a_token_of_no_organisation_ends_with_its_login(connect: Connect) 
     assert (ended.status_code, ended.json()["code"]) == (401, "session_revoked")
     stolen = create_access_token(person.owner.user_id + 1, NOWHERE, person.owner.session_id)
     assert (await connect(bearer=stolen).get("/api/v1/account")).status_code == 401
+
+
+async def test_forms_of_an_invitation_lead_on_or_back_with_the_code(
+    api: httpx.AsyncClient, connect: Connect
+) -> None:
+    guest = await make_person("Elsewhere")
+    links = []
+    for email in (guest.owner.email, "grace@example.com"):
+        body = {"email": email, "role": "viewer"}
+        assert (await api.post(f"{API}/invitations", json=body)).status_code == 201
+        links.append(token_of(mails()[-1]))
+    here = {"Origin": "http://datanika.test"}
+    browser = connect()
+    login = {"email": guest.owner.email, "password": PASSWORD}
+    await browser.post(f"{API}/auth/session", json=login)
+    form = {"token": links[0]}
+    evil = {"Origin": "http://evil.example"}
+    refused = await browser.post(f"{API}/invitations/accept", data=form, headers=evil)
+    assert refused.status_code == 403
+    done = await browser.post(f"{API}/invitations/accept", data=form, headers=here)
+    assert (done.status_code, done.headers["location"]) == (303, "/")
+    assert (await browser.get(f"{API}/auth/me")).json()["organization"] == "Acme"
+    for path in ("accept", "decline"):
+        again = await browser.post(f"{API}/invitations/{path}", data=form, headers=here)
+        query = parse_qs(urlsplit(again.headers["location"]).query)
+        assert query == {"token": [links[0]], "error": ["invitation_invalid"]}
+    stranger = connect()
+    short = {"token": links[1], "name": "Grace", "password": "short"}
+    back = await stranger.post(f"{API}/invitations/register", data=short)
+    assert "error=password_too_short" in back.headers["location"]
+    joined = await stranger.post(
+        f"{API}/invitations/register", data={**short, "password": PASSWORD}
+    )
+    assert (joined.status_code, joined.headers["location"]) == (303, "/login?notice=joined")
+    assert "set-cookie" not in joined.headers

@@ -13,11 +13,16 @@ from sqlalchemy import func, select
 from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
 from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound, PermissionDenied
-from datanika.models import Invitation, Membership, User
+from datanika.models import AuditLog, Invitation, Membership, User
 from datanika.security import check_password
 from datanika.services.actor import Actor, prove_membership, prove_person
 from datanika.services.audit_service import verify
-from datanika.services.invitation_service import InvitationService, Sent, register_invited
+from datanika.services.invitation_service import (
+    InvitationService,
+    Sent,
+    read_offer,
+    register_invited,
+)
 from datanika.services.member_service import MemberService
 from datanika.services.organization_service import OrganizationService
 from tests.support.tenants import Tenant, add_member, make_tenant
@@ -202,6 +207,41 @@ async def test_who_lost_their_last_organisation_accepts_another_ones_invitation(
         nowhere = await prove_person(session, guest.user_id, guest.session_id)
     await act(nowhere, "accept", token(sent.link))
     assert await role_of(guest.user_id, tenant) is Role.VIEWER
+
+
+async def test_who_is_invited_may_decline_and_nobody_else(tenant: Tenant, guest: Actor) -> None:
+    sent = await invite(tenant.owner, guest.email)
+    with pytest.raises(PermissionDenied) as refused:
+        await act(await add_member(tenant.org_id, Role.VIEWER), "decline", token(sent.link))
+    assert refused.value.code == "invitation_of_another"
+    await act(guest, "decline", token(sent.link))
+    for method in ("accept", "decline"):
+        with pytest.raises(InvalidInput) as gone:
+            await act(guest, method, token(sent.link))
+        assert gone.value.code == "invitation_invalid"
+    assert await role_of(guest.user_id, tenant) is None
+    async with get_session(SYSTEM) as session:
+        entry = await session.scalar(select(AuditLog).where(AuditLog.action.like("%declined")))
+        assert entry is not None and (entry.org_id, entry.actor) == (tenant.org_id, guest.email)
+        assert await verify(session, tenant.org_id) is None
+
+
+async def test_only_the_mailed_link_tells_whether_the_address_has_an_account(
+    tenant: Tenant, guest: Actor
+) -> None:
+    known = await invite(tenant.owner, guest.email)
+    unknown = await invite(tenant.owner, "grace@example.com")
+    async with get_session(SYSTEM) as session:
+        told = [
+            (await read_offer(session, token(link))).may_register
+            for sent in (known, unknown)
+            for link in (sent.link, sent.mailed_link)
+        ]
+        assert told == [False, False, False, True]
+        offer = await read_offer(session, token(unknown.link))
+        assert (offer.organization, offer.inviter) == ("Acme", tenant.owner.email)
+        with pytest.raises(InvalidInput):
+            await read_offer(session, token(unknown.link)[:-1])
 
 
 async def test_an_address_has_one_open_invitation_and_members_none(

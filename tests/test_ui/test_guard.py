@@ -145,7 +145,7 @@ def test_the_events_open_to_all_exist_and_no_tenant_state_has_one() -> None:
         state, handler = name.rsplit(".", 1)
         cls = rx.State.get_class_substate(state)
         assert handler in cls.event_handlers, name
-        assert not issubclass(cls, TenantState) or handler == "load_login"
+        assert not issubclass(cls, TenantState) or handler in ("load_login", "load_invitation")
 
 
 def test_a_tenants_values_start_empty_and_are_not_computed() -> None:
