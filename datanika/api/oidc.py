@@ -64,7 +64,11 @@ async def start_provider_login(
     response_class=RedirectResponse,
 )
 async def finish_provider_login(
-    provider: str, request: Request, origin: LoginOrigin, state: Text = "", code: Text = ""
+    provider: str,
+    request: Request,
+    origin: LoginOrigin,
+    state: Annotated[Text, Query(max_length=1000)] = "",
+    code: Annotated[Text, Query(max_length=4000)] = "",
 ) -> Response:
     """Where the provider sends the browser back to: it gets its session cookie, or an error."""
     chosen = provider_called(provider)
