@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import DbtCommand, StepKind, WriteDisposition
-from datanika.contracts.text import MAX_ID, Code, Flag, Line, RowId, Text, storable
+from datanika.contracts.text import MAX_INTEGER, Code, Flag, Line, RowId, Text, storable
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A step key or a destination schema: lower case, digits, underscore, at most 63 bytes."""
@@ -22,7 +22,7 @@ SourceName = Annotated[Line, Field(min_length=1)]
 """What something is called outside: it may hold anything that a line may hold."""
 
 CursorValue = (
-    Annotated[int, Field(ge=-MAX_ID, le=MAX_ID, strict=True)]
+    Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER, strict=True)]
     | Annotated[float, Field(allow_inf_nan=False, strict=True)]
     | Line
     | Annotated[dt.datetime, Field(strict=True)]

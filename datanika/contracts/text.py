@@ -13,7 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
-MAX_ID = 2**63 - 1
+MAX_ID = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
+MAX_INTEGER = 2**63 - 1
+"""The largest one that PostgreSQL's bigint holds."""
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _BLANK = r"\x00-\x20\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
 NAME_PATTERN = rf"^[^{_CONTROL}]*[^{_BLANK}][^{_CONTROL}]*$"

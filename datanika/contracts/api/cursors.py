@@ -9,9 +9,10 @@ from pydantic import AliasChoices, Field, StringConstraints
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.text import MAX_INTEGER, RowId
 
 CursorText = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
-CursorInteger = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+CursorInteger = Annotated[int, Field(ge=-MAX_INTEGER - 1, le=MAX_INTEGER)]
 CursorFloat = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -41,7 +42,7 @@ class CursorOut(Answer):
 class RewindIn(Body):
     """Give ``to_version``, or ``value``; neither: read everything again."""
 
-    to_version: int | None = Field(default=None, ge=1, le=2**63 - 1, strict=True)
+    to_version: RowId | None = Field(default=None)
     value: CursorInteger | CursorFloat | CursorText | None = Field(
         default=None,
         description="Read rows with this value of the column, and later ones, again.",

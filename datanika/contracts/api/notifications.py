@@ -9,7 +9,7 @@ from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.notifications import ChannelKind, DeliveryState, NotificationEvent
-from datanika.contracts.text import Flag, Name
+from datanika.contracts.text import MAX_ID, Flag, Name
 
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?([/?#][!-~]*)?$"
 Url = Annotated[
@@ -24,7 +24,7 @@ Url = Annotated[
 Email = Annotated[
     str, Field(max_length=320, pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$")
 ]
-PipelineId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+PipelineId = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 class EmailConfig(Body):

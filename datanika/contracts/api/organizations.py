@@ -8,7 +8,7 @@ from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import Role
-from datanika.contracts.text import Name
+from datanika.contracts.text import Name, RowId
 
 MAX_LIMIT = 2**53
 """The largest integer that every JSON reader keeps."""
@@ -94,14 +94,14 @@ class OrganizationOut(Answer):
 
 
 class SwitchIn(Body):
-    org_id: int = Field(ge=1, lt=2**63, strict=True, description="One of `GET /organizations`.")
+    org_id: RowId = Field(description="One of `GET /organizations`.")
     refresh_token: str = Field(
         repr=False, max_length=200, description="Used up, as by a refresh, if the switch succeeds."
     )
 
 
 class SessionSwitchIn(Body):
-    org_id: int = Field(ge=1, lt=2**63, strict=True, description="One of `GET /organizations`.")
+    org_id: RowId = Field(description="One of `GET /organizations`.")
 
 
 class MemberOut(Answer):
@@ -118,9 +118,7 @@ class MemberPatch(Body):
 
 
 class TransferIn(Body):
-    user_id: int = Field(
-        ge=1, lt=2**63, strict=True, description="The member who becomes the owner."
-    )
+    user_id: int = Field(description="The member who becomes the owner.")
 
 
 class InvitationIn(Body):
