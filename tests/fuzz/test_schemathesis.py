@@ -46,7 +46,7 @@ def configuration(document: dict[str, Any]) -> str:
     lists, changes = [], []
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            names = {parameter["name"] for parameter in operation.get("parameters", ())}
+            names = {one.get("name") for one in operation.get("parameters", ())}
             if "cursor" in names:
                 lists.append(f"{method.upper()} {path}")
             if "If-Match" in names:
@@ -74,7 +74,6 @@ class AlwaysAnOwner:
 
     def __init__(self, app: ASGIApp, world: World) -> None:
         self.app, self.world = app, world
-        self.worlds = 1
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = MutableHeaders(scope=scope)
@@ -93,7 +92,6 @@ class AlwaysAnOwner:
         await self.app(scope, receive, answer)
         if changed and not await self._still_owner():
             self.world = await make_world()
-            self.worlds += 1
 
     async def _still_owner(self) -> bool:
         owner = self.world.owner
@@ -114,7 +112,7 @@ def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "LIMITS", dict.fromkeys(throttle.LIMITS, nothing))
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1500)
 async def test_schemathesis_finds_nothing(
     database: str,
     redis_server: RunningRedis,
@@ -137,5 +135,4 @@ async def test_schemathesis_finds_nothing(
             stderr=asyncio.subprocess.STDOUT,
         )
         report, _ = await process.communicate()
-    print(report.decode(), f"{app.worlds} owners")
     assert process.returncode == 0, report.decode()
