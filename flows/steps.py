@@ -30,6 +30,7 @@ from datanika.contracts.events import (
     StepStarted,
 )
 from datanika.contracts.plan import PlanLoad, PlanTransform
+from datanika.contracts.spec import RetryPolicy
 from datanika.errors import DatanikaError, StepError
 from datanika.execution.run_session import RunSession, current_session
 
@@ -37,6 +38,10 @@ SEE_RUN = "The run's page in Datanika has the message."
 GOOD = frozenset({StepState.SUCCEEDED, StepState.WARNED})
 PREFECT_MARGIN_SECONDS = 60
 """The step's own timeout cleans up and explains itself; Prefect's is the net below it."""
+MAX_DELAY_SECONDS = 3600.0
+JITTER = 0.3
+"""Prefect draws each wait from within this part of it, so that runs that failed together do not
+come back together."""
 
 
 class StepFailed(Exception):
@@ -63,7 +68,8 @@ class StepRuns:
             name=key,
             task_run_name=lambda: key,
             retries=retry.retries,
-            retry_delay_seconds=retry.delay_seconds,
+            retry_delay_seconds=retry_delays(retry),
+            retry_jitter_factor=JITTER,
             retry_condition_fn=may_pass,
             timeout_seconds=retry.timeout_seconds + PREFECT_MARGIN_SECONDS,
             persist_result=False,
@@ -234,6 +240,14 @@ def prefect_state(state: StepState, message: str | None = None) -> State[Any]:
 def may_pass(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
     """Prefect's retry condition: only what may pass by itself is tried again."""
     return isinstance(state.data, StepFailed) and state.data.transient
+
+
+def retry_delays(retry: RetryPolicy) -> list[float]:
+    """The wait before each retry, in seconds and before chance has its part."""
+    return [
+        min(retry.delay_seconds * retry.backoff**number, MAX_DELAY_SECONDS)
+        for number in range(retry.retries)
+    ]
 
 
 def skipped_task(key: str) -> Task[[], Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from prefect import flow
@@ -17,6 +19,9 @@ from datanika.execution.run_client import RunClient, StopReason
 from datanika.execution.run_session import current_session
 from flows.steps import GOOD, StepRuns, run_to_state, skipped_task, step_runs
 
+STOP_SECONDS = 2.0
+"""After a stop the engine is killed at once; what takes longer than this only waits."""
+
 
 @flow(
     name="tenant-pipeline",
@@ -29,7 +34,8 @@ async def tenant_pipeline(org_id: int, pipeline_id: int, run_id: int | None = No
     client = current_session().client
     try:
         plan = await client.plan()
-        result = await run_plan(plan, step_runs())
+        async with time_limit(client, plan.timeout_seconds):
+            result = await run_plan(plan, step_runs())
     except DatanikaError as error:
         failure = Failure(code=error.code, message=error.message, hint=error.hint)
         result = RunFinish(state=RunState.FAILED, failure=failure)
@@ -44,7 +50,10 @@ async def run_plan(plan: Plan, runs: StepRuns) -> RunFinish:
         done[planned.step.key] = asyncio.create_task(_run_after(upstream, planned, runs))
     await asyncio.gather(*done.values())
     outcomes = [runs.outcomes[planned.step.key] for planned in plan.steps]
-    if runs.session.client.stopping.is_set():
+    client = runs.session.client
+    if client.stop_reason is StopReason.TIMED_OUT:
+        return RunFinish(state=RunState.FAILED, failure=_run_timeout(plan))
+    if client.stopping.is_set():
         return RunFinish(state=RunState.CANCELLED)
     for outcome in outcomes:
         if outcome.state is StepState.FAILED:
@@ -65,10 +74,52 @@ async def _run_after(
         state = await run_to_state(skipped_task(key))
         runs.outcomes[key] = StepFinished(step_key=key, state=StepState.SKIPPED)
     else:
-        state = await run_to_state(runs.as_task(planned), before)
+        state = await _until_stopped(client, run_to_state(runs.as_task(planned), before))
         runs.outcomes.setdefault(key, _never_ran(key))
+        if state.is_cancelled() and runs.outcomes[key].state is StepState.FAILED:
+            # It was stopped while it waited for its next try.
+            runs.outcomes[key] = StepFinished(step_key=key, state=StepState.CANCELLED)
     await client.record(runs.outcomes[key])
     return state
+
+
+async def _until_stopped(
+    client: RunClient, step: Coroutine[Any, Any, State[Any]]
+) -> State[Any]:
+    """``step``'s end. After a stop it ends itself, unless it sleeps before its next try."""
+    running = asyncio.create_task(step)
+    stop = asyncio.create_task(client.stopping.wait())
+    try:
+        await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running}, timeout=STOP_SECONDS)
+    finally:
+        stop.cancel()
+        if not running.done():
+            running.cancel()
+            await asyncio.wait({running})
+    return Cancelled() if running.cancelled() else running.result()
+
+
+@asynccontextmanager
+async def time_limit(client: RunClient, seconds: int | None) -> AsyncIterator[None]:
+    """Stops the run when it has taken ``seconds``, its earlier attempts included."""
+    if seconds is None:
+        yield
+        return
+    left = max(0.0, seconds - client.claim.elapsed_seconds)
+    timer = asyncio.get_running_loop().call_later(left, client.stop, StopReason.TIMED_OUT)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _run_timeout(plan: Plan) -> Failure:
+    return Failure(
+        code="run_timeout",
+        message=f"The run took longer than its {plan.timeout_seconds} seconds.",
+        hint="Do less in one run, or raise the pipeline's timeout_seconds.",
+    )
 
 
 def _never_ran(key: str) -> StepFinished:

@@ -1,20 +1,26 @@
 """From what a tenant wrote to what will run. Pure: same input, same output, no I/O.
 
 ``compile_plan`` turns a specification into a :class:`~datanika.contracts.plan.Plan`,
+``narrow_plan`` and its kin a plan into the plan of a run that does less of it,
 ``build_project`` the organisation's transformations into a dbt project, ``explain_*`` a plan into
 something to read, ``check_schedule`` validates when a pipeline runs by itself.
 """
 
 from datanika.compiler.dbt_project import build_project
 from datanika.compiler.explain import explain_mermaid, explain_text, plan_warnings
+from datanika.compiler.narrow import Outcome, backfill_plan, narrow_plan, resume_plan
 from datanika.compiler.plan import compile_plan
 from datanika.compiler.schedule import check_schedule
 
 __all__ = [
+    "Outcome",
+    "backfill_plan",
     "build_project",
     "check_schedule",
     "compile_plan",
     "explain_mermaid",
     "explain_text",
+    "narrow_plan",
     "plan_warnings",
+    "resume_plan",
 ]

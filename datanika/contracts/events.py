@@ -121,6 +121,9 @@ class RunClaim(Contract):
     token: str = Field(repr=False, description="Run-scoped bearer token for the internal API.")
     proceed: bool = Field(default=True, description="False: the run is over or another has it.")
     reason: str | None = None
+    elapsed_seconds: float = Field(
+        default=0.0, description="Since the run's first attempt began: part of its timeout."
+    )
 
 
 class RunFinish(Contract):

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import StepKind
+from datanika.contracts.overrides import Interval, LeftOut
 from datanika.contracts.spec import ConnectionRef, LoadStep, TransformStep
 
 
@@ -29,6 +30,12 @@ class PlanLoad(Contract):
     step: LoadStep
     source: ConnectionRef
     destination: ConnectionRef
+    full_refresh: bool = Field(
+        default=False, description="Replace the tables by all that the source has."
+    )
+    interval: Interval | None = Field(
+        default=None, description="Load only rows whose cursor is inside, and leave it where it is."
+    )
 
 
 class PlanTransform(Contract):
@@ -36,6 +43,9 @@ class PlanTransform(Contract):
     step: TransformStep
     destination: ConnectionRef
     models: tuple[ModelNode, ...] = ()
+    done: tuple[str, ...] = Field(
+        default=(), description="dbt's unique ids of nodes that an earlier run built."
+    )
 
 
 PlanStep = Annotated[PlanLoad | PlanTransform, Field(discriminator="kind")]
@@ -47,6 +57,10 @@ class Plan(Contract):
     steps: tuple[PlanStep, ...]
     stages: tuple[tuple[str, ...], ...] = Field(
         description="Step keys by depth: all steps of a stage may run at once."
+    )
+    timeout_seconds: int | None = Field(default=None, description="For the whole run.")
+    left_out: tuple[LeftOut, ...] = Field(
+        default=(), description="What the pipeline would do and this run does not."
     )
 
     def get(self, key: str) -> PlanLoad | PlanTransform:

@@ -60,10 +60,18 @@ class TableSpec(Contract):
 
 
 class RetryPolicy(Contract):
-    """How often Prefect runs a failed step again, and after how long. Seconds."""
+    """How often Prefect runs a failed step again, and after how long. Seconds.
+
+    Only what may pass by itself is tried again. The waits grow: ``delay_seconds``, then that times
+    ``backoff``, and so on up to an hour, each a little longer or shorter by chance, so that what
+    failed together does not come back together.
+    """
 
     retries: int = Field(default=2, ge=0, le=10, strict=True)
     delay_seconds: float = Field(default=5.0, ge=0, le=3600, strict=True)
+    backoff: float = Field(
+        default=2.0, ge=1, le=10, strict=True, description="1: the same wait before every retry."
+    )
     timeout_seconds: int = Field(default=3600, ge=1, le=86_400, strict=True)
 
 
@@ -106,6 +114,13 @@ class PipelineSpec(Contract):
     """A tenant's DAG of steps."""
 
     steps: tuple[Step, ...] = Field(min_length=1, max_length=200)
+    timeout_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=7 * 86_400,
+        strict=True,
+        description="A run that takes longer fails with `run_timeout`.",
+    )
 
 
 class TransformationSpec(Contract):

@@ -13,6 +13,7 @@ from pydantic import Field
 from datanika.contracts.base import Contract
 from datanika.contracts.egress import EgressPolicy
 from datanika.contracts.enums import StepKind
+from datanika.contracts.overrides import Interval
 from datanika.contracts.spec import LoadStep, TransformStep
 
 
@@ -58,6 +59,10 @@ class ResolvedLoad(Contract):
     source: ResolvedConnection
     destination: ResolvedConnection
     rewinds: tuple[CursorRewind, ...] = Field(default=(), description="The last of each table.")
+    full_refresh: bool = Field(default=False, description="Replace the tables, cursors too.")
+    interval: Interval | None = Field(
+        default=None, description="Only rows whose cursor is inside; the cursor stays where it is."
+    )
 
 
 class ResolvedTransform(Contract):
@@ -68,6 +73,9 @@ class ResolvedTransform(Contract):
     destination: ResolvedConnection
     project_name: str
     files: dict[str, str] = Field(description="The dbt project: relative path -> content.")
+    done: tuple[str, ...] = Field(
+        default=(), description="Unique ids of selected nodes that are not to be built again."
+    )
 
 
 ResolvedStep = Annotated[ResolvedLoad | ResolvedTransform, Field(discriminator="kind")]

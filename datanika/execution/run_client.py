@@ -20,8 +20,9 @@ from datanika.execution.internal_api import InternalApi, parse
 BATCH_SECONDS = 0.2
 BATCH_EVENTS = 500
 MAX_WAITING_EVENTS = 20_000
-HEARTBEAT_SECONDS = 5.0
-"""Also the longest a cancel request stays unseen by a quiet run; the lease asks for 10."""
+HEARTBEAT_SECONDS = 1.5
+"""Also the longest that a cancel request stays unseen by a quiet run, which promises to end within
+5 seconds of it."""
 
 
 class StopReason(StrEnum):
@@ -30,6 +31,7 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
     REFUSED = "refused"
+    TIMED_OUT = "timed_out"
     WORKER_GONE = "worker_gone"
 
 

@@ -41,7 +41,10 @@ def run_transform(
     """
     try:
         write_files(step, folder)
-        with written_profile(step, folder), ColumnReader(step) as columns:
+        with (
+            ColumnReader(step) as columns,
+            written_profile(step, folder, session_options=columns.session_options),
+        ):
             failure, rows = _invoke(step, folder, emit, columns, static_parser)
     except Exception as error:
         failure, rows = failure_of(error), 0

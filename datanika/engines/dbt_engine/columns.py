@@ -31,6 +31,7 @@ class ColumnReader:
         self._warehouse: Warehouse | None = open_warehouse(
             step.destination, WriterId(step.run_id, step.attempt)
         )
+        self.session_options = self._warehouse.session_options
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:

@@ -28,15 +28,18 @@ _PASSWORD = "DBT_ENV_SECRET_PASSWORD"
 
 @contextmanager
 def written_profile(
-    step: ResolvedTransform, folder: Path, *, offline: bool = False
+    step: ResolvedTransform, folder: Path, *, offline: bool = False, session_options: str = ""
 ) -> Iterator[None]:
     """``profiles.yml`` in ``folder``; inside, this process' environment has what it refers to.
 
-    ``offline``: for what must not connect; it gets no password and an address that leads nowhere.
+    ``session_options``: for libpq, of dbt's sessions. ``offline``: for what must not connect; it gets no password and an address that leads nowhere.
     Raises :class:`TerminalStepError` for a kind that dbt cannot build in, and
     :class:`EgressRefused`.
     """
     output, variables = _output(step, folder, offline)
+    if session_options:
+        # dbt has no field for it either.
+        variables["PGOPTIONS"] = session_options
     output |= {"schema": step.step.default_schema, "threads": step.step.threads}
     profile = {step.project_name: {"target": TARGET, "outputs": {TARGET: output}}}
     (folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")

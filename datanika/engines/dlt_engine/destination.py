@@ -26,7 +26,7 @@ def make_destination(connection: ResolvedConnection, writer: WriterId, warehouse
         from datanika.engines.dlt_engine.postgres_destination import staged_postgres
 
         return staged_postgres()(
-            credentials=_credentials(locate(connection), writer),
+            credentials=_credentials(locate(connection), writer, warehouse.session_options),
             replace_strategy="insert-from-staging",
             staging_dataset_name_layout=STAGING_LAYOUT,
             create_indexes=False,
@@ -47,27 +47,29 @@ def make_destination(connection: ResolvedConnection, writer: WriterId, warehouse
     )
 
 
-def postgres_uri(target: PostgresTarget, application_name: str) -> str:
+def postgres_uri(target: PostgresTarget, application_name: str, session_options: str = "") -> str:
     """A libpq URI; nothing is left for the environment or the password file to fill in."""
     config = target.config
     host = f"[{config.host}]" if ":" in config.host else config.host
-    query = urlencode(_options(target, application_name), quote_via=quote)
+    query = urlencode(_options(target, application_name, session_options), quote_via=quote)
     login = f"{quote(config.user, safe='')}:{quote(config.password, safe='')}"
     return f"postgresql://{login}@{host}:{config.port}/{quote(config.database, safe='')}?{query}"
 
 
-def _options(target: PostgresTarget, application_name: str) -> dict[str, str]:
+def _options(
+    target: PostgresTarget, application_name: str, session_options: str
+) -> dict[str, str]:
     return {
         "hostaddr": target.address,
         "sslmode": target.config.sslmode,
         "application_name": application_name,
         "connect_timeout": str(CONNECT_SECONDS),
         "passfile": "/dev/null",
-        "options": "-ctimezone=UTC",
+        "options": f"-ctimezone=UTC {session_options}".rstrip(),
     }
 
 
-def _credentials(target: PostgresTarget, writer: WriterId) -> Any:
+def _credentials(target: PostgresTarget, writer: WriterId, session_options: str) -> Any:
     from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 
-    return PostgresCredentials(postgres_uri(target, writer.application_name))
+    return PostgresCredentials(postgres_uri(target, writer.application_name, session_options))

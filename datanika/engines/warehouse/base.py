@@ -75,6 +75,9 @@ class Warehouse(ABC):
             found.setdefault((schema, table), []).append(info)
         return {table: tuple(columns) for table, columns in found.items()}
 
+    session_options: str = ""
+    """What engines add to libpq's ``options`` of their own sessions; PostgreSQL only."""
+
     current_database: str = ""
     """Condition that keeps other databases out of ``information_schema``."""
 

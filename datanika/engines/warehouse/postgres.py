@@ -16,6 +16,8 @@ from datanika.errors import TerminalStepError, TransientStepError
 
 LOCK_SECONDS = 60.0
 CONNECT_SECONDS = 15
+WATCH_MILLISECONDS = 1000
+_WATCH = "client_connection_check_interval"
 _OURS = re.compile(r"^datanika run (\d+) attempt (\d+)$")
 
 
@@ -56,12 +58,37 @@ def connect(target: PostgresTarget, application_name: str) -> Any:
     )
     connection.autocommit = True
     try:
+        _watch_client(connection)
         if not target.privileged_roles:
             _refuse_privileged(connection, config.user)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _watch_client(connection: Any) -> None:
+    """Let the server end this session's statement when this process is gone.
+
+    An engine is cancelled by SIGKILL, because nothing gentler ends C code that waits in libpq, or a
+    process that was stopped. Its server would then run the statement to its end, commit included:
+    it looks at the socket only when it has something to send. Of the ways to stop it, this one
+    needs nobody to be alive, neither the engine nor the worker nor a second login, and it holds
+    for a machine that burns down. PostgreSQL has it since version 14, and not on Windows.
+    """
+    import psycopg2
+
+    with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
+        cursor.execute(f"SET {_WATCH} = {WATCH_MILLISECONDS}")
+
+
+def watch_options(connection: Any) -> str:
+    """libpq ``options`` with which other sessions to the same server are watched too."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(current_setting(%s, true), '0')", [_WATCH])
+        watched = cursor.fetchone()[0] != "0"
+    # An older server would refuse a session with a parameter that it does not know.
+    return f"-c{_WATCH}={WATCH_MILLISECONDS}" if watched else ""
 
 
 def _refuse_privileged(connection: Any, user: str) -> None:
@@ -86,6 +113,7 @@ class PostgresWarehouse(Warehouse):
         self._config = target.config
         self._writer = writer
         self._connection = connect(target, writer.application_name)
+        self.session_options = watch_options(self._connection)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

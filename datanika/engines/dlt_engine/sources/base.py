@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from datanika.errors import TerminalStepError
 
@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 BATCH_ROWS = 100_000
 
 
+class Read(Protocol):
+    """Reads rows whose cursor is between the texts ``start`` and ``end``, both included (None: no
+    bound), and those without one."""
+
+    def __call__(self, start: str | None, end: str | None = None) -> Iterator[pa.Table]: ...
+
+
 @dataclass(frozen=True)
 class SourceTable:
-    """One table, ready to be read.
-
-    ``read`` takes the text of the cursor value to start from (None: everything) and gives tables
-    of ``schema``. ``json_columns`` hold JSON as text.
-    """
+    """One table, ready to be read: ``read`` gives tables of ``schema``. ``json_columns`` hold JSON
+    as text."""
 
     schema: pa.Schema
-    read: Callable[[str | None], Iterator[pa.Table]]
+    read: Read
     json_columns: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
 

@@ -73,15 +73,16 @@ def open_files(
     select = f"SELECT {projection} FROM {source}"
     schema = database.execute(f"{select} LIMIT 0").to_arrow_table().schema
 
-    def read(start: str | None) -> Iterator[pa.Table]:
+    def read(start: str | None, end: str | None = None) -> Iterator[pa.Table]:
         import pyarrow as pa
 
         where = ""
         if start is not None and cursor is not None:
             column, kind = quoted(cursor), types[cursor]
-            value = start.replace("'", "''")
-            typed = f"CAST({column} AS {kind})"
-            where = f" WHERE ({typed} >= CAST('{value}' AS {kind}) OR {column} IS NULL)"
+            inside = f"CAST({column} AS {kind}) >= {_literal(start, kind)}"
+            if end is not None:
+                inside += f" AND CAST({column} AS {kind}) <= {_literal(end, kind)}"
+            where = f" WHERE ({inside} OR {column} IS NULL)"
         reader = database.execute(select + where).to_arrow_reader(BATCH_ROWS)
         try:
             for batch in reader:
@@ -91,6 +92,11 @@ def open_files(
             database.close()
 
     return SourceTable(schema=schema, read=read, json_columns=json_columns)
+
+
+def _literal(value: str, kind: str) -> str:
+    escaped = value.replace("'", "''")
+    return f"CAST('{escaped}' AS {kind})"
 
 
 def _reader(config: FilesConfig, paths: list[Path]) -> str:

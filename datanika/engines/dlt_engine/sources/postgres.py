@@ -17,7 +17,7 @@ from datanika.engines.dlt_engine.destination import postgres_uri
 from datanika.engines.dlt_engine.sources.base import SourceTable, choose_columns
 from datanika.engines.warehouse import WriterId
 from datanika.engines.warehouse.base import Table, qualified, quoted
-from datanika.engines.warehouse.postgres import connect
+from datanika.engines.warehouse.postgres import connect, watch_options
 from datanika.errors import TerminalStepError
 
 if TYPE_CHECKING:
@@ -64,21 +64,21 @@ def open_postgres(
     try:
         with catalog.cursor() as cursor:
             columns = _columns(cursor, name, table)
+        options = watch_options(catalog)
     finally:
         catalog.close()
     select = f"SELECT {', '.join(c.expression for c in columns.values())} FROM {qualified(name)}"
-    uri = postgres_uri(target, writer.application_name)
+    uri = postgres_uri(target, writer.application_name, options)
     schema_ = _arrow_schema(uri, select, columns)
 
-    def read(start: str | None) -> Iterator[pa.Table]:
+    def read(start: str | None, end: str | None = None) -> Iterator[pa.Table]:
         where = ""
         if start is not None and table.cursor is not None:
             column = columns[table.cursor.column]
-            value = start.replace("'", "''")
-            where = (
-                f" WHERE ({quoted(column.name)} >= CAST(E'{_escaped(value)}' AS {column.type}) "
-                f"OR {quoted(column.name)} IS NULL)"
-            )
+            inside = f"{quoted(column.name)} >= {_literal(start, column)}"
+            if end is not None:
+                inside += f" AND {quoted(column.name)} <= {_literal(end, column)}"
+            where = f" WHERE ({inside} OR {quoted(column.name)} IS NULL)"
         for batch in _batches(uri, select + where):
             yield _typed(pa.Table.from_batches([batch]), columns)
 
@@ -95,8 +95,9 @@ def open_postgres(
     )
 
 
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\")
+def _literal(value: str, column: _Column) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "''")
+    return f"CAST(E'{escaped}' AS {column.type})"
 
 
 def _split(name: str, schema: str | None) -> Table:
