@@ -68,6 +68,15 @@ class NodeProgress(_Event):
     total: int | None = None
 
 
+class NodeCommitted(_Event):
+    """A table's rows are in the destination for good, whatever becomes of the step."""
+
+    type: Literal["node_committed"] = "node_committed"
+    node: str
+    rows: int
+    cursor_moved: bool = False
+
+
 class NodeFinished(_Event):
     type: Literal["node_finished"] = "node_finished"
     node: str
@@ -105,7 +114,14 @@ class LogLine(_Event):
 
 
 RunEvent = Annotated[
-    StepStarted | StepFinished | NodeStarted | NodeProgress | NodeFinished | CursorMoved | LogLine,
+    StepStarted
+    | StepFinished
+    | NodeStarted
+    | NodeProgress
+    | NodeCommitted
+    | NodeFinished
+    | CursorMoved
+    | LogLine,
     Field(discriminator="type"),
 ]
 run_event: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)

@@ -78,9 +78,9 @@ def _import_drivers() -> None:
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 
-    from datanika.engines.dlt_engine.postgres_destination import staged_postgres
+    from datanika.engines.dlt_engine.staged import postgres_client
 
-    staged_postgres()
+    postgres_client()
 
 
 def _exercise(folder: Path) -> None:

@@ -13,6 +13,7 @@ from datanika.contracts.steps import ResolvedTransform
 from datanika.engines.dbt_engine.columns import ColumnReader
 from datanika.engines.dbt_engine.nodes import NodeEvents
 from datanika.engines.dbt_engine.profile import TARGET, written_profile
+from datanika.engines.dbt_engine.rest import list_arguments, select_rest
 from datanika.engines.emit import Emit
 from datanika.engines.failures import explain_text, failure_of
 from datanika.errors import TerminalStepError
@@ -93,9 +94,22 @@ def _invoke(
     parsed = dbtRunner().invoke([*FLAGS, parser, "parse", *places])
     if not parsed.success:
         return compile_failure(parsed.exception), 0
+    selection = _selection(step)
+    if step.done:
+        listed = dbtRunner(manifest=parsed.result).invoke(
+            [*FLAGS, "--quiet", "list", *places, *selection, *list_arguments()]
+        )
+        if not listed.success:
+            return compile_failure(listed.exception), 0
+        rest = select_rest(step, listed.result or ())
+        if rest is None:
+            return None, 0
+        selection = rest
+    if step.step.full_refresh and step.step.command in _CAN_REFRESH:
+        selection.append("--full-refresh")
     events = NodeEvents(step.step.key, emit, parsed.result, folder, columns)
     answer = dbtRunner(manifest=parsed.result, callbacks=[events.follow]).invoke(
-        [*FLAGS, str(step.step.command), *places, *_selection(step)]
+        [*FLAGS, str(step.step.command), *places, *selection]
     )
     events.finish(getattr(answer.result, "results", None) or ())
     if answer.exception is not None:
@@ -121,10 +135,10 @@ def _selection(step: ResolvedTransform) -> list[str]:
         arguments += ["--select", *step.step.select]
     if step.step.exclude:
         arguments += ["--exclude", *step.step.exclude]
-    able = (DbtCommand.BUILD, DbtCommand.RUN, DbtCommand.SEED)
-    if step.step.full_refresh and step.step.command in able:
-        arguments.append("--full-refresh")
     return arguments
+
+
+_CAN_REFRESH = (DbtCommand.BUILD, DbtCommand.RUN, DbtCommand.SEED)
 
 
 def compile_failure(error: BaseException | None) -> Failure:

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.postgres import PostgresTarget, locate
+from datanika.engines.dlt_engine.move import MoveFromStaging
 from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
 from datanika.engines.warehouse import Warehouse, WriterId
 from datanika.engines.warehouse.postgres import CONNECT_SECONDS
@@ -16,26 +17,28 @@ if TYPE_CHECKING:
     from datanika.engines.warehouse.duckdb import DuckdbWarehouse
 
 
-def make_destination(connection: ResolvedConnection, writer: WriterId, warehouse: Warehouse) -> Any:
-    """The dlt destination of ``connection``.
+def make_destination(
+    connection: ResolvedConnection, writer: WriterId, warehouse: Warehouse, move: MoveFromStaging
+) -> Any:
+    """The dlt destination of ``connection``; ``move`` is part of its merges.
 
     A replace goes through staging and one transaction, so that no reader sees half a table, and
     keeps the table itself, because views of dbt models may hang on it.
     """
     if connection.kind == "postgres":
-        from datanika.engines.dlt_engine.postgres_destination import staged_postgres
+        from datanika.engines.dlt_engine.staged import staged_postgres
 
-        return staged_postgres()(
+        return staged_postgres(move)(
             credentials=_credentials(locate(connection), writer, warehouse.session_options),
             replace_strategy="insert-from-staging",
             staging_dataset_name_layout=STAGING_LAYOUT,
             create_indexes=False,
         )
     if connection.kind == "duckdb":
-        import dlt
+        from datanika.engines.dlt_engine.staged import staged_duckdb
 
         duckdb_warehouse: DuckdbWarehouse = warehouse  # type: ignore[assignment]
-        return dlt.destinations.duckdb(
+        return staged_duckdb(move)(
             credentials=duckdb_warehouse.connection,
             replace_strategy="insert-from-staging",
             staging_dataset_name_layout=STAGING_LAYOUT,
@@ -65,7 +68,8 @@ def _options(
         "application_name": application_name,
         "connect_timeout": str(CONNECT_SECONDS),
         "passfile": "/dev/null",
-        "options": f"-ctimezone=UTC {session_options}".rstrip(),
+        # A tab, because dlt writes a space as "+", which libpq does not read as one.
+        "options": f"-ctimezone=UTC\t{session_options}".rstrip(),
     }
 
 

@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import WriteDisposition
-from datanika.contracts.events import CursorMoved
+from datanika.contracts.events import CursorMoved, NodeCommitted
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.dlt_engine.arrow_types import column_hint, fit, stored_type, travel_type
 from datanika.engines.dlt_engine.cursor import ArrowCursor, rewound
 from datanika.engines.dlt_engine.destination import make_destination
+from datanika.engines.dlt_engine.interval import IntervalRows
+from datanika.engines.dlt_engine.move import (
+    MoveFromStaging,
+    Statements,
+    check_loaded,
+    refresh,
+    repeat_interval,
+)
 from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.row_cursor import RowCursor
+from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
 from datanika.engines.emit import Emit, RowCounter, log
 from datanika.engines.warehouse import Warehouse, WriterId
 from datanika.engines.warehouse.base import Table, qualified
@@ -46,6 +55,8 @@ class Loaded:
     repeated: int = 0
     swept: int = 0
     verdict: str = "not loaded"
+    committed: bool = False
+    cursor_moved: bool = False
 
     def details(self, table: TableSpec) -> dict[str, Any]:
         """For people: the figures behind "succeeded"."""
@@ -57,6 +68,8 @@ class Loaded:
             "repeated_keys": self.repeated,
             "swept_rows": self.swept,
             "verdict": self.verdict,
+            "committed_rows": self.rows if self.committed else 0,
+            "cursor_moved": self.cursor_moved,
             "write_disposition": str(table.write_disposition),
             "cursor": table.cursor.column if table.cursor else None,
         }
@@ -83,6 +96,8 @@ class TableLoad:
         self.result = Loaded()
         self._is_new = False
         self._opened = ExitStack()
+        self.interval = step.interval if table.cursor is not None else None
+        self.move = MoveFromStaging()
 
     def run(self) -> Loaded:
         """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
@@ -98,25 +113,66 @@ class TableLoad:
         pipeline = dlt.pipeline(
             pipeline_name=self.name,
             pipelines_dir=str(self.folder),
-            destination=make_destination(self.step.destination, self.writer, self.warehouse),
+            destination=make_destination(
+                self.step.destination, self.writer, self.warehouse, self.move
+            ),
             dataset_name=self.target[0],
         )
         pipeline.sync_destination()
         known = self.name in pipeline.schemas
         schema = pipeline.schemas[self.name].clone() if known else dlt.Schema(self.name)
+        cursor = self._stored_state(pipeline).get("cursor", {}).get("last")
+        if self.interval is not None and cursor is None:
+            check_loaded(self.table, self.node)
+        if existed and (before := self._statements(schema)) is not None:
+            self.move.use(before)
         arrow = self.step.source.kind != "rest_api"
         with self._opened:
             source = self._source(pipeline, schema)
             info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
-        self.result.rows = self.counter.rows
-        self.result.bytes = self.counter.bytes
+        if not self.move.happened:
+            # There was no row to move.
+            staging = qualified((STAGING_LAYOUT % self.target[0], self.target[1]))
+            self.warehouse.query("; ".join(self.move.statements(staging)))
+        self._report_commit(pipeline, cursor)
         self._report_cursor(pipeline)
         self._verify(info.loads_ids)
         return self.result
 
+    def _statements(self, schema: Any) -> Statements | None:
+        """What has to happen to the rows that are there before the new ones are added."""
+        how, cursor = self.table.write_disposition, self.table.cursor
+        if how is WriteDisposition.REPLACE:
+            return None
+        if self.step.full_refresh:
+            state = (self.target[0], _STATE_TABLE)
+            known = cursor is not None and self.warehouse.exists(state)
+            return refresh(self.target, self.name, state if known else None)
+        if self.interval is None or cursor is None or how is WriteDisposition.MERGE:
+            return None
+        name = schema.naming.normalize_identifier(cursor.column)
+        columns = self.warehouse.columns([self.target])[self.target]
+        kind = next((one.data_type for one in columns if one.name == name), "")
+        version = schema.stored_version_hash
+        return repeat_interval(self.target, name, kind, self.interval, self.name, version)
+
+    def _report_commit(self, pipeline: Any, before: Any) -> None:
+        result = self.result
+        result.rows, result.bytes, result.committed = self.counter.rows, self.counter.bytes, True
+        after = self._stored_state(pipeline).get("cursor", {}).get("last")
+        result.cursor_moved = self.interval is None and after != before
+        self.emit(
+            NodeCommitted(
+                step_key=self.step.step.key,
+                node=self.node,
+                rows=result.rows,
+                cursor_moved=result.cursor_moved,
+            )
+        )
+
     def _report_cursor(self, pipeline: Any) -> None:
         """The load has committed, its cursor with it."""
-        if self.table.cursor is None:
+        if self.table.cursor is None or self.interval is not None:
             return
         state = self._stored_state(pipeline).get("cursor", {})
         if len(state.get("seen", {})) > MAX_SEEN:
@@ -142,6 +198,10 @@ class TableLoad:
         """The resource's state to start from, a person's rewind included."""
         rewind = next((item for item in self.step.rewinds if item.target == self.target[1]), None)
         cursor = saved.get("cursor", {})
+        if self.step.full_refresh:
+            # A rewind that nobody has taken yet is part of it.
+            taken = rewind.number if rewind is not None else cursor.get("rewind", 0)
+            return {**saved, "cursor": {"rewind": taken}}
         start = rewound(cursor, rewind, is_new=self._is_new)
         if start is not cursor and not self._is_new:
             value = start.get("last")
@@ -198,9 +258,12 @@ class TableLoad:
         from datanika.engines.dlt_engine.sources.rest import open_endpoint
 
         cursor = None
-        if self.table.cursor is not None:
+        inside = self._interval_rows()
+        if self.table.cursor is not None and inside is None:
             cursor = RowCursor(self.table, self._before(self._stored_state(pipeline)))
         start = cursor.start if cursor else None
+        if self.interval is not None:
+            start = self.interval.start.isoformat()
         resource = self._opened.enter_context(open_endpoint(self.step.source, self.table, start))
         hints = self._hints(normalize)
         resource.apply_hints(
@@ -213,6 +276,8 @@ class TableLoad:
         checked: set[str] = set()
 
         def keep(item: dict[str, Any]) -> bool:
+            if inside is not None:
+                return inside.keep(item)
             if cursor is None:
                 return True
             kept = cursor.keep(item)
@@ -255,18 +320,21 @@ class TableLoad:
         for note in source.notes:
             log(self.emit, self.step.step.key, note, node=self.node)
         hints = self._hints(normalize)
+        inside = self._interval_rows()
+        bounds = inside.bounds(source.schema) if inside else (None, None)
 
         def rows() -> Iterator[pa.Table]:
             import pyarrow as pa
 
             cursor = None
-            if self.table.cursor is not None:
+            if self.table.cursor is not None and inside is None:
                 state = dlt.current.resource_state()
                 state.update(self._before(state))
                 cursor = ArrowCursor(self.table, state)
-            batches = source.read(cursor.start() if cursor else None)
+            batches = source.read(*bounds) if inside else source.read(cursor and cursor.start())
             fitted = (fit(batch, types) for batch in batches)
-            for batch in cursor.follow(fitted) if cursor else fitted:
+            follower = cursor or inside
+            for batch in follower.follow(fitted) if follower else fitted:
                 self.counter.add(batch.num_rows, batch.nbytes)
                 if batch.num_rows:
                     yield batch.rename_columns([names[name] for name in batch.column_names])
@@ -281,6 +349,11 @@ class TableLoad:
             columns=columns or None,
             **{key: value for key, value in hints.items() if value is not None},
         )
+
+    def _interval_rows(self) -> IntervalRows | None:
+        if self.interval is None or self.table.cursor is None:
+            return None
+        return IntervalRows(self.table.cursor.column, self.interval)
 
     def _open(self, normalize: Any, stored: dict[str, Any]) -> SourceTable:
         source = self.step.source
@@ -314,10 +387,11 @@ class TableLoad:
         result.after = self.warehouse.count(self.target)
         if self.table.write_disposition is WriteDisposition.REPLACE:
             result.loaded = result.after
-        elif self.table.write_disposition is WriteDisposition.APPEND:
+        elif self.table.write_disposition is WriteDisposition.APPEND and not self.move.replaces:
             result.loaded = result.after - (result.before or 0)
         else:
             result.loaded = sum(self.warehouse.count(self.target, load) for load in load_ids)
+        if self.table.write_disposition is WriteDisposition.MERGE:
             result.repeated = max(0, result.rows - result.loaded)
         if self.table.write_disposition is WriteDisposition.MERGE:
             lost = result.loaded > result.rows or (result.rows > 0 and result.loaded == 0)

@@ -1,6 +1,6 @@
-"""dlt's PostgreSQL destination, with Parquet files that have no rows.
+"""dlt's destinations, with our part of the move from staging, and Parquet files without rows.
 
-ADBC fails on a file without a row, so the replace of an emptied source would leave stale data.
+PostgreSQL: ADBC fails on a file without a row, so the replace of an emptied source would leave stale data.
 There is nothing to copy for such a file; the step from staging to the table must still happen.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from datanika.engines.dlt_engine.move import MoveFromStaging, moving_client
+
 
 @cache
-def staged_postgres() -> type[Any]:
-    """The destination class; dlt is imported when it is first asked for."""
+def postgres_client() -> type[Any]:
+    """dlt's job client; dlt is imported when it is first asked for."""
     import pyarrow.parquet as pq
     from dlt.common.storages.load_storage import ParsedLoadJobFileName
-    from dlt.destinations import postgres
     from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
 
     class ParquetCopyJob(PostgresParquetCopyJob):
@@ -31,9 +32,33 @@ def staged_postgres() -> type[Any]:
                 return ParquetCopyJob(file_path)
             return super().create_load_job(table, file_path, load_id, restore)
 
+    return StagedPostgresClient
+
+
+def staged_postgres(move: MoveFromStaging) -> type[Any]:
+    """PostgreSQL with ``move`` in its merges."""
+    from dlt.destinations import postgres
+
+    client = moving_client(postgres_client(), move)
+
     class StagedPostgres(postgres):
         @property
         def client_class(self) -> type[Any]:
-            return StagedPostgresClient
+            return client
 
     return StagedPostgres
+
+
+def staged_duckdb(move: MoveFromStaging) -> type[Any]:
+    """DuckDB with ``move`` in its merges."""
+    from dlt.destinations import duckdb
+    from dlt.destinations.impl.duckdb.duck import DuckDbClient
+
+    client = moving_client(DuckDbClient, move)
+
+    class StagedDuckdb(duckdb):
+        @property
+        def client_class(self) -> type[Any]:
+            return client
+
+    return StagedDuckdb

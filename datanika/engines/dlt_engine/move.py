@@ -1,0 +1,151 @@
+"""What goes into the transaction that moves rows from staging into their table.
+
+dlt writes that transaction as a list of statements. A full refresh and the repetition of an
+interval put theirs in front, so that no reader ever sees the table without the rows that are being
+replaced, and a killed load leaves what was there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.overrides import Interval
+from datanika.contracts.spec import TableSpec
+from datanika.engines.warehouse.base import LOAD_ID, LOADS_TABLE, Table, qualified, quoted
+from datanika.errors import TerminalStepError
+
+Statements = Callable[[str], list[str]]
+"""``(staging table as SQL) -> statements``; none may hold a semicolon or a line break."""
+
+
+class MoveFromStaging:
+    """The statements of one table's load; ``happened`` once dlt has asked for them.
+
+    dlt moves nothing where a source gave no row at all: then the caller has to run them.
+    """
+
+    def __init__(self) -> None:
+        self._statements: Statements | None = None
+        self.happened = True
+
+    @property
+    def replaces(self) -> bool:
+        """Whether rows that were there before go."""
+        return self._statements is not None
+
+    def use(self, statements: Statements) -> None:
+        """Put these in front."""
+        self._statements, self.happened = statements, False
+
+    def statements(self, staging: str) -> list[str]:
+        """To put in front of dlt's own."""
+        self.happened = True
+        return self._statements(staging) if self._statements is not None else []
+
+
+def moving_client(client: type[Any], move: MoveFromStaging) -> type[Any]:
+    """dlt's job client of a destination, with ``move`` in its merges."""
+    from dlt.destinations.sql_jobs import SqlMergeFollowupJob
+
+    class MergeJob(SqlMergeFollowupJob):
+        @classmethod
+        def generate_sql(cls, table_chain: Any, sql_client: Any) -> list[str]:
+            with sql_client.with_staging_dataset():
+                staging = sql_client.make_qualified_table_name(table_chain[0]["name"])
+            own: list[str] = super().generate_sql(table_chain, sql_client)
+            return move.statements(staging) + own
+
+    class MovingClient(client):  # type: ignore[misc]
+        def _create_merge_followup_jobs(self, table_chain: Any) -> list[Any]:
+            return [MergeJob.from_table_chain(table_chain, self.sql_client)]
+
+    MovingClient.__name__ = client.__name__
+    return MovingClient
+
+
+def refresh(table: Table, pipeline: str, state_table: Table | None) -> Statements:
+    """Every row goes, and the cursor of ``pipeline`` with them.
+
+    A load that is killed after this transaction and before dlt's own entry is swept by the next
+    one: without a cursor that one reads everything again.
+    """
+
+    def statements(staging: str) -> list[str]:
+        found = [f"DELETE FROM {qualified(table)}"]
+        if state_table is not None:
+            found.append(
+                f"DELETE FROM {qualified(state_table)} WHERE pipeline_name = '{pipeline}' "
+                f"AND {LOAD_ID} NOT IN (SELECT {LOAD_ID} FROM {staging})"
+            )
+        return found
+
+    return statements
+
+
+def repeat_interval(
+    table: Table, column: str, data_type: str, interval: Interval, schema: str, version: str
+) -> Statements:
+    """Rows of ``interval`` go before they come again, so that none is there twice.
+
+    ``column``, of ``data_type`` at the destination, holds the cursor. The load is entered as
+    completed at once: the next one must not sweep its rows, because no cursor would bring them
+    back. ``schema`` and ``version`` are dlt's. Raises :class:`TerminalStepError`.
+    """
+    value, suffix = _as_moment(quoted(column), data_type, column)
+    start, end = (
+        f"{'TIMESTAMPTZ' if suffix else 'TIMESTAMP'} '{_utc_text(moment)}{suffix}'"
+        for moment in (interval.start, interval.end)
+    )
+
+    def statements(staging: str) -> list[str]:
+        return [
+            f"DELETE FROM {qualified(table)} WHERE {value} >= {start} AND {value} < {end}",
+            f"INSERT INTO {qualified((table[0], LOADS_TABLE))} "
+            "(load_id, schema_name, status, inserted_at, schema_version_hash) "
+            f"SELECT DISTINCT {LOAD_ID}, '{schema}', 0, current_timestamp, '{version}' "
+            f"FROM {staging}",
+        ]
+
+    return statements
+
+
+def _utc_text(moment: Any) -> str:
+    import datetime as dt
+
+    return str(moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(" "))
+
+
+def _as_moment(expression: str, data_type: str, column: str) -> tuple[str, str]:
+    """(SQL that can be compared, zone of the literals to compare it with)"""
+    kind = data_type.lower()
+    if kind == "timestamp with time zone":
+        return expression, "+00"
+    if kind.startswith("timestamp"):
+        return expression, ""
+    if kind == "date":
+        return f"CAST({expression} AS timestamp)", ""
+    if kind in ("text", "varchar", "character varying"):
+        return f"CAST({expression} AS timestamptz)", "+00"
+    raise not_a_time(column)
+
+
+def check_loaded(table: TableSpec, node: str) -> None:
+    """An interval may not be appended where no cursor is stored yet: the next run would load
+    everything, and these rows would be there twice. Raises :class:`TerminalStepError`."""
+    if table.write_disposition is WriteDisposition.APPEND:
+        raise TerminalStepError(
+            f"{node} has never been loaded by its cursor.",
+            code="backfill_before_load",
+            hint="Run the pipeline once, then backfill what lies before its initial_value.",
+        )
+
+
+def not_a_time(column: str) -> TerminalStepError:
+    """The cursor cannot be compared with the bounds of an interval."""
+    return TerminalStepError(
+        f"The cursor column {column!r} holds no times, so no interval of it can be loaded.",
+        code="interval_not_time",
+        hint="Backfill by a cursor on a timestamp or a date; choose the steps that have one.",
+    )
