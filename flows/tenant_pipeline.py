@@ -83,9 +83,7 @@ async def _run_after(
     return state
 
 
-async def _until_stopped(
-    client: RunClient, step: Coroutine[Any, Any, State[Any]]
-) -> State[Any]:
+async def _until_stopped(client: RunClient, step: Coroutine[Any, Any, State[Any]]) -> State[Any]:
     """``step``'s end. After a stop it ends itself, unless it sleeps before its next try."""
     running = asyncio.create_task(step)
     stop = asyncio.create_task(client.stopping.wait())

@@ -51,6 +51,7 @@ TAGS = {
     "queue": "Which runs wait, in which order they start, and for what.",
     "dependencies": "Which pipelines need which others, and what a run would wait for.",
     "runs": "Start, follow, cancel, retry.",
+    "backfills": "Intervals of the past that are loaded again, a chunk a run.",
     "cursors": "How far incremental loads have come, and back again.",
     "catalog": "What exists in the destinations, and what it was made from.",
     "notifications": "Who is told when runs end: channels and deliveries.",

@@ -80,7 +80,10 @@ async def trigger_run(pipeline_id: Id, starter: Starter, body: TriggerIn | None 
         service = RunService(session, starter.actor)
         run = RunOut.model_validate(
             await service.trigger(
-                pipeline_id, starter.key, ignore_dependencies=asked.ignore_dependencies
+                pipeline_id,
+                starter.key,
+                ignore_dependencies=asked.ignore_dependencies,
+                overrides=asked.overrides(),
             )
         )
     return await starter.start(run)
@@ -88,8 +91,12 @@ async def trigger_run(pipeline_id: Id, starter: Starter, body: TriggerIn | None 
 
 @router.post("/runs/{run_id}/retry", status_code=status.HTTP_202_ACCEPTED, **needs("run:trigger"))
 async def retry_run(run_id: Id, starter: Starter, body: RetryIn | None = None) -> RunOut:
-    """Accept a new run of the same plan. Only of a run that is over and did not succeed."""
+    """Accept a new run of what did not succeed. Only of a run that is over and failed, or was
+    cancelled or skipped."""
+    asked = body or RetryIn()
     async with get_session(starter.actor.scope) as session:
         service = RunService(session, starter.actor)
-        run = RunOut.model_validate(await service.retry(run_id, starter.key))
+        run = RunOut.model_validate(
+            await service.retry(run_id, starter.key, from_failure=asked.from_failure)
+        )
     return await starter.start(run)

@@ -11,6 +11,7 @@ from datanika.client.account import Account
 from datanika.client.api_keys import ApiKeys
 from datanika.client.audit import Audit
 from datanika.client.auth import Auth
+from datanika.client.backfills import Backfills
 from datanika.client.catalog import Catalog
 from datanika.client.connections import Connections
 from datanika.client.credentials import find_credentials
@@ -54,6 +55,7 @@ class DatanikaClient:
         self.api_keys = ApiKeys(http)
         self.audit = Audit(http)
         self.auth = Auth(http)
+        self.backfills = Backfills(http)
         self.catalog = Catalog(http)
         self.connections = Connections(http)
         self.cursors = Cursors(http)

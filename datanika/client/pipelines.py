@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from datanika.client.resource import Resource, if_match
@@ -113,12 +113,19 @@ class Pipelines(Resource):
         pipeline_id: int,
         *,
         ignore_dependencies: bool = False,
+        full_refresh: bool = False,
+        steps: Sequence[str] | None = None,
         wait: float | None = None,
         idempotency_key: str | None = None,
     ) -> RunOut:
         """Start a run; the same key gives the same run. With ``wait`` (at most 300 s) the answer
         comes when it is over, or after so many seconds. It waits for upstreams that are not fresh,
-        unless ``ignore_dependencies``."""
-        body = TriggerIn(ignore_dependencies=ignore_dependencies)
+        unless ``ignore_dependencies``. ``steps`` are the only ones to run; ``full_refresh`` loads
+        and builds everything from the beginning."""
+        body = TriggerIn(
+            ignore_dependencies=ignore_dependencies,
+            full_refresh=full_refresh,
+            steps=None if steps is None else tuple(steps),
+        )
         path = f"pipelines/{pipeline_id}/runs"
         return self._post(RunOut, path, body, wait=wait, idempotency_key=idempotency_key)

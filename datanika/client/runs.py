@@ -72,14 +72,16 @@ class Runs(Resource):
         self,
         run_id: int,
         *,
+        from_failure: bool = True,
         wait: float | None = None,
         idempotency_key: str | None = None,
     ) -> RunOut:
-        """A new run of the same plan, every step again; ``wait`` as in ``pipelines.run``."""
+        """A new run of what did not succeed, or of everything; ``wait`` as in
+        ``pipelines.run``."""
         return self._post(
             RunOut,
             f"runs/{run_id}/retry",
-            RetryIn(),
+            RetryIn(from_failure=from_failure),
             wait=wait,
             idempotency_key=idempotency_key,
         )

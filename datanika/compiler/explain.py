@@ -22,6 +22,9 @@ def explain_text(plan: Plan, pipeline_name: str) -> str:
         lines += ["", f"Stage {number}{together}"]
         for key in keys:
             lines += [f"  {line}" for line in _step_lines(plan.get(key))]
+    if plan.left_out:
+        lines += ["", "Left out"]
+        lines += [f"  {one.node or one.step_key}: {one.note}" for one in plan.left_out]
     warnings = plan_warnings(plan)
     if warnings:
         lines += ["", "Warnings", *(f"  {warning}" for warning in warnings)]
@@ -37,6 +40,10 @@ def _step_lines(planned: PlanLoad | PlanTransform) -> Iterator[str]:
             f"schema {planned.step.target_schema}"
         )
         details = [_table_line(table) for table in planned.step.tables]
+        if planned.full_refresh:
+            details.insert(0, "from the beginning, in place of what is there")
+        if planned.interval is not None:
+            details.insert(0, f"rows of {planned.interval}, cursors stay")
     else:
         yield (
             f"{planned.step.key}: dbt {planned.step.command} on {planned.destination.name} "
@@ -45,8 +52,9 @@ def _step_lines(planned: PlanLoad | PlanTransform) -> Iterator[str]:
         details = list(_model_lines(planned))
     if planned.step.depends_on:
         yield f"  after {', '.join(planned.step.depends_on)}"
+    growing = f", each {retry.backoff:g} times as long" if retry.backoff > 1 else ""
     yield (
-        f"  {retry.retries} retries after {retry.delay_seconds:g} s, "
+        f"  {retry.retries} retries after {retry.delay_seconds:g} s{growing}, "
         f"at most {retry.timeout_seconds} s"
     )
     yield from (f"  {line}" for line in details)
@@ -66,6 +74,10 @@ def _model_lines(planned: PlanTransform) -> Iterator[str]:
         yield f"select {' '.join(planned.step.select)}"
     if planned.step.exclude:
         yield f"exclude {' '.join(planned.step.exclude)}"
+    if planned.step.full_refresh:
+        yield "incremental models from nothing"
+    if planned.done:
+        yield f"without {len(planned.done)} nodes that are built already"
     for node in planned.models:
         reads = [*node.refs, *(f"{schema}.{table}" for schema, table in node.sources)]
         yield f"{node.kind} {node.name}" + (f" <- {', '.join(reads)}" if reads else "")

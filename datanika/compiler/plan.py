@@ -56,9 +56,7 @@ def compile_plan(
         else:
             planned[key] = _plan_transform(step, field, connections, transformations)
     _check_models_against_loads(planned.values(), transformations, written)
-    return Plan(
-        steps=tuple(planned.values()), stages=order, timeout_seconds=spec.timeout_seconds
-    )
+    return Plan(steps=tuple(planned.values()), stages=order, timeout_seconds=spec.timeout_seconds)
 
 
 def target_table(table: TableSpec) -> str | None:

@@ -12,6 +12,7 @@ from datanika.contracts.events import (
     CursorMoved,
     Failure,
     LogLine,
+    NodeCommitted,
     NodeFinished,
     NodeProgress,
     NodeStarted,
@@ -94,12 +95,19 @@ def _apply(step: RunStep, event: RunEvent) -> None:
         _name_node(step, event)
     elif isinstance(event, NodeProgress):
         step.rows, step.rows_total = event.rows, event.total
+    elif isinstance(event, NodeCommitted):
+        step.details = {
+            **step.details,
+            "committed_rows": event.rows,
+            "cursor_moved": event.cursor_moved,
+        }
     elif isinstance(event, NodeFinished):
         _name_node(step, event)
         _finish(step, event)
         step.duration_seconds = event.duration_seconds
         step.relation = _text(event.relation, 400) if event.relation else None
-        step.details = event.details
+        # A node that was stopped has none to tell; what it committed stays true.
+        step.details = event.details or step.details
     elif isinstance(event, StepFinished):
         _finish(step, event)
         step.bytes = event.bytes

@@ -14,6 +14,7 @@ from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import Failure
 from datanika.models import Run
+from datanika.services.backfill_chunks import go_on
 from datanika.services.dependants import lock_with_dependants, start_dependants
 from datanika.services.run_rows import FINAL_STATES as FINAL_STATES
 from datanika.services.run_rows import add_steps as add_steps
@@ -33,7 +34,9 @@ async def close_run(
     """End the run, and start or release what waited for its success, all in one transaction."""
     pipelines = await lock_with_dependants(session, run, target)
     await end_run(session, run, target, failure)
-    if target is RunState.SUCCEEDED and len(pipelines) > 1:
+    goes_on = await go_on(session, run)
+    # What depends on the pipeline is started by the last chunk of a backfill only.
+    if target is RunState.SUCCEEDED and len(pipelines) > 1 and not goes_on:
         await start_dependants(session, run, pipelines)
 
 

@@ -78,6 +78,7 @@ async def claim_run(
         pipeline_id=pipeline_id,
         attempt=run.attempt,
         token=security.create_run_token(run.id, org_id, run.attempt),
+        elapsed_seconds=(utcnow() - run.started_at).total_seconds(),
     )
 
 
@@ -229,6 +230,7 @@ class RunRecorder:
                     ),
                     [item.step for item in plan.steps if item.kind is StepKind.LOAD],
                 ),
+                done=planned.done,
             )
         return ResolvedLoad(
             run_id=run.id,
@@ -238,6 +240,8 @@ class RunRecorder:
             source=await resolve_connection(self._session, run.org_id, planned.source.id),
             destination=destination,
             rewinds=await load_rewinds(self._session, run.org_id, run.pipeline_id, step_key),
+            full_refresh=planned.full_refresh,
+            interval=planned.interval,
         )
 
     async def record(self, events: Sequence[RunEvent]) -> bool:
@@ -252,7 +256,9 @@ class RunRecorder:
             move(run, RunState.RUNNING)
         if events:
             await store_events(self._session, run, events)
-        run.lease_expires_at = utcnow() + LEASE
+        if run.lease_expires_at is None or run.lease_expires_at < utcnow() + LEASE * 0.8:
+            # Heartbeats come far more often than the lease needs them.
+            run.lease_expires_at = utcnow() + LEASE
         return state_of(run) is RunState.CANCELLING
 
     async def finish(self, result: RunFinish) -> None:

@@ -18,6 +18,9 @@ from datanika.services.metrics import count_finished
 from datanika.services.notification_events import notify_run
 from datanika.services.usage_counter import count_run
 
+LEFT_OUT = "left_out"
+"""In a step's details: why the run does not do it. See ``contracts.overrides.LeftOut``."""
+
 FINAL_STATES = tuple(state.value for state in RunState if state.is_final)
 
 
@@ -41,7 +44,8 @@ def move(run: Run, target: RunState) -> None:
 
 
 def add_steps(session: AsyncSession, run: Run, plan: Plan) -> None:
-    """A pending row for each step of the plan, so that its graph can be seen before it starts."""
+    """A pending row for each step of the plan, so that its graph can be seen before it starts, and
+    a skipped one for whatever the plan leaves out, with the reason."""
     for planned in plan.steps:
         session.add(
             RunStep(
@@ -55,6 +59,25 @@ def add_steps(session: AsyncSession, run: Run, plan: Plan) -> None:
                 attempt=0,
                 depends_on=list(planned.step.depends_on),
                 details={},
+            )
+        )
+    for left_out in plan.left_out:
+        session.add(
+            RunStep(
+                org_id=run.org_id,
+                run_id=run.id,
+                step_key=left_out.step_key,
+                node=left_out.node,
+                name=left_out.name,
+                kind=left_out.kind,
+                state=StepState.SKIPPED.value,
+                attempt=0,
+                depends_on=[],
+                details={
+                    LEFT_OUT: left_out.reason,
+                    "note": left_out.note,
+                    "run_id": left_out.run_id,
+                },
             )
         )
 
@@ -92,7 +115,7 @@ async def reset_steps(session: AsyncSession, run: Run) -> None:
     """Before another attempt: every step and node is pending again, as if it had not been tried."""
     await session.execute(
         update(RunStep)
-        .where(RunStep.run_id == run.id)
+        .where(RunStep.run_id == run.id, RunStep.details[LEFT_OUT].as_string().is_(None))
         .values(
             state=StepState.PENDING.value,
             started_at=None,

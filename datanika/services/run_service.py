@@ -5,23 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from datanika.compiler import narrow_plan
 from datanika.contracts.enums import RunState, RunTrigger
-from datanika.contracts.plan import Plan
-from datanika.errors import Conflict, InvalidInput, LimitReached, NotFound
+from datanika.contracts.overrides import RunOverrides
+from datanika.errors import InvalidInput, NotFound
 from datanika.models import PipelineVersion, Run, RunLog, RunStep
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
-from datanika.services.freshness import wait_deadline
-from datanika.services.limits import reason_not_to_run
 from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 from datanika.services.pipeline_service import PipelineService, compile_version
-from datanika.services.run_lifecycle import add_steps, close_run, lock_run, move, state_of
+from datanika.services.run_acceptance import Wanted, accept_run, run_with_key
+from datanika.services.run_lifecycle import close_run, lock_run, move, state_of
+from datanika.services.run_retry import plan_of_retry
 
 MAX_KEY = 255
 
@@ -42,8 +41,10 @@ class RunService:
         trigger: RunTrigger = RunTrigger.API,
         *,
         ignore_dependencies: bool = False,
+        overrides: RunOverrides | None = None,
     ) -> Run:
-        """Accept a run of the pipeline as it is now. The same key gives the same run.
+        """Accept a run of the pipeline as it is now, but for ``overrides``. The same key gives the
+        same run.
 
         The row is the outbox: submit it after the commit, or the reconciler does. It waits for
         upstreams that are not fresh, unless ``ignore_dependencies``.
@@ -57,21 +58,25 @@ class RunService:
             return known
         version = await self.session.get_one(PipelineVersion, pipeline.current_version_id)
         plan = await compile_version(self.session, self.actor.org_id, version)
-        return await self._insert(
-            pipeline_id,
-            version.id,
-            idempotency_key,
-            trigger,
-            plan,
-            plan.hash,
-            retry_of=None,
-            ignore_dependencies=ignore_dependencies,
+        overrides = overrides or RunOverrides()
+        return await self._accept(
+            Wanted(
+                pipeline_id,
+                version.id,
+                idempotency_key,
+                trigger,
+                narrow_plan(plan, overrides),
+                ignore_dependencies=ignore_dependencies,
+                overrides=overrides,
+            )
         )
 
-    async def retry(self, run_id: int, idempotency_key: str) -> Run:
-        """Accept a new run of the plan that ``run_id`` had. The same key gives the same run.
+    async def retry(self, run_id: int, idempotency_key: str, *, from_failure: bool = True) -> Run:
+        """Accept a new run of what is left of ``run_id``: steps, tables and dbt nodes that did not
+        succeed. The same key gives the same run.
 
-        Raises :class:`Conflict` ``run_not_retryable`` unless that run is over and did not succeed.
+        Not ``from_failure``: of all that the first of its retries was to do. Raises
+        :class:`Conflict` ``run_not_retryable`` unless that run is over and did not succeed.
         """
         self.actor.require("run:trigger")
         _check_key(idempotency_key)
@@ -83,76 +88,25 @@ class RunService:
         known = await self._by_key(failed.pipeline_id, key)
         if known is not None:
             return known
-        state = state_of(failed)
-        if not state.is_final or state is RunState.SUCCEEDED:
-            raise Conflict(
-                f"This run is {state}: there is nothing to retry.",
-                code="run_not_retryable",
-                hint="Trigger the pipeline for another run of it."
-                if state.is_final
-                else "Wait until it is over, or cancel it.",
+        plan = await plan_of_retry(self.session, failed, from_failure=from_failure)
+        return await self._accept(
+            Wanted(
+                failed.pipeline_id,
+                failed.pipeline_version_id,
+                key,
+                RunTrigger.RETRY,
+                plan,
+                retry_of=run_id,
+                ignore_dependencies=failed.ignores_dependencies,
+                overrides=RunOverrides.model_validate(failed.overrides),
             )
-        return await self._insert(
-            failed.pipeline_id,
-            failed.pipeline_version_id,
-            key,
-            RunTrigger.RETRY,
-            Plan.model_validate(failed.plan),
-            failed.plan_hash,
-            retry_of=run_id,
-            ignore_dependencies=failed.ignores_dependencies,
         )
 
-    async def _insert(
-        self,
-        pipeline_id: int,
-        version_id: int,
-        key: str,
-        trigger: RunTrigger,
-        plan: Plan,
-        plan_hash: str,
-        retry_of: int | None,
-        ignore_dependencies: bool,
-    ) -> Run:
-        reason = await reason_not_to_run(self.session, self.actor.org_id)
-        if reason is not None:
-            raise LimitReached(reason.message, code=reason.code, hint=reason.hint)
-        waits_until = None
-        if not ignore_dependencies:
-            waits_until = await wait_deadline(self.session, self.actor.org_id, pipeline_id)
-        values: dict[str, Any] = {
-            "org_id": self.actor.org_id,
-            "pipeline_id": pipeline_id,
-            "pipeline_version_id": version_id,
-            "state": RunState.QUEUED.value,
-            "trigger": trigger.value,
-            "triggered_by": self.actor.user_id,
-            "retry_of": retry_of,
-            "idempotency_key": key,
-            "plan": plan.model_dump(mode="json"),
-            "plan_hash": plan_hash,
-            "waits_until": waits_until,
-            "ignores_dependencies": ignore_dependencies,
-        }
-        # A twin of this request is waited for, and then found.
-        run_id = await self.session.scalar(
-            insert(Run)
-            .values(values)
-            .on_conflict_do_nothing(index_elements=["org_id", "pipeline_id", "idempotency_key"])
-            .returning(Run.id)
-        )
-        run = await self._by_key(pipeline_id, key)
+    async def _accept(self, wanted: Wanted) -> Run:
+        run = await accept_run(self.session, self.actor, wanted)
+        run = run or await self._by_key(wanted.pipeline_id, wanted.key)
         if run is None:
             raise NotFound("There is no such run.", code="run_not_found")
-        if run_id is not None:
-            add_steps(self.session, run, plan)
-            await self.session.flush()
-            new: dict[str, Any] = {"pipeline_id": pipeline_id, "trigger": trigger.value}
-            if ignore_dependencies:
-                new["ignores_dependencies"] = True
-            if retry_of is not None:
-                new["retry_of"] = retry_of
-            await record(self.session, self.actor, "run.triggered", "run", run.id, new=new)
         return run
 
     async def get(self, run_id: int) -> Run:
@@ -266,14 +220,7 @@ class RunService:
         return run
 
     async def _by_key(self, pipeline_id: int, key: str) -> Run | None:
-        found: Run | None = await self.session.scalar(
-            select(Run).where(
-                Run.org_id == self.actor.org_id,
-                Run.pipeline_id == pipeline_id,
-                Run.idempotency_key == key,
-            )
-        )
-        return found
+        return await run_with_key(self.session, self.actor.org_id, pipeline_id, key)
 
 
 def _check_key(key: str) -> None:

@@ -76,13 +76,16 @@ def build_graph(plan: Plan, steps: Sequence[RunStep]) -> RunGraph:
     nodes, upstream = _planned(plan)
     nodes, upstream = _with_reported(nodes, upstream, reported)
     edges = sorted({(s, t) for t, sources in upstream.items() for s in sources})
+    left_out = {one.step_key: one.kind for one in plan.left_out if not one.node}
+    kinds = left_out | {planned.step.key: str(planned.kind) for planned in plan.steps}
     boxes = [
-        GraphBox(p.step.key, p.step.key, str(p.kind), states.get(p.step.key, StepState.PENDING))
-        for p in plan.steps
+        GraphBox(key, key, kind, states.get(key, StepState.PENDING)) for key, kind in kinds.items()
     ]
     placed, sizes = _place_nodes(boxes, nodes, upstream)
+    # What another run did stands before everything that this one does.
+    columns = [tuple(left_out), *plan.stages] if left_out else list(plan.stages)
     return RunGraph(
-        boxes=_place_boxes(plan, boxes, sizes),
+        boxes=_place_boxes(columns, boxes, sizes),
         nodes=placed,
         edges=[GraphEdge(source, target) for source, target in edges],
     )
@@ -237,15 +240,17 @@ def _middle(node_id: str, upstream: Mapping[str, set[str]], heights: Mapping[str
 
 
 def _place_boxes(
-    plan: Plan, boxes: Sequence[GraphBox], sizes: Mapping[str, tuple[int, int]]
+    stages: Sequence[tuple[str, ...]],
+    boxes: Sequence[GraphBox],
+    sizes: Mapping[str, tuple[int, int]],
 ) -> list[GraphBox]:
     """One column of boxes a stage, each column centred on the tallest."""
     by_id = {box.id: box for box in boxes}
-    columns = [[sizes[key] for key in stage] for stage in plan.stages]
+    columns = [[sizes[key] for key in stage] for stage in stages]
     totals = [sum(h for _, h in column) + BOX_GAP_Y * (len(column) - 1) for column in columns]
     placed: list[GraphBox] = []
     x = 0
-    for stage, column, total in zip(plan.stages, columns, totals, strict=True):
+    for stage, column, total in zip(stages, columns, totals, strict=True):
         y = (max(totals) - total) // 2
         for key, (width, height) in zip(stage, column, strict=True):
             placed.append(replace(by_id[key], x=x, y=y, width=width, height=height))

@@ -283,6 +283,23 @@ API: dict[str, Entry] = {
     "GET runs/{run_id}/plan": Entry(VIEWER),
     "POST runs/{run_id}/cancel": Entry(EDITOR),
     "POST runs/{run_id}/retry": Entry(EDITOR, 202, ids={"run_id": "ended_run_id"}),
+    # backfills
+    "GET backfills": Entry(VIEWER),
+    "POST pipelines/{pipeline_id}/backfills": Entry(
+        EDITOR,
+        202,
+        _body(
+            interval_start="2026-01-01T00:00:00Z",
+            interval_end="2026-01-03T00:00:00Z",
+            chunk_seconds=86_400,
+        ),
+        ids=_INCREMENTAL,
+    ),
+    "GET backfills/{backfill_id}": Entry(VIEWER),
+    "POST backfills/{backfill_id}/cancel": Entry(EDITOR),
+    "POST backfills/{backfill_id}/retry": Entry(
+        EDITOR, 202, ids={"backfill_id": "ended_backfill_id"}
+    ),
     # notifications
     "GET notification-channels": Entry(VIEWER),
     "POST notification-channels": Entry(ADMIN, 201, _channel),

@@ -51,6 +51,7 @@ from datanika.models import (
     User,
 )
 from datanika.services.actor import NOWHERE, Actor
+from datanika.services.backfill_service import BackfillService
 from datanika.services.connection_service import ConnectionService
 from datanika.services.login_sessions import LoginSessions, TokenPair
 from datanika.services.permissions import PERMISSIONS
@@ -90,6 +91,10 @@ class World:
     """Claimed by a worker, with steps and a log line."""
     queued_run_id: int
     ended_run_id: int
+    """Cancelled."""
+    backfill_id: int
+    """Of ``incremental_id``; its first chunk waits."""
+    ended_backfill_id: int
     """Cancelled."""
     incremental_id: int
     """A pipeline with a cursor: of the table ``target`` of the step ``step_key``."""
@@ -156,6 +161,9 @@ async def make_world() -> World:
         )  # fmt: skip
     incremental = await make_incremental(owner)
     third = await make_pipeline(owner, "third")
+    backfills = [await _backfill(owner, incremental) for _ in range(2)]
+    async with get_session(owner.scope) as session:
+        await BackfillService(session, owner).cancel(backfills[1])
     invitation = security.new_token()
     ids = await _rows(owner, made.id, made.destination_id, running.id, incremental, invitation)
     async with get_session(owner.scope) as session:
@@ -187,6 +195,8 @@ async def make_world() -> World:
         run_id=running.id,
         queued_run_id=queued.id,
         ended_run_id=ended.id,
+        backfill_id=backfills[0],
+        ended_backfill_id=backfills[1],
         incremental_id=incremental,
         third_id=third.id,
         run_token=claim.token,
@@ -196,6 +206,14 @@ async def make_world() -> World:
         mailed_token=f"{invitation}.{security.mailed_proof(invitation)}",
         **ids,
     )
+
+
+async def _backfill(owner: Actor, pipeline_id: int) -> int:
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    async with get_session(owner.scope) as session:
+        end = start + dt.timedelta(days=3)
+        service = BackfillService(session, owner)
+        return (await service.create(pipeline_id, start, end, 86_400)).id
 
 
 async def _rows(

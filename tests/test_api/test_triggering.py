@@ -73,7 +73,7 @@ async def test_a_failed_run_is_retried_with_the_plan_it_had(
     await api.post("/api/v1/transformations", json=other)
     path = f"/api/v1/runs/{failed['id']}/retry"
     answers = await asyncio.gather(
-        *(api.post(path, json={"from": "start"}, headers=KEY) for _ in range(20))
+        *(api.post(path, json={"from_failure": False}, headers=KEY) for _ in range(20))
     )
     assert {answer.status_code for answer in answers} == {202}, answers[0].text
     [run_id] = {answer.json()["id"] for answer in answers}

@@ -53,13 +53,13 @@ def test_the_text_shows_stages_tables_and_models():
         "\n"
         "Stage 1\n"
         '  load_shop: load shop files (files) -> the "warehouse" (postgres), schema raw\n'
-        "    2 retries after 5 s, at most 3600 s\n"
+        "    2 retries after 5 s, each 2 times as long, at most 3600 s\n"
         "    orders <- orders.csv, merge on id, new rows by updated_at\n"
         "\n"
         "Stage 2\n"
         '  build: dbt build on the "warehouse" (postgres), schema analytics\n'
         "    after load_shop\n"
-        "    2 retries after 5 s, at most 3600 s\n"
+        "    2 retries after 5 s, each 2 times as long, at most 3600 s\n"
         "    select +revenue\n"
         "    model stg_orders <- raw.orders\n"
         "    model revenue <- stg_orders\n"

@@ -34,6 +34,7 @@ from datanika.contracts.api.auth import (
     TokenIn,
     TokensOut,
 )
+from datanika.contracts.api.backfills import BackfillIn, BackfillOut
 from datanika.contracts.api.base import Answer, Body, FieldProblem, Page, Problem
 from datanika.contracts.api.catalog import CatalogEntryOut
 from datanika.contracts.api.connections import (
@@ -110,6 +111,8 @@ from datanika.contracts.api.schedules import ScheduleIn, ScheduleOut, SchedulePa
 from datanika.contracts.api.transformations import TransformationOut
 
 __all__ = [
+    "BackfillIn",
+    "BackfillOut",
     "AcceptIn",
     "AcceptedOut",
     "AccountOut",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import RunState, RunTrigger, StepState
+from datanika.contracts.overrides import RunOverrides, StepKeys
 from datanika.contracts.text import Flag
 
 
@@ -22,10 +23,16 @@ class RunOut(Answer):
     retry_of: int | None = Field(description="The run that this one repeats.")
     idempotency_key: str
     plan_hash: str
+    overrides: RunOverrides = Field(description="What was changed for this run.")
     ignores_dependencies: bool
     waits_until: dt.datetime | None = Field(
         description="Set while it waits for what the pipeline depends on: when it gives up."
     )
+    backfill_id: int | None
+    interval_start: dt.datetime | None = Field(
+        description="A chunk of a backfill loads rows from then on,"
+    )
+    interval_end: dt.datetime | None = Field(description="and before then.")
     flow_run_id: str | None = Field(description="The run's id in Prefect.")
     attempt: int
     rows: int | None
@@ -43,13 +50,29 @@ class TriggerIn(Body):
     ignore_dependencies: Flag = Field(
         default=False, description="Start however old the upstreams' last successes are."
     )
+    full_refresh: Flag = Field(
+        default=False,
+        description="Load every table from its beginning in place of what is there, and build "
+        "incremental models from nothing.",
+    )
+    steps: StepKeys | None = Field(
+        default=None,
+        description="Only these steps; what they depend on is left out.",
+        examples=[["load"]],
+    )
+
+    def overrides(self) -> RunOverrides:
+        """What of it changes the plan."""
+        return RunOverrides(full_refresh=self.full_refresh, steps=self.steps)
 
 
 class RetryIn(Body):
-    """Where the new run begins."""
+    """What the new run does."""
 
-    from_: Literal["start"] = Field(
-        default="start", alias="from", description="`start`: every step again."
+    from_failure: Flag = Field(
+        default=True,
+        description="Only steps, tables and dbt nodes that did not succeed, and what is downstream "
+        "of them. False: the whole plan again.",
     )
 
 

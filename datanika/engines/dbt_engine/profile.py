@@ -32,7 +32,8 @@ def written_profile(
 ) -> Iterator[None]:
     """``profiles.yml`` in ``folder``; inside, this process' environment has what it refers to.
 
-    ``session_options``: for libpq, of dbt's sessions. ``offline``: for what must not connect; it gets no password and an address that leads nowhere.
+    ``session_options``: for libpq, of dbt's sessions. ``offline``: for what must not connect; it
+    gets no password and an address that leads nowhere.
     Raises :class:`TerminalStepError` for a kind that dbt cannot build in, and
     :class:`EgressRefused`.
     """

@@ -59,9 +59,7 @@ def postgres_uri(target: PostgresTarget, application_name: str, session_options:
     return f"postgresql://{login}@{host}:{config.port}/{quote(config.database, safe='')}?{query}"
 
 
-def _options(
-    target: PostgresTarget, application_name: str, session_options: str
-) -> dict[str, str]:
+def _options(target: PostgresTarget, application_name: str, session_options: str) -> dict[str, str]:
     return {
         "hostaddr": target.address,
         "sslmode": target.config.sslmode,

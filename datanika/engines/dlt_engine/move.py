@@ -57,7 +57,7 @@ def moving_client(client: type[Any], move: MoveFromStaging) -> type[Any]:
             own: list[str] = super().generate_sql(table_chain, sql_client)
             return move.statements(staging) + own
 
-    class MovingClient(client):  # type: ignore[misc]
+    class MovingClient(client):
         def _create_merge_followup_jobs(self, table_chain: Any) -> list[Any]:
             return [MergeJob.from_table_chain(table_chain, self.sql_client)]
 

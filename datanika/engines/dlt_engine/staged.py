@@ -1,7 +1,8 @@
 """dlt's destinations, with our part of the move from staging, and Parquet files without rows.
 
-PostgreSQL: ADBC fails on a file without a row, so the replace of an emptied source would leave stale data.
-There is nothing to copy for such a file; the step from staging to the table must still happen.
+ADBC fails on a file without a row, so on PostgreSQL the replace of an emptied source would leave
+stale data. There is nothing to copy for such a file; the step from staging to the table must still
+happen.
 """
 
 from __future__ import annotations

@@ -331,7 +331,10 @@ class TableLoad:
                 state = dlt.current.resource_state()
                 state.update(self._before(state))
                 cursor = ArrowCursor(self.table, state)
-            batches = source.read(*bounds) if inside else source.read(cursor and cursor.start())
+            if cursor is not None:
+                batches = source.read(cursor.start())
+            else:
+                batches = source.read(*bounds)
             fitted = (fit(batch, types) for batch in batches)
             follower = cursor or inside
             for batch in follower.follow(fitted) if follower else fitted:
