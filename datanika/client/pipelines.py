@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 from datanika.client.resource import Resource, if_match
@@ -112,20 +112,12 @@ class Pipelines(Resource):
         self,
         pipeline_id: int,
         *,
-        ignore_dependencies: bool = False,
-        full_refresh: bool = False,
-        steps: Sequence[str] | None = None,
+        how: TriggerIn | None = None,
         wait: float | None = None,
         idempotency_key: str | None = None,
     ) -> RunOut:
         """Start a run; the same key gives the same run. With ``wait`` (at most 300 s) the answer
-        comes when it is over, or after so many seconds. It waits for upstreams that are not fresh,
-        unless ``ignore_dependencies``. ``steps`` are the only ones to run; ``full_refresh`` loads
-        and builds everything from the beginning."""
-        body = TriggerIn(
-            ignore_dependencies=ignore_dependencies,
-            full_refresh=full_refresh,
-            steps=None if steps is None else tuple(steps),
-        )
+        comes when it is over, or after so many seconds. ``how`` it differs from what the
+        pipeline says: some steps only, everything from the beginning, without its upstreams."""
         path = f"pipelines/{pipeline_id}/runs"
-        return self._post(RunOut, path, body, wait=wait, idempotency_key=idempotency_key)
+        return self._post(RunOut, path, how, wait=wait, idempotency_key=idempotency_key)

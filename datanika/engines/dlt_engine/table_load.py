@@ -331,10 +331,7 @@ class TableLoad:
                 state = dlt.current.resource_state()
                 state.update(self._before(state))
                 cursor = ArrowCursor(self.table, state)
-            if cursor is not None:
-                batches = source.read(cursor.start())
-            else:
-                batches = source.read(*bounds)
+            batches = source.read(*((cursor.start(), None) if cursor else bounds))
             fitted = (fit(batch, types) for batch in batches)
             follower = cursor or inside
             for batch in follower.follow(fitted) if follower else fitted:
