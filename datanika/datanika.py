@@ -23,12 +23,14 @@ from datanika.ui.pages.mailed import (
 )
 from datanika.ui.pages.no_organization import no_organization_page
 from datanika.ui.pages.pipelines import pipelines_page
+from datanika.ui.pages.queue import queue_page
 from datanika.ui.pages.run import run_page
 from datanika.ui.pages.runs import runs_page
 from datanika.ui.sockets import allow_same_origin_only
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.invitation_state import InvitationState
 from datanika.ui.state.pipeline_list_state import PipelineListState
+from datanika.ui.state.queue_state import QueueState
 from datanika.ui.state.run_list_state import RunListState
 from datanika.ui.state.run_state import RunPageState
 from datanika.ui.state.session import SessionState
@@ -54,6 +56,7 @@ def _add_page(page: Callable[[], rx.Component], route: str, title: str, load: An
 
 
 _add_page(runs_page, "/", "Runs", RunListState.load_runs)
+_add_page(queue_page, "/queue", "Queue", QueueState.load_queue)
 _add_page(pipelines_page, "/pipelines", "Pipelines", PipelineListState.load_pipelines)
 _add_page(run_page, "/runs/[run_id]", "Run", RunPageState.load_run)
 for _page, _route in {

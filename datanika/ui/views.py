@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from datanika.contracts.enums import RunState
 from datanika.models import Pipeline, Run, RunLog, RunStep
+from datanika.services.queue_service import QueuedRun, WaitReason
 
 
 def iso(moment: dt.datetime | None) -> str | None:
@@ -121,6 +122,43 @@ def _bar(step: RunStep, begin: dt.datetime | None, end: dt.datetime | None) -> t
     left = max(0.0, (step.started_at - begin).total_seconds() / total * 100)
     right = ((step.finished_at or end) - begin).total_seconds() / total * 100
     return min(left, 99.0), max(0.6, min(right, 100.0) - min(left, 99.0))
+
+
+@dataclass(frozen=True)
+class QueueRow:
+    """A run that waits. ``detail`` needs no translation: names, or how many of how many."""
+
+    position: int
+    id: int
+    pipeline: str
+    trigger: str
+    created_at: str | None
+    reason: str
+    detail: str
+    blocker: int
+    blocker_href: str
+    waits_until: str | None
+    href: str
+
+
+def queue_row(run: QueuedRun) -> QueueRow:
+    detail = ", ".join(run.waits_for_pipelines)
+    if run.reason is WaitReason.LIMIT:
+        detail = f"{run.active} / {run.limit}"
+    blocker = run.waits_for_run_id or 0
+    return QueueRow(
+        position=run.position,
+        id=run.run_id,
+        pipeline=run.pipeline_name,
+        trigger=run.trigger,
+        created_at=iso(run.created_at),
+        reason=run.reason.value,
+        detail=detail,
+        blocker=blocker,
+        blocker_href=f"/runs/{blocker}" if blocker else "",
+        waits_until=iso(run.waits_until),
+        href=f"/runs/{run.run_id}",
+    )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from datanika.services.invitation_service import InvitationService
 from datanika.services.second_factor import SecondFactor
 from tests.support import story as stories
 from tests.support.accounts import mails, make_person, token_of
+from tests.support.dependencies import needs_fresh, succeed, trigger
+from tests.support.pipelines import make_pipeline
 from tests.support.story import PASSWORD, Story
 from tests.support.web import Web
 
@@ -143,6 +145,30 @@ async def test_another_organisations_run_does_not_exist(page: Page, web: Web) ->
         "There is no such thing in this organisation."
     )
     assert "nyc_flights" not in await page.content()
+
+
+async def test_the_queue_says_what_runs_wait_for_and_follows_them(page: Page, web: Web) -> None:
+    story = await stories.make_story()
+    owner = story.actor
+    report = (await make_pipeline(owner, "report")).id
+    await needs_fresh(owner, report, story.pipeline_id)
+    await log_in(page, web, owner.email)
+    await page.get_by_role("link", name="Queue").click()
+    await expect(page.get_by_role("heading", name="Nothing waits")).to_be_visible()
+    # It fills by itself.
+    first = await stories.start_run(story)
+    second = (await trigger(owner, story.pipeline_id)).id
+    waiting = (await trigger(owner, report)).id
+    before = page.get_by_role("row").filter(has_text=f"#{second}")
+    await expect(before).to_contain_text("Waits for an earlier run of this pipeline")
+    await expect(before.get_by_role("link", name=f"#{first}")).to_be_visible()
+    stale = page.get_by_role("row").filter(has_text=f"#{waiting}")
+    await expect(stale).to_contain_text("Waits for fresh data of another pipeline")
+    await expect(stale).to_contain_text("nyc_flights · until")
+    await expect(page.locator("#places")).to_have_text("1 / 10")
+    await succeed(owner, story.pipeline_id)
+    # Nobody started Prefect for this test.
+    await expect(stale).to_contain_text("Prefect does not answer")
 
 
 async def test_run_now_leads_to_the_new_run(page: Page, web: Web) -> None:

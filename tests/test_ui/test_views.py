@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from datanika.models import RunStep
-from datanika.ui.views import step_rows
+from datanika.services.queue_service import QueuedRun, WaitReason
+from datanika.ui.views import QueueRow, queue_row, step_rows
 
 BEGIN = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 
@@ -65,3 +67,21 @@ def test_bars_show_when_in_the_run_a_step_worked() -> None:
 def test_a_bar_never_leaves_the_line() -> None:
     (row,) = step_rows([step(1, "a", "", -3, 20)], BEGIN, at(10))
     assert (row.left, row.width) == ("0.00%", "100.00%")
+
+
+def test_a_run_that_waits_says_for_what_without_words() -> None:
+    def shown(reason: WaitReason, **more: Any) -> QueueRow:
+        values: dict[str, Any] = {
+            "position": 1, "run_id": 7, "organization": "acme", "pipeline_id": 1,
+            "pipeline_name": "orders", "trigger": "api", "created_at": BEGIN,
+            "waiting_seconds": 5, "text": "", "waits_for_run_id": None, "waits_for_pipelines": [],
+            "waits_until": None, "since": None, "active": 10, "limit": 10,
+        }  # fmt: skip
+        return queue_row(QueuedRun(reason=reason, **(values | more)))
+
+    full = shown(WaitReason.LIMIT)
+    assert (full.detail, full.href, full.blocker_href) == ("10 / 10", "/runs/7", "")
+    behind = shown(WaitReason.RUN, waits_for_run_id=5)
+    assert (behind.detail, behind.blocker, behind.blocker_href) == ("", 5, "/runs/5")
+    stale = shown(WaitReason.UPSTREAM, waits_for_pipelines=["a", "b"], waits_until=at(60))
+    assert (stale.detail, stale.waits_until) == ("a, b", "2026-01-01T12:01:00+00:00")

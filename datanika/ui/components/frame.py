@@ -68,6 +68,7 @@ def _sidebar(active: str) -> rx.Component:
                     )
                     for text, icon, href in (
                         (_t["nav.runs"], "activity", "/"),
+                        (_t["nav.queue"], "hourglass", "/queue"),
                         (_t["nav.pipelines"], "workflow", "/pipelines"),
                     )
                 ),
