@@ -124,6 +124,30 @@ async def test_a_run_by_hand_does_not_use_up_the_successes_of_upstreams(actor: A
     assert len(await runs_of(report, "dependency")) == 1
 
 
+async def test_the_second_of_two_successes_waits_for_the_first_and_sees_it(actor: Actor) -> None:
+    orders, customers, report = await make(actor, "orders", "customers", "report")
+    ended = []
+    for upstream in (orders, customers):
+        await depend(actor, report, upstream)
+        run = await trigger(actor, upstream)
+        await claim(actor, upstream, run.id)
+        ended.append(run.id)
+
+    async def succeed_now(run_id: int, seconds: float = 0) -> None:
+        async with get_session(SYSTEM) as session:
+            locked = await lock_run(session, run_id)
+            assert locked is not None
+            await close_run(session, locked, RunState.SUCCEEDED)
+            await asyncio.sleep(seconds)
+
+    first = asyncio.create_task(succeed_now(ended[0], 2))
+    await asyncio.sleep(1)
+    await succeed_now(ended[1])
+    assert first.done()
+    await first
+    assert len(await runs_of(report)) == 1
+
+
 @pytest.mark.parametrize("attempt", range(3))
 async def test_upstreams_that_succeed_at_once_start_exactly_one_run(
     actor: Actor, attempt: int

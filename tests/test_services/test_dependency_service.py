@@ -78,7 +78,28 @@ async def test_of_two_that_would_close_a_circle_together_one_is_refused(
     assert len(await edges(actor)) == 2
 
 
-async def test_fifty_identical_saves_make_one_dependency(actor: Actor, ids: list[int]) -> None:
+async def test_two_that_touch_different_pipelines_close_no_circle_together(
+    actor: Actor, ids: list[int]
+) -> None:
+    a, b, c = ids
+    d = (await make_pipeline(actor, "d")).id
+    await depend(actor, b, c)
+    await depend(actor, d, a)
+
+    async def slowly() -> None:
+        async with get_session(actor.scope) as session:
+            await DependencyService(session, actor).create(a, b)
+            await asyncio.sleep(2)
+
+    first = asyncio.create_task(slowly())
+    await asyncio.sleep(1)
+    with pytest.raises(Conflict) as refused:
+        await depend(actor, c, d)
+    await first
+    assert refused.value.code == "dependency_cycle"
+
+
+async def test_twenty_identical_saves_make_one_dependency(actor: Actor, ids: list[int]) -> None:
     outcomes = await asyncio.gather(
         *(depend(actor, ids[2], ids[0]) for _ in range(20)), return_exceptions=True
     )

@@ -18,6 +18,7 @@ from datanika.services.dependency_service import DependencyService
 from datanika.services.freshness import Upstream, in_words
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.reconciler import reconcile
+from datanika.services.run_lifecycle import close_run, lock_run
 from datanika.services.run_queue import startable_runs
 from datanika.services.run_service import RunService
 from tests.support.channels import end_run, make_channel
@@ -210,6 +211,28 @@ async def test_a_run_waits_for_all_and_is_given_up_with_the_least_patient(
     assert waiting.waits_until >= run.created_at + dt.timedelta(seconds=600)
     await succeed(actor, orders)
     assert (await run_of(run.id)).waits_until is None
+
+
+async def test_a_success_while_a_run_begins_to_wait_releases_it(
+    actor: Actor, orders: int, report: int
+) -> None:
+    upstream = await trigger(actor, orders)
+    await claim(actor, orders, upstream.id)
+
+    async def begin_slowly() -> int:
+        async with get_session(actor.scope) as session:
+            run = await RunService(session, actor).trigger(report, "k")
+            assert run.waits_until is not None
+            await asyncio.sleep(2)
+            return run.id
+
+    waiting = asyncio.create_task(begin_slowly())
+    await asyncio.sleep(1)
+    async with get_session(SYSTEM) as session:
+        locked = await lock_run(session, upstream.id)
+        assert locked is not None
+        await close_run(session, locked, RunState.SUCCEEDED)
+    assert (await run_of(await waiting)).waits_until is None
 
 
 @pytest.mark.parametrize("attempt", range(5))
