@@ -1,16 +1,19 @@
-"""``python -m datanika.execution.ad_hoc``: does the action on stdin, answers on stdout."""
+"""``python -m datanika.execution.ad_hoc FOLDER``: does the action on stdin, answers on stdout.
+
+The folder is empty, and the caller's to remove.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer, ad_hoc_action
+from datanika.execution.fence import enclose
 from datanika.execution.redact import MAX_FAILURE, Redactor, cut
-from datanika.execution.sandbox import StepLimits, enter, harden, limit, work_root
+from datanika.execution.sandbox import StepLimits, enter, harden, limit
 
 LIMITS = StepLimits(memory_mb=3072, cpu_seconds=90, file_mb=64)
 
@@ -21,12 +24,12 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     harden()
-    with tempfile.TemporaryDirectory(prefix="ad-hoc-", dir=work_root()) as folder:
-        enter(Path(folder))
-        limit(LIMITS)
-        answer.write(answer_to(action, Path(folder)))
-        answer.flush()
-        os.chdir("/")
+    folder = Path(sys.argv[1])
+    enter(folder)
+    limit(LIMITS)
+    enclose(folder, [action.connection])
+    answer.write(answer_to(action, folder))
+    answer.flush()
 
 
 def answer_to(action: AdHocAction, folder: Path) -> str:

@@ -17,7 +17,13 @@ from pydantic import TypeAdapter
 
 from datanika.contracts.enums import StepState
 from datanika.contracts.events import LogLine, RunEvent, StepFinished, run_event
-from datanika.contracts.steps import ResolvedLoad, ResolvedStep, ResolvedTransform
+from datanika.contracts.steps import (
+    ResolvedConnection,
+    ResolvedLoad,
+    ResolvedStep,
+    ResolvedTransform,
+)
+from datanika.execution.fence import enclose
 from datanika.execution.redact import Redactor, cut
 from datanika.execution.sandbox import (
     StepLimits,
@@ -44,7 +50,9 @@ def main(channel: socket.socket, folder: Path, limits: StepLimits, parent: int) 
         limit(limits)
         line = channel.makefile("rb", buffering=0).readline()
         if line:
-            _run(resolved_step.validate_json(line), channel, folder)
+            step = resolved_step.validate_json(line)
+            enclose(folder, connections_of(step))
+            _run(step, channel, folder)
     finally:
         # Exit handlers belong to the process that this one was forked from.
         os._exit(0)
@@ -89,12 +97,16 @@ def _engine(
     return run_transform(step, work, events.write)
 
 
+def connections_of(step: ResolvedLoad | ResolvedTransform) -> list[ResolvedConnection]:
+    """The connections that the step works with."""
+    if isinstance(step, ResolvedLoad):
+        return [step.destination, step.source]
+    return [step.destination]
+
+
 def secrets_of(step: ResolvedLoad | ResolvedTransform) -> list[str]:
     """Every secret that the step carries."""
-    connections = [step.destination]
-    if isinstance(step, ResolvedLoad):
-        connections.append(step.source)
-    return [secret for connection in connections for secret in connection.secrets()]
+    return [secret for connection in connections_of(step) for secret in connection.secrets()]
 
 
 class EventWriter:

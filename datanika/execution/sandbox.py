@@ -26,6 +26,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -130,8 +131,6 @@ def enter(folder: Path) -> None:
         PATH=os.defpath,
     )
     os.chdir(folder)
-    import tempfile
-
     tempfile.tempdir = None
 
 
@@ -150,8 +149,15 @@ def run_ad_hoc(action: AdHocAction, timeout_seconds: float = 60.0) -> AdHocAnswe
     The action goes in through a pipe. What comes out is at most :data:`MAX_ANSWER` bytes, and the
     process with everything it started is gone when this returns.
     """
+    with tempfile.TemporaryDirectory(
+        prefix="ad-hoc-", dir=work_root(), ignore_cleanup_errors=True
+    ) as folder:
+        return _run_ad_hoc(action, folder, timeout_seconds)
+
+
+def _run_ad_hoc(action: AdHocAction, folder: str, timeout_seconds: float) -> AdHocAnswer:
     process = subprocess.Popen(
-        [sys.executable, "-m", AD_HOC_MODULE],
+        [sys.executable, "-m", AD_HOC_MODULE, folder],
         env=clean_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
