@@ -91,7 +91,8 @@ def enclose(folder: Path, connections: Iterable[ResolvedConnection]) -> int:
     try:
         for path in (*code_folders(), *SYSTEM):
             _allow(libc, ruleset, Path(path), READ & every)
-        for path in (*WRITABLE, folder, *(one.root for one in given if one.root)):
+        own = [str(folder), *(one.root for one in given if one.root)]
+        for path in (*WRITABLE, *own):
             _allow(libc, ruleset, Path(path), every)
         for port in sorted(ports or ()) if net else ():
             rule = struct.pack("=QQ", _CONNECT, port)

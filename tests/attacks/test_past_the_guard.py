@@ -1,7 +1,7 @@
 """With the guard of tenant Jinja switched off an attack still does no harm: the real engine child,
 a real dbt, and what the attack is after in its usual places.
 
-Each attack is a run of dbt. CI runs every eighth of the corpus; DATANIKA_ATTACKS=all runs them all.
+Each attack is a run of dbt. CI runs every twelfth of the corpus; DATANIKA_ATTACKS=all runs them all.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.test_execution.hosts import collect
 
 CANARY = "canary-k3y-of-the-platform-51c"
 CORPUS = [*READS_THE_PROCESS, *REACHES_FILES, *ESCAPES_THE_LANGUAGE, *REWRITES_THE_PROJECT]
-CHOSEN = CORPUS if os.environ.get("DATANIKA_ATTACKS") == "all" else CORPUS[::8]
+CHOSEN = CORPUS if os.environ.get("DATANIKA_ATTACKS") == "all" else CORPUS[::12]
 
 
 @dataclass
