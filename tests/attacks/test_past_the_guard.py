@@ -1,7 +1,7 @@
 """With the guard of tenant Jinja switched off an attack still does no harm: the real engine child,
 a real dbt, and what the attack is after in its usual places.
 
-Each attack is a run of dbt. CI runs every twelfth of the corpus; DATANIKA_ATTACKS=all runs them all.
+Each attack is a run of dbt. CI runs a twelfth of the corpus, DATANIKA_ATTACKS=all runs all of it.
 """
 
 from __future__ import annotations
