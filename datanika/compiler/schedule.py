@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
-from datanika.contracts.schedule import ScheduleSpec
+from datanika.contracts.schedule import DAY_SECONDS, ScheduleSpec
 from datanika.errors import SpecError
 
 MIN_INTERVAL_SECONDS = 1
@@ -21,6 +21,10 @@ def check_schedule(
     interval_seconds: int | None = None,
     timezone: str = "UTC",
     active: bool = True,
+    starts_at: dt.datetime | None = None,
+    ends_at: dt.datetime | None = None,
+    catchup_seconds: int = DAY_SECONDS,
+    jitter_seconds: int = 0,
 ) -> ScheduleSpec:
     """The schedule; raises :class:`SpecError` with ``field`` = the field that is wrong."""
     if cron is not None and interval_seconds is not None:
@@ -41,8 +45,19 @@ def check_schedule(
         cron = _check_cron(cron, zone)
     elif interval_seconds is not None:
         _check_interval(interval_seconds)
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        raise SpecError(
+            "A schedule ends after it starts.", code="schedule_window_empty", field="ends_at"
+        )
     return ScheduleSpec(
-        cron=cron, interval_seconds=interval_seconds, timezone=timezone, active=active
+        cron=cron,
+        interval_seconds=interval_seconds,
+        timezone=timezone,
+        active=active,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        catchup_seconds=catchup_seconds,
+        jitter_seconds=jitter_seconds,
     )
 
 
@@ -75,7 +90,9 @@ def _check_cron(cron: str, zone: ZoneInfo) -> str:
             field="cron",
         )
     try:
-        croniter(text, dt.datetime(2026, 1, 1, tzinfo=zone)).get_next(dt.datetime)
+        # Day of month or weekday: Prefect finds none where the day of the month never comes.
+        for expression in (text, " ".join([*fields[:4], "*"])):
+            croniter(expression, dt.datetime(2026, 1, 1, tzinfo=zone)).get_next(dt.datetime)
     except CroniterBadDateError:
         raise SpecError(f"{text!r} never fires.", code="cron_never_fires", field="cron") from None
     except (CroniterBadCronError, ValueError) as error:

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from datanika.contracts.base import Contract
-from datanika.contracts.schedule import ScheduleSpec
+from datanika.contracts.schedule import ANCHOR, ScheduleSpec
+from datanika.orchestration.clock_shifts import missed_by, one_shots
 
 if TYPE_CHECKING:
     from prefect.client.schemas.actions import DeploymentScheduleCreate
 
 HOUR = dt.timedelta(hours=1)
 TENANT_FLOW = "tenant-pipeline"
-ANCHOR = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-"""Intervals count from here, so that the same interval gives the same times after a redeploy."""
 
 
 class FlowDeployment(Contract):
@@ -32,6 +31,7 @@ class FlowDeployment(Contract):
     parameters: dict[str, int] = {}
     tags: tuple[str, ...] = ()
     schedules: tuple[ScheduleSpec, ...] = ()
+    near_shifts: tuple[dt.datetime, ...] = ()
     paused: bool = False
     content_hash: str = ""
 
@@ -42,23 +42,32 @@ class FlowDeployment(Contract):
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def prefect_schedules(self) -> list[DeploymentScheduleCreate]:
-        """Its schedules in Prefect's types."""
+        """Its schedules in Prefect's types, and the times that Prefect would not make of them."""
         from prefect.client.schemas.actions import DeploymentScheduleCreate
 
-        return [
+        made = [
             DeploymentScheduleCreate(schedule=_prefect_schedule(spec), active=spec.active)
             for spec in self.schedules
         ]
+        missed = missed_by(
+            [one.schedule for one in made if one.active and one.schedule], self.near_shifts
+        )
+        return made + [DeploymentScheduleCreate(schedule=one) for one in one_shots(missed)]
 
 
 class DeploymentRequest(Contract):
-    """A pipeline that Prefect should be able to run. ``name`` is for logs only."""
+    """A pipeline that Prefect should be able to run. ``name`` is for logs only.
+
+    ``near_shifts`` are the times, in order, at which it has to run around the coming shifts of its
+    zones' clocks: Prefect skips a time that comes twice, and moves one that does not exist.
+    """
 
     org_id: int
     pipeline_id: int
     name: str
     plan_hash: str
     schedules: tuple[ScheduleSpec, ...] = ()
+    near_shifts: tuple[dt.datetime, ...] = ()
     paused: bool = False
 
     def as_deployment(self) -> FlowDeployment:
@@ -69,6 +78,7 @@ class DeploymentRequest(Contract):
             parameters={"org_id": self.org_id, "pipeline_id": self.pipeline_id},
             tags=(f"org:{self.org_id}", f"pipeline:{self.pipeline_id}"),
             schedules=self.schedules,
+            near_shifts=self.near_shifts,
             paused=self.paused,
             content_hash=self.plan_hash,
         )
@@ -81,7 +91,8 @@ def _prefect_schedule(spec: ScheduleSpec) -> Any:
         return IntervalSchedule(
             interval=dt.timedelta(seconds=spec.interval_seconds),
             anchor_date=ANCHOR,
-            timezone=spec.timezone,
+            # In a zone, Prefect counts days by its clock.
+            timezone="UTC",
         )
     cron = spec.cron or ""
     zone = "UTC" if _is_the_same_in_utc(cron, spec.timezone) else spec.timezone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from pydantic import ValidationError
 from datanika.compiler import check_schedule
 from datanika.contracts.schedule import ScheduleSpec
 from datanika.errors import SpecError
+
+EASTER = dt.datetime(2026, 4, 5, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,12 @@ from datanika.errors import SpecError
         ({"cron": "R * * * *"}, "cron_invalid", "cron"),
         ({"cron": ""}, "cron_invalid", "cron"),
         ({"cron": "0 0 31 2 *"}, "cron_never_fires", "cron"),
+        ({"cron": "0 0 31 2 1"}, "cron_never_fires", "cron"),
+        (
+            {"cron": "* * * * *", "starts_at": EASTER, "ends_at": EASTER},
+            "schedule_window_empty",
+            "ends_at",
+        ),
         ({"interval_seconds": 0}, "interval_out_of_range", "interval_seconds"),
         ({"interval_seconds": 10**9}, "interval_out_of_range", "interval_seconds"),
         ({"cron": "0 6 * * *", "timezone": "Mars/Olympus"}, "unknown_timezone", "timezone"),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datanika.contracts.schedule import ScheduleSpec
-from datanika.orchestration.deployments import ANCHOR, MAINTENANCE, DeploymentRequest
+from datanika.contracts.schedule import ANCHOR, ScheduleSpec
+from datanika.orchestration.deployments import MAINTENANCE, DeploymentRequest
 
 HOURLY = ScheduleSpec(interval_seconds=3600)
 
