@@ -18,6 +18,7 @@ from datanika.contracts.base import Contract
 from datanika.contracts.events import RunClaim, RunEvent, RunFinish
 from datanika.contracts.plan import Plan
 from datanika.contracts.steps import ResolvedStep
+from datanika.contracts.text import Moment
 from datanika.db import TenantScope, get_session
 from datanika.errors import AuthenticationError, PermissionDenied
 from datanika.security import RunToken, check_worker_token, read_run_token
@@ -34,6 +35,7 @@ class ClaimIn(Contract):
     org_id: int = Field(ge=1, le=MAX_ID)
     pipeline_id: int = Field(ge=1, le=MAX_ID)
     run_id: int | None = Field(default=None, ge=1, le=MAX_ID)
+    scheduled_for: Moment | None = None
 
 
 class EventsIn(Contract):
@@ -92,6 +94,7 @@ async def claim(body: ClaimIn) -> RunClaim:
             pipeline_id=body.pipeline_id,
             flow_run_id=body.flow_run_id,
             run_id=body.run_id,
+            scheduled_for=body.scheduled_for,
         )
 
 

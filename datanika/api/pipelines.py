@@ -51,7 +51,7 @@ async def list_pipelines(
 async def create_pipeline(body: PipelineIn, tx: Tx, later: BackgroundTasks) -> PipelineOut:
     """A new pipeline. Its specification must compile: errors name the step."""
     service = PipelineService(tx.session, tx.actor)
-    row = await service.create(body.name, body.description, body.spec)
+    row = await service.create(body.name, body.description, body.spec, body.overlap_policy)
     later.add_task(deploy_after_commit, row.id)
     return tx.tagged(pipeline_out(row, await service.current_version(row)))
 
@@ -76,6 +76,7 @@ async def update_pipeline(
         description=body.description,
         spec=body.spec,
         is_paused=body.is_paused,
+        overlap_policy=body.overlap_policy,
         revision=revision,
     )
     later.add_task(deploy_after_commit, pipeline_id)

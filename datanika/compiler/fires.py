@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterator
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
@@ -27,6 +28,7 @@ from datanika.contracts.schedule import ANCHOR, ScheduleSpec
 _STRETCH = dt.timedelta(days=60)
 _NEAR = dt.timedelta(hours=3)
 _INSTANT = dt.timedelta(microseconds=1)
+_FIRST = dt.datetime(1970, 1, 2, tzinfo=dt.UTC)
 _LAST = dt.datetime(9990, 1, 1, tzinfo=dt.UTC)
 
 
@@ -38,10 +40,12 @@ def fires(
     limit: int | None = None,
 ) -> Iterator[dt.datetime]:
     """The instants (UTC, ascending) after ``after`` at which the schedule fires, whether active or
-    not: those until ``until`` (included), and no more than ``limit``."""
-    start = after.astimezone(dt.UTC)
-    if spec.starts_at is not None:
-        start = max(start, spec.starts_at.astimezone(dt.UTC) - _INSTANT)
+    not: those until ``until`` (included), and no more than ``limit``; none before 1970."""
+    start = max(after.astimezone(dt.UTC), _FIRST)
+    if spec.starts_at is not None and spec.starts_at > start:
+        start = spec.starts_at.astimezone(dt.UTC) - _INSTANT
+    if start >= _LAST:
+        return iter(())
     end, ends_at = until or _LAST, spec.ends_at or _LAST
     found = takewhile(lambda at: at <= end and at < ends_at, _all_fires(spec, start, end))
     return islice(found, limit)
@@ -152,3 +156,12 @@ def _fires_at_shift(cron: str, zone: ZoneInfo, shift: dt.datetime) -> bool:
     before = croniter(cron, local - new + old).get_prev(dt.datetime) - old
     following = croniter(cron, local - SECOND).get_next(dt.datetime) - new
     return bool(following - before > HOUR)
+
+
+def jitter_of(pipeline_id: int, seconds: int) -> dt.timedelta:
+    """How long after its time a run of the pipeline starts: at least 0, less than ``seconds``, and
+    always the same, so that what is due at once is spread."""
+    if seconds <= 0:
+        return dt.timedelta()
+    digest = hashlib.sha256(f"jitter of pipeline {pipeline_id}".encode()).digest()
+    return dt.timedelta(seconds=int.from_bytes(digest[:8]) % seconds)

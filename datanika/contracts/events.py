@@ -140,6 +140,9 @@ class RunClaim(Contract):
     elapsed_seconds: float = Field(
         default=0.0, description="Since the run's first attempt began: part of its timeout."
     )
+    start_at: dt.datetime | None = Field(
+        default=None, description="With proceed=False: ask again then, it is too early."
+    )
 
 
 class RunFinish(Contract):

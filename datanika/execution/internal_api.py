@@ -130,14 +130,24 @@ class WorkerApi:
         self._api = api
 
     async def claim(
-        self, flow_run_id: str, *, org_id: int, pipeline_id: int, run_id: int | None
+        self,
+        flow_run_id: str,
+        *,
+        org_id: int,
+        pipeline_id: int,
+        run_id: int | None,
+        scheduled_for: str | None = None,
     ) -> RunClaim:
-        """The right to run this flow run, or ``proceed=False`` with the reason."""
+        """The right to run this flow run, or ``proceed=False`` with the reason.
+
+        ``scheduled_for``: the time (RFC 3339) for which Prefect's scheduler made the flow run.
+        """
         body = {
             "flow_run_id": flow_run_id,
             "org_id": org_id,
             "pipeline_id": pipeline_id,
             "run_id": run_id,
+            "scheduled_for": scheduled_for,
         }
         content = await self._api.request("POST", "claims", body)
         return parse(_CLAIM, content, "claim")

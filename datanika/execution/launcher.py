@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POSTPONE_SECONDS = 5.0
+EARLY_SECONDS = 10.0
+"""Prefect's own workers start so much before the time."""
 STOP_SECONDS = 10.0
 """How long a stopped flow process may take to kill its engine and tell Prefect."""
 
@@ -46,6 +48,8 @@ class LaunchResult(Contract):
     end: LaunchEnd
     message: str = ""
     pid: int = 0
+    start_at: dt.datetime | None = None
+    """Of a postponed one: when to try again, if not soon."""
 
 
 class Launcher:
@@ -133,7 +137,7 @@ class Launcher:
             engine = flow_name == TENANT_FLOW
             forking = asyncio.create_task(self._server.fork(engine=engine))
             try:
-                claim = await self._claim(worker_api, flow_run) if engine else None
+                claim = await self._claim_in_time(worker_api, flow_run) if engine else None
                 process = await forking
             except BaseException:
                 await _abandon(forking)
@@ -141,7 +145,8 @@ class Launcher:
             if claim is not None and not claim.proceed:
                 process.close()
                 reason = claim.reason or "The run is over."
-                return LaunchResult(end=LaunchEnd.REFUSED, message=reason)
+                end = LaunchEnd.REFUSED if claim.start_at is None else LaunchEnd.POSTPONED
+                return LaunchResult(end=end, message=reason, start_at=claim.start_at)
             job = self._job(flow_name, flow_run, claim)
             return await self._run_in(process, worker_api, job, started)
 
@@ -173,6 +178,16 @@ class Launcher:
                 logger.error("Could not report a crash: %s", error.code)
         return LaunchResult(end=LaunchEnd.CRASHED, message=message, pid=process.pid)
 
+    async def _claim_in_time(self, worker_api: WorkerApi, flow_run: dict[str, Any]) -> RunClaim:
+        """The claim; what is only a little early waits here, and need not be scheduled again."""
+        claim = await self._claim(worker_api, flow_run)
+        if claim.start_at is not None:
+            early = (claim.start_at - dt.datetime.now(dt.UTC)).total_seconds()
+            if early <= EARLY_SECONDS:
+                await asyncio.sleep(max(0.0, early) + 0.05)
+                claim = await self._claim(worker_api, flow_run)
+        return claim
+
     async def _claim(self, worker_api: WorkerApi, flow_run: dict[str, Any]) -> RunClaim:
         parameters = flow_run["parameters"]
         run_id = parameters.get("run_id")
@@ -181,6 +196,8 @@ class Launcher:
             org_id=int(parameters["org_id"]),
             pipeline_id=int(parameters["pipeline_id"]),
             run_id=None if run_id is None else int(run_id),
+            # One that somebody started in Prefect has no time that a schedule meant.
+            scheduled_for=flow_run["expected_start_time"] if flow_run["auto_scheduled"] else None,
         )
 
     def _job(self, flow_name: str, flow_run: dict[str, Any], claim: RunClaim | None) -> FlowJob:
@@ -212,7 +229,8 @@ async def settle(prefect: PrefectClient, flow_run_id: UUID, result: LaunchResult
             state = Cancelled(message=result.message)
             await prefect.set_flow_run_state(flow_run_id, state, force=True)
         elif result.end is LaunchEnd.POSTPONED:
-            later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=POSTPONE_SECONDS)
+            soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=POSTPONE_SECONDS)
+            later = result.start_at or soon
             state = Scheduled(scheduled_time=later, message=result.message)
             await prefect.set_flow_run_state(flow_run_id, state, force=True)
         elif result.end is LaunchEnd.CRASHED or result.message == BROKEN:

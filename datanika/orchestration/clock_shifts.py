@@ -59,7 +59,7 @@ def _dates(schedule: Any, start: dt.datetime, end: dt.datetime) -> Iterator[dt.d
     """When Prefect's scheduler would have the schedule fire, from ``start`` to ``end``."""
     from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 
-    kinds = {"CronSchedule": CronSchedule, "IntervalSchedule": IntervalSchedule}
+    kinds: dict[str, Any] = {"CronSchedule": CronSchedule, "IntervalSchedule": IntervalSchedule}
     server = kinds[type(schedule).__name__](**schedule.model_dump())
     while start <= end:
         found = [

@@ -6,13 +6,14 @@ Nothing here is needed for the change to count: with Prefect down it waits in th
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState
-from datanika.contracts.events import Failure
+from datanika.contracts.events import Failure, utcnow
 from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, NotFound, Unavailable
 from datanika.models import Organization, Pipeline, PipelineVersion, Run, Schedule
@@ -21,6 +22,7 @@ from datanika.orchestration.gateway import PrefectGateway
 from datanika.services.run_lifecycle import close_run, lock_run, state_of
 from datanika.services.run_queue import give_place_back, startable_runs, take_place
 from datanika.services.schedule_service import schedule_spec
+from datanika.services.schedule_windows import deployed_spec, near_shifts
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +47,10 @@ async def deploy_after_commit(pipeline_id: int) -> None:
 async def deploy_pipeline(prefect: PrefectGateway, pipeline_id: int) -> str | None:
     """Make Prefect have the pipeline as it is now; the deployment's id, None for a deleted one."""
     for _ in range(_ROUNDS):
+        now = utcnow()
         async with get_session(SYSTEM) as session:
             pipeline = await _pipeline(session, pipeline_id)
-            request = await _request(session, pipeline)
+            request = await _request(session, pipeline, now)
         if request is None:
             if pipeline.deployment_id is None:
                 return None
@@ -58,7 +61,8 @@ async def deploy_pipeline(prefect: PrefectGateway, pipeline_id: int) -> str | No
         async with get_session(SYSTEM) as session:
             pipeline = await _pipeline(session, pipeline_id, lock=True)
             pipeline.deployment_id = deployment_id
-            if await _request(session, pipeline) == request:
+            if await _request(session, pipeline, now) == request:
+                pipeline.deployed_at = now
                 pipeline.deployed_hash = request.as_deployment().version if request else None
                 return deployment_id
     return deployment_id
@@ -176,8 +180,10 @@ async def _pipeline(session: AsyncSession, pipeline_id: int, *, lock: bool = Fal
     return found
 
 
-async def _request(session: AsyncSession, pipeline: Pipeline) -> DeploymentRequest | None:
-    """What Prefect should have of the pipeline; None when it is deleted."""
+async def _request(
+    session: AsyncSession, pipeline: Pipeline, now: dt.datetime
+) -> DeploymentRequest | None:
+    """What Prefect should have of the pipeline at ``now``; None when it is deleted."""
     version = await session.get(PipelineVersion, pipeline.current_version_id)
     if version is None or await _is_gone(session, pipeline):
         return None
@@ -186,11 +192,13 @@ async def _request(session: AsyncSession, pipeline: Pipeline) -> DeploymentReque
         .where(Schedule.pipeline_id == pipeline.id, Schedule.deleted_at.is_(None))
         .order_by(Schedule.id)
     )
+    specs = tuple(deployed_spec(schedule_spec(schedule), now) for schedule in schedules)
     return DeploymentRequest(
         org_id=pipeline.org_id,
         pipeline_id=pipeline.id,
         name=pipeline.name,
         plan_hash=version.spec_hash,
-        schedules=tuple(schedule_spec(schedule) for schedule in schedules),
+        schedules=specs,
+        near_shifts=near_shifts(specs, now),
         paused=pipeline.is_paused,
     )

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.compiler import compile_plan
-from datanika.contracts.enums import StepKind
+from datanika.contracts.enums import OverlapPolicy, StepKind
 from datanika.contracts.events import utcnow
 from datanika.contracts.plan import Plan
 from datanika.contracts.spec import ConnectionRef, PipelineSpec
@@ -81,12 +81,21 @@ class PipelineService:
         self.session = session
         self.actor = actor
 
-    async def create(self, name: str, description: str, spec: PipelineSpec) -> Pipeline:
+    async def create(
+        self,
+        name: str,
+        description: str,
+        spec: PipelineSpec,
+        overlap_policy: OverlapPolicy = OverlapPolicy.SKIP,
+    ) -> Pipeline:
         """A pipeline with its first version; the specification must compile."""
         self.actor.require("pipeline:write")
         await self._compile(spec)
         pipeline = Pipeline(
-            org_id=self.actor.org_id, name=valid_name(name), description=description
+            org_id=self.actor.org_id,
+            name=valid_name(name),
+            description=description,
+            overlap_policy=overlap_policy.value,
         )
         await self._save(pipeline)
         await self._add_version(pipeline, spec)
@@ -173,6 +182,7 @@ class PipelineService:
         description: str | None = None,
         spec: PipelineSpec | None = None,
         is_paused: bool | None = None,
+        overlap_policy: OverlapPolicy | None = None,
         revision: int | None = None,
     ) -> Pipeline:
         """Change what is given. A changed specification becomes a new version."""
@@ -190,6 +200,8 @@ class PipelineService:
         if is_paused is False:
             pipeline.pause_code = pipeline.pause_reason = None
             pipeline.consecutive_failures = 0
+        if overlap_policy is not None:
+            pipeline.overlap_policy = overlap_policy.value
         if spec is not None:
             await self._compile(spec)
             version = await self.session.get(PipelineVersion, pipeline.current_version_id)
@@ -304,6 +316,7 @@ def _summary(pipeline: Pipeline) -> dict[str, object]:
         "description": pipeline.description,
         "is_paused": pipeline.is_paused,
         "pause_code": pipeline.pause_code,
+        "overlap_policy": pipeline.overlap_policy,
         "version_id": pipeline.current_version_id,
         "revision": pipeline.revision,
     }

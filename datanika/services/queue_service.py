@@ -140,7 +140,7 @@ def _queue(org_id: int | None) -> Select[Any]:
     reason = case(
         (waits_for_upstream(), WaitReason.UPSTREAM.value),
         (has_place, WaitReason.WORKER.value),
-        (first.c.id != Run.id, WaitReason.RUN.value),
+        (and_(first.c.id != Run.id, queue.c.id.is_(None)), WaitReason.RUN.value),
         (queue.c.place > most_runs() - under_way, WaitReason.LIMIT.value),
         else_=WaitReason.WORKER.value,
     )

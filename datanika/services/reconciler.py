@@ -21,6 +21,7 @@ from datanika.services.deployer import deploy_pipeline, submit
 from datanika.services.freshness import lock_pipelines, stale_failure, stale_upstreams
 from datanika.services.run_lifecycle import LEASE, close_run, lock_run, lose_attempt, state_of
 from datanika.services.run_queue import startable_runs
+from datanika.services.schedule_windows import is_outdated
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,13 @@ async def _deploy(prefect: PrefectGateway) -> int:
             select(Pipeline.id)
             .join(Organization, Organization.id == Pipeline.org_id)
             .where(
-                Pipeline.deployed_hash.is_(None), or_(lives, Pipeline.deployment_id.is_not(None))
+                or_(
+                    and_(
+                        Pipeline.deployed_hash.is_(None),
+                        or_(lives, Pipeline.deployment_id.is_not(None)),
+                    ),
+                    and_(Pipeline.deployed_hash.is_not(None), lives, is_outdated(utcnow())),
+                )
             )
         )
         ids = list(await session.scalars(query.order_by(Pipeline.updated_at).limit(BATCH)))

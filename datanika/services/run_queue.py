@@ -1,5 +1,5 @@
-"""Which runs may start now: one of a pipeline at a time, what they depend on fresh, and no more of
-an organisation than its limit.
+"""Which runs may start now: one of a pipeline at a time (unless its runs may overlap), what they
+depend on fresh, and no more of an organisation than its limit.
 
 A run holds one of its organisation's places while it is being submitted (its lease, for so long
 as that may take), while it waits in Prefect, and until it is over.
@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Subquery, and_, case, func, not_, or_, sel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.config import settings
-from datanika.contracts.enums import RunState
+from datanika.contracts.enums import OverlapPolicy, RunState
 from datanika.contracts.events import utcnow
-from datanika.models import Organization, Run
+from datanika.models import Organization, Pipeline, Run
 from datanika.services.freshness import wait_deadline
 from datanika.services.run_lifecycle import FINAL_STATES, lock_run
 
@@ -73,7 +73,7 @@ async def take_place(session: AsyncSession, run_id: int) -> Run | None:
     if not run.ignores_dependencies and run.flow_run_id is None and run.started_at is None:
         # First the pipeline's lock, then the organisation's, then the run's: as others do.
         waits_until = await wait_deadline(session, run.org_id, run.pipeline_id)
-    if not await has_room(session, run.org_id, run_id) or await _is_in_the_way(session, run):
+    if not await has_room(session, run.org_id, run_id) or await must_wait(session, run):
         return None
     run = await lock_run(session, run_id)
     if run is None or not _may_be_submitted(run):
@@ -125,7 +125,9 @@ def candidates(org_id: int | None = None) -> Subquery:
             .over(partition_by=Run.org_id, order_by=[case((being_submitted(), 0), else_=1), Run.id])
             .label("place"),
         )
-        .join(first, first.c.id == Run.id)
+        .join(Pipeline, Pipeline.id == Run.pipeline_id)
+        .join(first, first.c.pipeline_id == Run.pipeline_id)
+        .where(or_(first.c.id == Run.id, and_(_may_overlap(), not_(waits_for_upstream()))))
         .where(Run.state == RunState.QUEUED.value, Run.flow_run_id.is_(None))
     )
     if org_id is not None:
@@ -173,12 +175,18 @@ def first_of_each_pipeline() -> Subquery:
     )
 
 
-async def _is_in_the_way(session: AsyncSession, run: Run) -> bool:
+def _may_overlap() -> ColumnElement[bool]:
+    return Pipeline.overlap_policy == OverlapPolicy.ALLOW.value
+
+
+async def must_wait(session: AsyncSession, run: Run) -> bool:
     """Whether another run of the pipeline comes first."""
     other = await session.scalar(
         select(Run.id)
+        .join(Pipeline, Pipeline.id == Run.pipeline_id)
         .where(
             Run.pipeline_id == run.pipeline_id,
+            not_(_may_overlap()),
             Run.id != run.id,
             Run.state.not_in(FINAL_STATES),
             not_(waits_for_upstream()),

@@ -6,31 +6,25 @@ The session is in the run's organisation. An attempt that was superseded is refu
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika import security
 from datanika.compiler import build_project
 from datanika.config import settings
-from datanika.contracts.enums import RunState, RunTrigger, StepKind
-from datanika.contracts.events import Failure, RunClaim, RunEvent, RunFinish, StepStarted, utcnow
+from datanika.contracts.enums import RunState, StepKind
+from datanika.contracts.events import RunClaim, RunEvent, RunFinish, StepStarted, utcnow
 from datanika.contracts.plan import Plan, PlanTransform
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
-from datanika.errors import Conflict, DatanikaError, InvalidInput, NotFound
-from datanika.models import Organization, Pipeline, PipelineVersion, Run
-from datanika.services.audit_service import SystemActor, record
+from datanika.errors import Conflict, InvalidInput, NotFound
+from datanika.models import Run
 from datanika.services.connection_service import resolve_connection
 from datanika.services.cursor_service import load_rewinds
 from datanika.services.event_store import store_events
-from datanika.services.freshness import wait_deadline
-from datanika.services.limits import reason_not_to_run
-from datanika.services.pipeline_service import compile_version
 from datanika.services.run_lifecycle import (
-    FINAL_STATES,
     LEASE,
-    add_steps,
     close_run,
     lock_run,
     lose_attempt,
@@ -38,30 +32,35 @@ from datanika.services.run_lifecycle import (
     reset_steps,
     state_of,
 )
-from datanika.services.run_queue import has_room
+from datanika.services.scheduled_run import Refusal, register_scheduled
 from datanika.services.transformation_service import load_transformation_specs
-
-WAITS = "The organisation has as many runs as it may: this one starts when another ends."
-WAITS_FOR_UPSTREAM = "What the pipeline depends on is not fresh: this run starts when it is."
 
 
 async def claim_run(
-    session: AsyncSession, *, org_id: int, pipeline_id: int, flow_run_id: str, run_id: int | None
+    session: AsyncSession,
+    *,
+    org_id: int,
+    pipeline_id: int,
+    flow_run_id: str,
+    run_id: int | None,
+    scheduled_for: dt.datetime | None = None,
 ) -> RunClaim:
-    """A worker asks for the run of a flow run. Without ``run_id`` Prefect's schedule started it.
+    """A worker asks for the run of a flow run. Without ``run_id`` Prefect started it: for the time
+    ``scheduled_for``, or because an operator did it by hand.
 
-    ``proceed`` is False when there is nothing to do, with the reason for Prefect's log.
+    ``proceed`` is False when there is nothing to do, with the reason for Prefect's log, and with
+    ``start_at`` when it is only too early.
     """
-    run: Run | str
+    run: Run | Refusal
     if run_id is None:
-        run = await _scheduled_run(session, org_id, pipeline_id, flow_run_id)
+        run = await register_scheduled(session, org_id, pipeline_id, flow_run_id, scheduled_for)
     else:
         found = await lock_run(session, run_id)
         if found is None or found.pipeline_id != pipeline_id:
             raise NotFound("There is no such run of this pipeline.", code="run_not_found")
         run = found
-    if isinstance(run, str):
-        return _refusal(org_id, pipeline_id, 0, 0, run)
+    if isinstance(run, Refusal):
+        return _refusal(org_id, pipeline_id, 0, 0, run.reason, run.start_at)
     reason = await _why_not(session, run, flow_run_id)
     if reason is not None:
         return _refusal(org_id, pipeline_id, run.id, run.attempt, reason)
@@ -85,7 +84,9 @@ async def claim_run(
 async def _why_not(session: AsyncSession, run: Run, flow_run_id: str) -> str | None:
     """Why the run may not start now; closes it when that is the answer."""
     if state_of(run).is_final:
-        return f"The run is over: {run.state}."
+        # What a skipped one says is ours; another's error may be of the tenant's data.
+        skipped = run.state == RunState.SKIPPED.value
+        return f"The run is over: {run.state}. {run.error_message if skipped else ''}".strip()
     if run.flow_run_id not in (None, flow_run_id):
         return "Another flow run has this run."
     if state_of(run) is RunState.CANCELLING:
@@ -97,7 +98,14 @@ async def _why_not(session: AsyncSession, run: Run, flow_run_id: str) -> str | N
     return None
 
 
-def _refusal(org_id: int, pipeline_id: int, run_id: int, attempt: int, reason: str) -> RunClaim:
+def _refusal(
+    org_id: int,
+    pipeline_id: int,
+    run_id: int,
+    attempt: int,
+    reason: str,
+    start_at: dt.datetime | None = None,
+) -> RunClaim:
     return RunClaim(
         run_id=run_id,
         org_id=org_id,
@@ -106,90 +114,8 @@ def _refusal(org_id: int, pipeline_id: int, run_id: int, attempt: int, reason: s
         token="",
         proceed=False,
         reason=reason,
+        start_at=start_at,
     )
-
-
-async def _scheduled_run(
-    session: AsyncSession, org_id: int, pipeline_id: int, flow_run_id: str
-) -> Run | str:
-    """The row of a run that Prefect's schedule started, or why there is none."""
-    # The lock makes two flow runs of one pipeline register one after the other.
-    query = select(Pipeline).where(Pipeline.id == pipeline_id).with_for_update(key_share=True)
-    pipeline = await session.scalar(query)
-    key = f"flow-run-{flow_run_id}"
-    known = await session.scalar(
-        select(Run.id).where(Run.pipeline_id == pipeline_id, Run.idempotency_key == key)
-    )
-    if known is not None:
-        found = await lock_run(session, known)
-        if found is None:
-            return "The run was deleted."
-        if found.state == RunState.QUEUED.value and found.flow_run_id is None:
-            return WAITS if found.waits_until is None else WAITS_FOR_UPSTREAM
-        return found
-    organization = await session.get(Organization, org_id)
-    if organization is None or organization.deleted_at is not None:
-        return "The organisation was deleted."
-    if pipeline is None or pipeline.deleted_at is not None:
-        return "The pipeline was deleted."
-    if pipeline.is_paused:
-        return "The pipeline is paused."
-    version = await session.get(PipelineVersion, pipeline.current_version_id)
-    if version is None:
-        return "The pipeline has no specification."
-    run = Run(
-        org_id=org_id,
-        pipeline_id=pipeline_id,
-        pipeline_version_id=version.id,
-        state=RunState.QUEUED.value,
-        trigger=RunTrigger.SCHEDULE.value,
-        idempotency_key=key,
-        flow_run_id=flow_run_id,
-    )
-    try:
-        plan, failure = await compile_version(session, org_id, version), None
-    except DatanikaError as error:
-        plan = Plan(steps=(), stages=())
-        failure = Failure(code=error.code, message=error.message, hint=error.hint)
-    run.plan, run.plan_hash = plan.model_dump(mode="json"), plan.hash
-    running = await session.scalar(
-        select(func.min(Run.id)).where(
-            Run.pipeline_id == pipeline_id, Run.state.not_in(FINAL_STATES)
-        )
-    )
-    if failure is None:
-        target, failure = RunState.SKIPPED, await reason_not_to_run(session, org_id)
-    else:
-        target = RunState.FAILED
-    if failure is None and running is not None:
-        failure = Failure(
-            code="overlap",
-            message=f"Run {running} of this pipeline was not over yet.",
-            hint="Schedule it less often, or make it faster.",
-        )
-    if failure is None:
-        run.waits_until = await wait_deadline(session, org_id, pipeline_id)
-    stale = run.waits_until is not None
-    waits = stale or (failure is None and not await has_room(session, org_id))
-    if waits:
-        run.flow_run_id = None
-    session.add(run)
-    await session.flush()
-    add_steps(session, run, plan)
-    await session.flush()
-    if failure is not None:
-        await close_run(session, run, target, failure)
-    await record(
-        session,
-        SystemActor(org_id, "scheduler"),
-        "run.triggered",
-        "run",
-        run.id,
-        new={"pipeline_id": pipeline_id, "trigger": run.trigger},
-    )
-    if waits:
-        return WAITS_FOR_UPSTREAM if stale else WAITS
-    return run
 
 
 class RunRecorder:

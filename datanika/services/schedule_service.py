@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Collection
+from enum import Enum
+
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +21,14 @@ from datanika.services.paging import OLDEST, PageRequest, RowPage, fetch_page, r
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.validation import check_revision
 
+
+class Unchanged(Enum):
+    """Of what may be None, and is not given."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED
 SORTS = sorts_of(Schedule, "created_at", "updated_at")
 
 
@@ -92,6 +104,14 @@ class ScheduleService:
         schedule.deleted_at = utcnow()
         await self._saved("schedule.deleted", schedule, old)
 
+    async def paused_pipelines(self, pipeline_ids: Collection[int]) -> set[int]:
+        """Those of the pipelines that no schedule starts, because they are paused."""
+        self.actor.require("schedule:read")
+        query = select(Pipeline.id).where(
+            Pipeline.org_id == self.actor.org_id, Pipeline.id.in_(pipeline_ids), Pipeline.is_paused
+        )
+        return set(await self.session.scalars(query))
+
     async def find(self, schedule_id: int, *, lock: bool = False) -> Schedule:
         """The schedule, for a caller that has checked its own permission."""
         query = select(Schedule).where(
@@ -130,12 +150,16 @@ class ScheduleService:
 
 
 def schedule_spec(schedule: Schedule) -> ScheduleSpec:
-    """The row as the contract that orchestration takes."""
+    """The row as a contract."""
     return ScheduleSpec(
         cron=schedule.cron,
         interval_seconds=schedule.interval_seconds,
         timezone=schedule.timezone,
         active=schedule.is_active,
+        starts_at=schedule.starts_at,
+        ends_at=schedule.ends_at,
+        catchup_seconds=schedule.catchup_seconds,
+        jitter_seconds=schedule.jitter_seconds,
     )
 
 
@@ -146,8 +170,13 @@ def changed_schedule(
     interval_seconds: int | None = None,
     timezone: str | None = None,
     is_active: bool | None = None,
+    starts_at: dt.datetime | None | Unchanged = UNCHANGED,
+    ends_at: dt.datetime | None | Unchanged = UNCHANGED,
+    catchup_seconds: int | None = None,
+    jitter_seconds: int | None = None,
 ) -> ScheduleSpec:
-    """``schedule`` with what is given: a cron replaces an interval and the other way round."""
+    """``schedule`` with what is given: a cron replaces an interval and the other way round, and
+    None takes ``starts_at`` or ``ends_at`` away."""
     if cron is None and interval_seconds is None:
         cron, interval_seconds = schedule.cron, schedule.interval_seconds
     return check_schedule(
@@ -155,6 +184,10 @@ def changed_schedule(
         interval_seconds=interval_seconds,
         timezone=timezone or schedule.timezone,
         active=schedule.is_active if is_active is None else is_active,
+        starts_at=schedule.starts_at if starts_at is UNCHANGED else starts_at,
+        ends_at=schedule.ends_at if ends_at is UNCHANGED else ends_at,
+        catchup_seconds=schedule.catchup_seconds if catchup_seconds is None else catchup_seconds,
+        jitter_seconds=schedule.jitter_seconds if jitter_seconds is None else jitter_seconds,
     )
 
 
@@ -164,4 +197,8 @@ def _columns(spec: ScheduleSpec) -> dict[str, object]:
         "interval_seconds": spec.interval_seconds,
         "timezone": spec.timezone,
         "is_active": spec.active,
+        "starts_at": spec.starts_at,
+        "ends_at": spec.ends_at,
+        "catchup_seconds": spec.catchup_seconds,
+        "jitter_seconds": spec.jitter_seconds,
     }

@@ -8,7 +8,7 @@ import datetime as dt
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from datanika.contracts.enums import OverlapPolicy, RunState, RunTrigger
+from datanika.contracts.enums import RunState, RunTrigger
 from datanika.contracts.events import Failure
 from datanika.contracts.plan import Plan
 from datanika.errors import DatanikaError
@@ -16,7 +16,7 @@ from datanika.models import Organization, Pipeline, PipelineVersion, Run
 from datanika.services.audit_service import SystemActor, record
 from datanika.services.freshness import wait_deadline
 from datanika.services.limits import reason_not_to_run
-from datanika.services.overlap import unfinished_run
+from datanika.services.overlap import overlap_failure
 from datanika.services.pipeline_service import compile_version
 from datanika.services.run_rows import add_steps, end_run
 
@@ -29,20 +29,25 @@ async def accept_unattended(
     *,
     accepted_at: dt.datetime,
     actor: str,
+    schedule_id: int | None = None,
+    scheduled_for: dt.datetime | None = None,
+    missed: Failure | None = None,
 ) -> Run | None:
     """A queued run of ``pipeline``, whose row the caller has locked; one that has ended already
-    where it may not run; None where the pipeline is switched off, or has a run with this key."""
+    where it may not run, or was ``missed``; None where the pipeline is switched off, or has a run
+    with this key."""
     organization = await session.get(Organization, pipeline.org_id)
     version = await session.get(PipelineVersion, pipeline.current_version_id)
     is_off = pipeline.deleted_at is not None or pipeline.is_paused or version is None
     if is_off or version is None or organization is None or organization.deleted_at is not None:
         return None
-    plan, ended = Plan(steps=(), stages=()), None
+    plan = Plan(steps=(), stages=())
+    ended = None if missed is None else (RunState.SKIPPED, missed)
     try:
         plan = await compile_version(session, pipeline.org_id, version)
     except DatanikaError as error:
         why = Failure(code=error.code, message=error.message, hint=error.hint)
-        ended = (RunState.FAILED, why)
+        ended = ended or (RunState.FAILED, why)
     if ended is None and (why_not := await _why_not(session, pipeline)) is not None:
         ended = (RunState.SKIPPED, why_not)
     waits_until = None
@@ -56,6 +61,8 @@ async def accept_unattended(
             pipeline_version_id=version.id,
             state=RunState.QUEUED.value,
             trigger=trigger.value,
+            schedule_id=schedule_id,
+            scheduled_for=scheduled_for,
             idempotency_key=key,
             plan=plan.model_dump(mode="json"),
             plan_hash=plan.hash,
@@ -82,13 +89,4 @@ async def accept_unattended(
 async def _why_not(session: AsyncSession, pipeline: Pipeline) -> Failure | None:
     """Why the run is skipped: a limit, or a run that is not over and the pipeline's policy."""
     failure = await reason_not_to_run(session, pipeline.org_id)
-    if failure is not None or pipeline.overlap_policy != OverlapPolicy.SKIP.value:
-        return failure
-    running = await unfinished_run(session, pipeline)
-    if running is None:
-        return None
-    return Failure(
-        code="overlap",
-        message=f"Run {running.id} of this pipeline was not over yet.",
-        hint="Let the pipeline's runs queue (overlap policy), or make it faster.",
-    )
+    return failure or await overlap_failure(session, pipeline)

@@ -11,7 +11,7 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datanika.compiler.fires import fires, fires_near_shifts, is_fire, next_fires
+from datanika.compiler.fires import fires, fires_near_shifts, is_fire, jitter_of, next_fires
 from datanika.compiler.local_time import shifts_between
 from datanika.contracts.schedule import ANCHOR, ScheduleSpec
 
@@ -166,6 +166,27 @@ def test_a_window_is_from_its_start_to_before_its_end():
     assert is_fire(spec, opens)
     assert not is_fire(spec, opens - DAY)
     assert not is_fire(spec, closes)
+
+
+@pytest.mark.parametrize("cron", ["0 6 * * *", "* * * * *", "0 0 29 2 *"])
+@pytest.mark.parametrize("zone", ["Pacific/Apia", "America/New_York"])
+def test_the_ends_of_the_calendar_are_no_error(cron, zone):
+    first, last = (edge.replace(tzinfo=dt.UTC) for edge in (dt.datetime.min, dt.datetime.max))
+    spec = ScheduleSpec(cron=cron, timezone=zone)
+    assert len(list(fires(spec, first, limit=3))) == 3
+    assert list(fires(spec, last)) == []
+    window = ScheduleSpec(cron=cron, timezone=zone, starts_at=last, ends_at=last)
+    assert list(fires(window, first)) == []
+    late = dt.datetime(9989, 12, 30, tzinfo=dt.UTC)
+    assert len(list(fires(spec, late, limit=2))) in (0, 1, 2)
+
+
+def test_jitter_is_the_same_for_a_pipeline_and_spreads_pipelines():
+    offsets = [jitter_of(number, 600) for number in range(300)]
+    assert offsets == [jitter_of(number, 600) for number in range(300)]
+    assert all(dt.timedelta() <= one < dt.timedelta(seconds=600) for one in offsets)
+    assert len(set(offsets)) > 150
+    assert jitter_of(1, 0) == dt.timedelta()
 
 
 def test_the_next_fires_are_shown_in_the_zone_and_not_of_a_schedule_that_is_off():

@@ -204,7 +204,11 @@ async def test_the_overlap_policy_says_what_becomes_of_a_run_while_another_is_no
     await succeed(actor, orders)
     await succeed(actor, orders)
     first, second = await runs_of(skips)
-    assert (first.state, second.state, second.error_code) == ("queued", "skipped", "overlap")
+    assert (first.state, second.state, second.error_code) == (
+        "queued",
+        "skipped",
+        "overlap_skipped",
+    )
     assert str(first.id) in (second.error_message or "")
     assert [run.state for run in await runs_of(queues)] == ["queued", "queued"]
 

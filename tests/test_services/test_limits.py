@@ -182,7 +182,7 @@ async def test_a_scheduled_run_over_the_limit_waits_and_is_not_lost(tenant: Tena
     running = await claim(tenant, first)
     assert running.proceed
     refused = await claim(tenant, second)
-    assert not refused.proceed and "starts when another ends" in (refused.reason or "")
+    assert not refused.proceed and "waits for its turn" in (refused.reason or "")
     async with get_session(SYSTEM) as session:
         waiting = await session.scalar(select(Run).where(Run.pipeline_id == second.id))
         assert waiting is not None

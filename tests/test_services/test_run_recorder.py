@@ -196,7 +196,7 @@ async def test_a_scheduled_run_is_skipped_while_another_is_not_over(
     second = await claim(actor, pipeline, None)
     assert (first.proceed, second.proceed) == (True, False)
     skipped = await run_of(second.run_id)
-    assert (skipped.state, skipped.error_code) == (RunState.SKIPPED, "overlap")
+    assert (skipped.state, skipped.error_code) == (RunState.SKIPPED, "overlap_skipped")
     await finish(first, RunState.SUCCEEDED)
     assert (await claim(actor, pipeline, None)).proceed
 

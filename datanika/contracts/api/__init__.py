@@ -107,7 +107,13 @@ from datanika.contracts.api.pipelines import (
 )
 from datanika.contracts.api.queue import QueuedRunOut, QueueOut
 from datanika.contracts.api.runs import LogOut, RetryIn, RunOut, RunStepOut, TriggerIn
-from datanika.contracts.api.schedules import ScheduleIn, ScheduleOut, SchedulePatch
+from datanika.contracts.api.schedules import (
+    FiresOut,
+    ScheduleIn,
+    ScheduleOut,
+    SchedulePatch,
+    SchedulePreviewIn,
+)
 from datanika.contracts.api.transformations import TransformationOut
 
 __all__ = [
@@ -194,9 +200,11 @@ __all__ = [
     "RewindIn",
     "RunOut",
     "RunStepOut",
+    "FiresOut",
     "ScheduleIn",
     "ScheduleOut",
     "SchedulePatch",
+    "SchedulePreviewIn",
     "SessionOut",
     "SessionSwitchIn",
     "SlackChannelIn",

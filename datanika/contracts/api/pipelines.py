@@ -7,15 +7,22 @@ import datetime as dt
 from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
+from datanika.contracts.enums import OverlapPolicy
 from datanika.contracts.plan import Plan
 from datanika.contracts.spec import PipelineSpec
 from datanika.contracts.text import Flag, Name, Text
+
+_OVERLAP = (
+    "What becomes of a run that a schedule or a dependency starts while another is not over: it "
+    "is skipped, it queues, or both run at once."
+)
 
 
 class PipelineIn(Body):
     name: Name = Field(examples=["orders"])
     description: Text = ""
     spec: PipelineSpec
+    overlap_policy: OverlapPolicy = Field(default=OverlapPolicy.SKIP, description=_OVERLAP)
 
 
 class PipelinePatch(Body):
@@ -23,6 +30,7 @@ class PipelinePatch(Body):
     description: Text | None = None
     spec: PipelineSpec | None = None
     is_paused: Flag | None = Field(default=None, description="A paused one runs by hand only.")
+    overlap_policy: OverlapPolicy | None = Field(default=None, description=_OVERLAP)
 
 
 class PipelineItem(Answer):
@@ -38,6 +46,7 @@ class PipelineItem(Answer):
     )
     pause_reason: str | None = Field(description="The same in words.")
     consecutive_failures: int = Field(description="Failed runs since the last that succeeded.")
+    overlap_policy: OverlapPolicy
     revision: int
     version: int = Field(description="Number of the present specification.")
     is_deployed: bool = Field(description="Whether Prefect has the present version.")

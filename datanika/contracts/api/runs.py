@@ -24,6 +24,8 @@ class RunOut(Answer):
     idempotency_key: str
     plan_hash: str
     overrides: RunOverrides = Field(description="What was changed for this run.")
+    schedule_id: int | None = Field(description="The schedule that started it.")
+    scheduled_for: dt.datetime | None = Field(description="The time that its schedule meant.")
     ignores_dependencies: bool
     waits_until: dt.datetime | None = Field(
         description="Set while it waits for what the pipeline depends on: when it gives up."
