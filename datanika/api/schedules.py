@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Query, status
 
-from datanika.api.deps import MAX_ID, PROBLEMS, Id, IfMatch, page_of
+from datanika.api.deps import MAX_ID, PROBLEMS, Id, IfMatch
 from datanika.api.paging import paging
 from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.compiler import check_schedule, next_fires
@@ -50,7 +51,8 @@ async def list_schedules(
     service = ScheduleService(tx.session, tx.actor)
     rows = await service.list(page, pipeline_id=pipeline_id, is_active=is_active)
     paused = await service.paused_pipelines({row.pipeline_id for row in rows.rows})
-    return page_of(rows, lambda row: schedule_out(row, row.pipeline_id in paused))
+    items = [schedule_out(one, one["pipeline_id"] in paused) for one in rows.records()]
+    return Page(items=items, next_cursor=rows.next_cursor)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, **needs("schedule:write"))
@@ -136,15 +138,16 @@ async def delete_schedule(schedule_id: Id, tx: Tx, later: BackgroundTasks) -> No
     later.add_task(deploy_after_commit, pipeline_id)
 
 
-def schedule_out(row: Schedule, is_paused: bool) -> ScheduleOut:
-    """The schedule with its next times; ``is_paused``: its pipeline is."""
-    fires = [] if is_paused else next_fires(schedule_spec(row), utcnow())
-    columns = {column.key: getattr(row, column.key) for column in row.__table__.columns}
-    return ScheduleOut.model_validate({**columns, "next_fires": fires})
+def schedule_out(columns: Mapping[str, Any], is_paused: bool) -> ScheduleOut:
+    """A schedule with its next times; ``is_paused``: its pipeline is."""
+    when = {name: columns[name] for name in ScheduleSpec.model_fields if name != "active"}
+    spec = ScheduleSpec(**when, active=columns["is_active"] and not is_paused)
+    return ScheduleOut.model_validate({**columns, "next_fires": next_fires(spec, utcnow())})
 
 
 async def _answer(service: ScheduleService, row: Schedule) -> ScheduleOut:
-    return schedule_out(row, bool(await service.paused_pipelines({row.pipeline_id})))
+    columns = {column.key: getattr(row, column.key) for column in row.__table__.columns}
+    return schedule_out(columns, bool(await service.paused_pipelines({row.pipeline_id})))
 
 
 def _fires(spec: ScheduleSpec, after: dt.datetime | None, count: int) -> FiresOut:

@@ -258,7 +258,9 @@ API: dict[str, Entry] = {
     "POST schedules": Entry(
         EDITOR, 201, lambda w: {"pipeline_id": w.pipeline_id, "cron": "0 6 * * *"}, foreign=404
     ),
+    "POST schedules/preview": Entry(VIEWER, 200, _body(cron="0 6 * * *")),
     "GET schedules/{schedule_id}": Entry(VIEWER),
+    "GET schedules/{schedule_id}/fires": Entry(VIEWER),
     "PATCH schedules/{schedule_id}": Entry(EDITOR, 200, _body(is_active=False)),
     "DELETE schedules/{schedule_id}": Entry(ADMIN, 204),
     # dependencies

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -65,6 +66,8 @@ class FakeControlPlane:
         self.crashed: list[str] = []
         self.maintenance: list[str] = []
         self.refuse_claims = ""
+        self.start_at: dt.datetime | None = None
+        """Claims are too early until then."""
 
     def of_type(self, kind: str, step: str | None = None) -> list[dict[str, Any]]:
         return [
@@ -105,14 +108,16 @@ class FakeControlPlane:
             return refused
         body = await request.json()
         self.claims.append(body)
+        early = self.start_at is not None and dt.datetime.now(dt.UTC) < self.start_at
         claim = RunClaim(
             run_id=body["run_id"] or RUN_ID,
             org_id=body["org_id"],
             pipeline_id=body["pipeline_id"],
             attempt=len(self.claims),
             token=RUN_TOKEN,
-            proceed=not self.refuse_claims,
+            proceed=not self.refuse_claims and not early,
             reason=self.refuse_claims or None,
+            start_at=self.start_at if early else None,
         )
         return JSONResponse(claim.model_dump(mode="json"))
 

@@ -155,7 +155,16 @@ async def test_a_worker_claims_reports_and_maintains() -> None:
         assert await worker.maintenance("reconcile") == {"closed": 1}
 
     assert plane.calls == [
-        ("claims", {"flow_run_id": "f-1", "org_id": 1, "pipeline_id": 3, "run_id": None}),
+        (
+            "claims",
+            {
+                "flow_run_id": "f-1",
+                "org_id": 1,
+                "pipeline_id": 3,
+                "run_id": None,
+                "scheduled_for": None,
+            },
+        ),
         ("runs/by-flow-run/f-1/crashed", {"message": "killed"}),
         ("maintenance/reconcile", None),
     ]

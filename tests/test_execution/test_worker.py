@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import os
 import signal
@@ -212,6 +213,32 @@ async def test_a_refused_claim_runs_nothing(stage: Stage) -> None:
     state = await final_state(stage.gateway, flow_run_id)
     assert (state.type, state.message) == ("CANCELLED", "The run was cancelled.")
     assert not stage.plane.events
+
+
+async def test_a_flow_run_that_is_early_is_scheduled_for_its_time(stage: Stage) -> None:
+    start_at = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(hours=1)
+    stage.plane.start_at = start_at
+    flow_run_id = uuid.UUID(await stage.submit(load_step("ok")))
+    await until(lambda: stage.plane.claims)
+    async with asyncio.timeout(30):
+        while True:
+            async with stage.gateway._call() as client:
+                flow_run = await client.read_flow_run(flow_run_id)
+            if flow_run.next_scheduled_start_time == start_at:
+                break
+            await asyncio.sleep(0.1)
+    assert flow_run.state is not None and flow_run.state.is_scheduled()
+    assert flow_run.expected_start_time < start_at, "the time that it was meant for stays"
+    assert not stage.plane.events
+    await stage.gateway.cancel(str(flow_run_id))
+
+
+async def test_a_flow_run_that_is_a_little_early_waits_in_its_worker(stage: Stage) -> None:
+    stage.plane.start_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+    flow_run_id = await stage.submit(load_step("ok"))
+    assert (await final_state(stage.gateway, flow_run_id)).type == "COMPLETED"
+    assert len(stage.plane.claims) == 2
+    assert dt.datetime.now(dt.UTC) >= stage.plane.start_at
 
 
 async def test_a_run_survives_a_restart_of_the_control_plane(stage: Stage) -> None:

@@ -6,11 +6,13 @@ insert, no scheduled run is ever created, and nothing else looks wrong.
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from pathlib import Path
 
 import pytest
 
+from datanika.compiler import is_fire
 from datanika.contracts.enums import RunState
 from datanika.contracts.schedule import ScheduleSpec
 from datanika.orchestration.gateway import PrefectGateway
@@ -48,4 +50,6 @@ async def test_a_scheduled_run_is_created_by_prefect_and_executed_by_our_worker(
 
     assert claim["run_id"] is None, "nobody triggered it"
     assert claim["pipeline_id"] == pipeline_id
+    time = dt.datetime.fromisoformat(claim["scheduled_for"])
+    assert is_fire(every_second, time), "the time that the schedule meant, not the worker's"
     assert plane.finished[0].state is RunState.SUCCEEDED

@@ -251,6 +251,39 @@ async def test_a_deployment_follows_its_pipeline_and_ends_with_it(
     assert (await reconcile())["deployed"] == 0
 
 
+async def test_a_schedule_is_on_in_prefect_from_its_start_to_its_end(
+    actor: Actor,
+    pipeline: MadePipeline,
+    prefect: PrefectGateway,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
+    async with get_session(actor.scope) as session:
+        spec = ScheduleSpec(
+            cron="30 2 * * *",
+            timezone="America/New_York",
+            starts_at=now + hour,
+            ends_at=now + 2 * hour,
+        )
+        await ScheduleService(session, actor).create(pipeline.id, spec)
+
+    async def active_at(moment: dt.datetime) -> tuple[int, list[bool]]:
+        for module in ("deployer", "reconciler"):
+            monkeypatch.setattr(f"datanika.services.{module}.utcnow", lambda: moment)
+        deployed = (await reconcile())["deployed"]
+        deployment_id = (await pipeline_of(pipeline.id)).deployment_id
+        async with prefect._call() as client:
+            known = await client.read_deployment(uuid.UUID(deployment_id))
+        return deployed, sorted(one.active for one in known.schedules)
+
+    assert await active_at(now) == (1, [False])
+    assert await active_at(now + hour / 2) == (0, [False])
+    # On with it are the times around shifts of the clocks that Prefect would not make.
+    assert await active_at(now + hour) == (1, [True, True])
+    assert await active_at(now + 1.5 * hour) == (0, [True, True])
+    assert await active_at(now + 3 * hour) == (1, [False])
+
+
 async def test_a_deployment_that_somebody_deleted_in_prefect_comes_back(
     actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway
 ) -> None:
