@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Literal
 
 from datanika.client.resource import Resource, if_match
-from datanika.contracts.api import ScheduleIn, ScheduleOut, SchedulePatch
+from datanika.contracts.api import (
+    FiresOut,
+    ScheduleIn,
+    ScheduleOut,
+    SchedulePatch,
+    SchedulePreviewIn,
+)
 
 Sort = Literal["id", "-id", "created_at", "-created_at", "updated_at", "-updated_at"]
 
@@ -35,6 +42,17 @@ class Schedules(Resource):
     def get(self, schedule_id: int) -> ScheduleOut:
         """One schedule."""
         return self._get(ScheduleOut, f"schedules/{schedule_id}")
+
+    def fires(
+        self, schedule_id: int, *, after: dt.datetime | None = None, count: int | None = None
+    ) -> FiresOut:
+        """When it fires ``after`` then, or now; with its zone's offset."""
+        path = f"schedules/{schedule_id}/fires"
+        return self._get(FiresOut, path, after=after, count=count)
+
+    def preview(self, schedule: SchedulePreviewIn) -> FiresOut:
+        """When a schedule would fire that is not saved."""
+        return self._post(FiresOut, "schedules/preview", schedule)
 
     def create(self, schedule: ScheduleIn, *, idempotency_key: str | None = None) -> ScheduleOut:
         """A new schedule of a pipeline."""
