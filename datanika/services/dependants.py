@@ -29,11 +29,11 @@ async def lock_with_dependants(
     session: AsyncSession, run: Run, target: RunState
 ) -> Mapping[int, Pipeline]:
     """The pipelines that change when ``run`` becomes ``target``, locked: its own, and after a
-    success those that depend on it."""
+    success of all its steps those that depend on it."""
     if target not in (RunState.SUCCEEDED, RunState.FAILED):
         return {}
     ids = {run.pipeline_id}
-    if target is RunState.SUCCEEDED:
+    if target is RunState.SUCCEEDED and not run.overrides.get("steps"):
         ids |= {
             one.pipeline_id for one in await dependencies_on(session, run.org_id, run.pipeline_id)
         }

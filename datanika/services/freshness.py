@@ -65,6 +65,8 @@ async def upstreams_of_each(
             Run.org_id == dependency.org_id,
             Run.pipeline_id == dependency.upstream_id,
             Run.state == RunState.SUCCEEDED.value,
+            # A run of chosen steps is no success of the pipeline.
+            Run.overrides["steps"].as_string().is_(None),
             Run.deleted_at.is_(None),
         )
         .order_by(Run.finished_at.desc().nulls_last())

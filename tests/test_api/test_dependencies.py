@@ -95,7 +95,7 @@ async def test_a_circle_is_a_conflict_that_names_it(api: httpx.AsyncClient, ids:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ({"upstream_id": 2**62}, "pipeline_not_found"),
+        ({"upstream_id": 2**40}, "pipeline_not_found"),
         ({"starts_run": False}, "dependency_without_effect"),
         ({"within_seconds": 0}, "invalid_input"),
         ({"wait_seconds": -1}, "invalid_input"),

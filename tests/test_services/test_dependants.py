@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import RunFinish
+from datanika.contracts.overrides import RunOverrides
 from datanika.db import SYSTEM, TenantScope, get_session
 from datanika.models import AuditLog, Connection
 from datanika.services.actor import Actor
@@ -67,6 +68,20 @@ async def test_a_success_starts_a_run_of_what_depends_on_it(actor: Actor) -> Non
         )
         assert entry is not None and entry.action == "run.triggered"
         assert await verify(session, actor.org_id) is None
+
+
+async def test_a_run_of_chosen_steps_is_no_success_of_the_pipeline(actor: Actor) -> None:
+    orders, report = await make(actor, "orders", "report")
+    await depend(actor, report, orders, within_seconds=3600)
+    async with get_session(actor.scope) as session:
+        only = RunOverrides(steps=("load",))
+        run = await RunService(session, actor).trigger(orders, "k", overrides=only)
+    claimed = await claim(actor, orders, run.id)
+    async with get_session(TenantScope(actor.org_id)) as session:
+        recorder = RunRecorder(session, claimed.run_id, claimed.attempt)
+        await recorder.finish(RunFinish(state=RunState.SUCCEEDED))
+    assert await runs_of(report) == []
+    assert (await trigger(actor, report)).waits_until is not None
 
 
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED])
