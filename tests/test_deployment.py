@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 import tomllib
@@ -298,3 +299,29 @@ class TestContainers:
         assert {one["image"] for one in OURS.values()} == {
             f"datanika:${{DATANIKA_VERSION:-{version}}}"
         }
+
+
+class TestJobTemplates:
+    """Of work pools that start a container or a pod per run."""
+
+    @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+    def test_every_placeholder_is_a_variable_and_every_variable_is_used(self, kind: str) -> None:
+        template = json.loads((ROOT / f"docker/job-templates/{kind}.json").read_text("utf-8"))
+        used = set(re.findall(r"{{ (\w+) }}", json.dumps(template["job_configuration"])))
+        assert used == set(template["variables"]["properties"])
+
+    @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+    def test_it_runs_one_command_and_holds_no_secret(self, kind: str) -> None:
+        text = (ROOT / f"docker/job-templates/{kind}.json").read_text("utf-8")
+        configuration = json.loads(text)["job_configuration"]
+        assert configuration["command"] == "python -m datanika.execution.run"
+        for name in ("DATANIKA_WORKER_TOKEN", "PREFECT_API_AUTH_STRING"):
+            assert f'"{name}": ' not in text and f'"{name}", "value":' not in text
+
+    def test_secrets_may_be_files(self, tmp_path: Path) -> None:
+        (tmp_path / "DATANIKA_WORKER_TOKEN").write_text("from a file\n")
+        (tmp_path / "PREFECT_API_AUTH_STRING").write_text("user:from a file\n")
+        found = WorkerSettings(_secrets_dir=tmp_path)
+        assert found.worker_token.get_secret_value() == "from a file"
+        assert found.prefect_auth_string is not None
+        assert found.prefect_auth_string.get_secret_value() == "user:from a file"

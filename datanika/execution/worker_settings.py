@@ -12,11 +12,19 @@ from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SECRETS = Path("/run/secrets")
+"""Where Docker and Kubernetes mount secrets: a file for each, named like its variable."""
+
 
 class WorkerSettings(BaseSettings):
     """What a worker knows: where Prefect and the control plane are, and its own token."""
 
-    model_config = SettingsConfigDict(env_prefix="DATANIKA_", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DATANIKA_",
+        extra="ignore",
+        env_ignore_empty=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+    )
 
     internal_url: str = Field(default="http://127.0.0.1:8000")
     worker_token: SecretStr = SecretStr("")
