@@ -140,7 +140,8 @@ async def _accept(
     if run.state != RunState.QUEUED.value:
         run.flow_run_id = flow_run_id
         return run
-    if await must_wait(session, run) or not await has_room(session, pipeline.org_id, run.id):
+    # In this order: what another process starts meanwhile is seen once its lock is released.
+    if not await has_room(session, pipeline.org_id, run.id) or await must_wait(session, run):
         return WAITS
     run.flow_run_id = flow_run_id
     return run
