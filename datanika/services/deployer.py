@@ -23,6 +23,7 @@ from datanika.services.run_lifecycle import close_run, lock_run, state_of
 from datanika.services.run_queue import give_place_back, startable_runs, take_place
 from datanika.services.schedule_service import schedule_spec
 from datanika.services.schedule_windows import deployed_spec, near_shifts
+from datanika.services.scheduled_run import accept_postponed
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ async def deploy_pipeline(prefect: PrefectGateway, pipeline_id: int) -> str | No
             pipeline = await _pipeline(session, pipeline_id, lock=True)
             pipeline.deployment_id = deployment_id
             if await _request(session, pipeline, now) == request:
+                if pipeline.deployed_at is not None and request is not None:
+                    await accept_postponed(session, pipeline, pipeline.deployed_at, now)
                 pipeline.deployed_at = now
                 pipeline.deployed_hash = request.as_deployment().version if request else None
                 return deployment_id

@@ -8,13 +8,14 @@ decided here, and the key of a run is its schedule and its time.
 from __future__ import annotations
 
 import datetime as dt
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from datanika.compiler import is_fire, jitter_of
+from datanika.compiler import fires, is_fire, jitter_of
 from datanika.contracts.enums import RunState, RunTrigger
 from datanika.contracts.events import Failure, utcnow
 from datanika.models import Organization, Pipeline, Run, Schedule
@@ -36,6 +37,9 @@ WAITS = Refusal("The run waits for its turn: it gets a flow run of its own.")
 WAITS_FOR_UPSTREAM = Refusal(
     "What the pipeline depends on is not fresh: this run starts when it is."
 )
+
+_MOST_POSTPONED = 10
+"""Of a schedule that fires more often than its jitter is long, the last ones."""
 
 
 def schedule_key(schedule_id: int, instant: dt.datetime) -> str:
@@ -87,6 +91,30 @@ async def register_scheduled(
         return Refusal(f"It starts at {start_at:%Y-%m-%d %H:%M:%S} UTC.", start_at)
     key = schedule_key(schedule.id, scheduled_for)
     return await _accept(session, pipeline, flow_run_id, key, schedule, scheduled_for)
+
+
+async def accept_postponed(
+    session: AsyncSession, pipeline: Pipeline, since: dt.datetime, now: dt.datetime
+) -> None:
+    """Runs of the times since the deployment of ``since`` that jitter has put off: Prefect forgets
+    their flow runs when the pipeline is deployed again. The caller has locked the pipeline."""
+    for schedule in await _schedules(session, pipeline.org_id, pipeline.id):
+        is_on = schedule.is_active and schedule.deleted_at is None
+        start = max(since, now - jitter_of(pipeline.id, schedule.jitter_seconds))
+        start = max(start, schedule.updated_at)
+        if not is_on or start >= now:
+            continue
+        for at in deque(fires(schedule_spec(schedule), start, until=now), _MOST_POSTPONED):
+            await accept_unattended(
+                session,
+                pipeline,
+                RunTrigger.SCHEDULE,
+                schedule_key(schedule.id, at),
+                accepted_at=now,
+                actor="scheduler",
+                schedule_id=schedule.id,
+                scheduled_for=at,
+            )
 
 
 async def _known_run(session: AsyncSession, run_id: int) -> Run | Refusal:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.contracts.schedule import ScheduleSpec
 from datanika.db import SYSTEM, get_session
-from datanika.models import Pipeline, Run
+from datanika.models import Pipeline, Run, Schedule
 from datanika.orchestration.gateway import PrefectGateway
 from datanika.services.actor import Actor
 from datanika.services.deployer import deploy_after_commit, submit_next, submit_run
@@ -282,6 +282,27 @@ async def test_a_schedule_is_on_in_prefect_from_its_start_to_its_end(
     assert await active_at(now + hour) == (1, [True, True])
     assert await active_at(now + 1.5 * hour) == (0, [True, True])
     assert await active_at(now + 3 * hour) == (1, [False])
+
+
+async def test_another_deployment_loses_no_time_that_jitter_has_put_off(
+    actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway
+) -> None:
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=3)
+    async with get_session(actor.scope) as session:
+        spec = ScheduleSpec(interval_seconds=120, jitter_seconds=86_400)
+        made = await ScheduleService(session, actor).create(pipeline.id, spec)
+    await deploy_after_commit(pipeline.id)
+    async with get_session(SYSTEM) as session:
+        (await session.get_one(Pipeline, pipeline.id)).deployed_at = before
+        schedule = await session.get_one(Schedule, made.id)
+        schedule.updated_at = before
+    async with get_session(actor.scope) as session:
+        await PipelineService(session, actor).update(pipeline.id, description="changed")
+    assert (await reconcile())["deployed"] == 1
+    async with get_session(SYSTEM) as session:
+        runs = (await session.scalars(select(Run))).all()
+    assert {run.schedule_id for run in runs} == {made.id}
+    assert all(run.scheduled_for and run.scheduled_for > before for run in runs)
 
 
 async def test_a_deployment_that_somebody_deleted_in_prefect_comes_back(

@@ -190,6 +190,27 @@ async def test_jitter_postpones_the_flow_run_and_not_the_time_it_is_for(
     assert [run.scheduled_for for run in await runs_of(pipeline)] == [at]
 
 
+async def test_what_jitter_has_put_off_survives_another_deployment(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    schedule_id = await schedule(actor, pipeline, cron="* * * * *", jitter_seconds=86_400)
+    offset, at = jitter_of(pipeline.id, 86_400), this_minute() + MINUTE
+    assert offset > 2 * MINUTE
+
+    async def deployed_again(now: dt.datetime) -> list[dt.datetime | None]:
+        async with get_session(SYSTEM) as session:
+            one = await session.get_one(Pipeline, pipeline.id)
+            await scheduled_run.accept_postponed(session, one, at - 2 * MINUTE, now)
+        return [run.scheduled_for for run in await runs_of(pipeline)]
+
+    assert await deployed_again(at - dt.timedelta(seconds=1)) == [], "the schedule is newer"
+    assert await deployed_again(at + MINUTE / 2) == [at]
+    assert await deployed_again(at + MINUTE / 2) == [at]
+    [run] = await runs_of(pipeline)
+    assert (run.state, run.schedule_id) == ("queued", schedule_id)
+    assert (await fire(actor, pipeline, at)).reason == scheduled_run.WAITS.reason
+
+
 async def test_late_times_collapse_to_one_run_where_runs_may_not_overlap(
     actor: Actor, pipeline: MadePipeline
 ) -> None:
