@@ -78,6 +78,24 @@ _CAUSES: dict[str, tuple[str, str, str | None, bool]] = {
         "Run it again when the other one is done.",
         True,
     ),
+    "statement_timeout": (
+        "statement_timeout",
+        "The server ended the statement, because it took too long or somebody cancelled it.",
+        "Load or build less in one step, or raise the role's statement_timeout.",
+        False,
+    ),
+    "server_read_only": (
+        "server_read_only",
+        "The server accepts no writes.",
+        "It may be a standby that is about to take over; else choose the primary's host.",
+        True,
+    ),
+    "tls_failed": (
+        "tls_failed",
+        "No secure connection could be made.",
+        "Check the server's certificate, and the connection's sslmode.",
+        False,
+    ),
     "server_busy": (
         "server_busy",
         "The server has no free connection or resources.",
@@ -95,17 +113,57 @@ _SQLSTATES = {
     "3F000": "table_missing",
     "42703": "column_missing",
     "42": "sql_invalid",
+    "0A": "sql_invalid",
+    "21": "sql_invalid",
     "22": "value_invalid",
     "23": "constraint_violated",
+    "25006": "server_read_only",
+    "25P03": "connection_lost",
+    "44": "constraint_violated",
     "53100": "disk_full",
     "53200": "server_busy",
     "53": "server_busy",
+    "54": "sql_invalid",
+    "55006": "destination_locked",
     "55P03": "destination_locked",
     "40": "destination_locked",
     "08": "connection_lost",
+    "57014": "statement_timeout",
     "57P01": "connection_lost",
     "57P02": "connection_lost",
     "57P03": "server_busy",
+    "57P04": "database_missing",
+    "57P05": "connection_lost",
+    "P0": "sql_invalid",
+}
+
+_ERRNOS = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "disk_full",
+    errno.ECONNREFUSED: "host_unreachable",
+    errno.EHOSTUNREACH: "host_unreachable",
+    errno.ENETUNREACH: "host_unreachable",
+    errno.ETIMEDOUT: "host_unreachable",
+    errno.ECONNRESET: "connection_lost",
+    errno.ECONNABORTED: "connection_lost",
+    errno.EPIPE: "connection_lost",
+}
+
+# Of requests, urllib3, http.client and the standard library: none of them has a code.
+_CLASSES = {
+    "ConnectionError": "host_unreachable",
+    "ConnectTimeout": "host_unreachable",
+    "ConnectError": "host_unreachable",
+    "ReadTimeout": "host_unreachable",
+    "TimeoutError": "host_unreachable",
+    "gaierror": "host_unreachable",
+    "ChunkedEncodingError": "connection_lost",
+    "IncompleteRead": "connection_lost",
+    "ProtocolError": "connection_lost",
+    "RemoteDisconnected": "connection_lost",
+    "SSLError": "tls_failed",
+    "SSLCertVerificationError": "tls_failed",
 }
 
 # Where a driver has no code (libpq's connection phase, DuckDB, dbt's wrapped messages).
@@ -122,7 +180,11 @@ _PHRASES = (
     (r"too many (clients|connections)|remaining connection slots", "server_busy"),
     (r"permission denied|must be owner of", "permission_denied"),
     (r'(relation|table|schema|view).* does not exist', "table_missing"),
-    (r"deadlock detected|could not obtain lock|conflicting lock|could not set lock", "destination_locked"),  # noqa: E501
+    (r"statement timeout|due to user request", "statement_timeout"),
+    (r"read-only transaction", "server_read_only"),
+    (r"database system is (starting up|shutting down|in recovery)", "server_busy"),
+    (r"certificate verify failed|does not support ssl|certificate .*expired", "tls_failed"),
+    (r"lock timeout|could not serialize access|deadlock detected|could not obtain lock|conflicting lock|could not set lock", "destination_locked"),  # noqa: E501
 )  # fmt: skip
 
 
@@ -150,7 +212,17 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(
         code=f"engine.{type(last).__name__}",
         message=_one_line(str(last)) or f"The engine failed with {type(last).__name__}.",
+        transient=_dlt_says_transient(chain),
     )
+
+
+def _dlt_says_transient(chain: list[BaseException]) -> bool:
+    """What dlt's own class says of an error that nothing here knows; the innermost counts."""
+    for link in reversed(chain):
+        bases = {base.__name__ for base in type(link).__mro__}
+        if bases & {"TransientException", "TerminalException"}:
+            return "TransientException" in bases
+    return False
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -173,15 +245,9 @@ def _cause(error: BaseException) -> str | None:
         return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2])
     if isinstance(error, MemoryError):
         return "out_of_memory"
-    if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return "disk_full"
-        if error.errno in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH):
-            return "host_unreachable"
-    name = type(error).__name__
-    if name in ("ConnectionError", "ConnectTimeout", "ReadTimeout", "ConnectError"):
-        return "host_unreachable"
-    return None
+    if isinstance(error, OSError) and error.errno in _ERRNOS:
+        return _ERRNOS[error.errno]
+    return _CLASSES.get(type(error).__name__)
 
 
 def _http(error: BaseException) -> Failure | None:
@@ -194,12 +260,18 @@ def _http(error: BaseException) -> Failure | None:
             message=f"The API refused the login (HTTP {status}).",
             hint="Correct the connection's token, key or password.",
         )
+    passing = status in _PASSING or (status >= 500 and status not in _LASTING)
     return Failure(
         code=f"http_{status}",
         message=f"The API answered with HTTP {status}.",
-        hint="Run it again later." if status in (408, 429) or status >= 500 else None,
-        transient=status in (408, 429) or status >= 500,
+        hint="Run it again later." if passing else None,
+        transient=passing,
     )
+
+
+# RFC 9110, 4918 and 8470: request timeout, locked, too early, too many requests.
+_PASSING = frozenset({408, 423, 425, 429})
+_LASTING = frozenset({501, 505})
 
 
 def _by_phrase(text: str) -> str | None:

@@ -98,6 +98,7 @@ def _apply(step: RunStep, event: RunEvent) -> None:
     elif isinstance(event, NodeCommitted):
         step.details = {
             **step.details,
+            "committed": True,
             "committed_rows": event.rows,
             "cursor_moved": event.cursor_moved,
         }

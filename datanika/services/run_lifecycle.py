@@ -15,6 +15,7 @@ from datanika.contracts.enums import RunState
 from datanika.contracts.events import Failure
 from datanika.models import Run
 from datanika.services.backfill_chunks import go_on
+from datanika.services.commit_report import report_commits
 from datanika.services.dependants import lock_with_dependants, start_dependants
 from datanika.services.run_rows import FINAL_STATES as FINAL_STATES
 from datanika.services.run_rows import add_steps as add_steps
@@ -33,6 +34,8 @@ async def close_run(
 ) -> None:
     """End the run, and start or release what waited for its success, all in one transaction."""
     pipelines = await lock_with_dependants(session, run, target)
+    if target is RunState.CANCELLED or (failure is not None and failure.code == "run_timeout"):
+        await report_commits(session, run)
     await end_run(session, run, target, failure)
     goes_on = await go_on(session, run)
     # What depends on the pipeline is started by the last chunk of a backfill only.

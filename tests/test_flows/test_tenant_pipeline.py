@@ -6,6 +6,7 @@ import asyncio
 import gc
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import cast
 
 import pytest
 from prefect.client.schemas.objects import State
@@ -22,13 +23,14 @@ from datanika.contracts.events import (
     StepFinished,
     StepStarted,
 )
-from datanika.contracts.spec import LoadStep
+from datanika.contracts.spec import LoadStep, RetryPolicy
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
 from datanika.errors import TerminalStepError, TransientStepError
 from datanika.execution.flow_process import drain_prefect
 from datanika.execution.internal_api import InternalApi
 from datanika.execution.run_client import RunClient, StopReason
 from datanika.execution.run_session import RunSession, use_session
+from flows.steps import JITTER, StepRuns, retry_delays
 from flows.tenant_pipeline import tenant_pipeline
 from tests.test_execution.fake_control_plane import (
     PASSWORD,
@@ -36,6 +38,7 @@ from tests.test_execution.fake_control_plane import (
     RUN_TOKEN,
     FakeControlPlane,
     load_step,
+    plan_of,
     serve,
 )
 from tests.test_execution.running_worker import PrefectServer, prefect_client_settings
@@ -239,3 +242,68 @@ async def test_a_lost_worker_leaves_the_run_open(prefect_server: PrefectServer) 
 
     assert state.is_crashed()
     assert not plane.finished
+
+
+async def test_a_run_that_takes_too_long_fails_and_its_engine_is_killed(
+    prefect_server: PrefectServer,
+) -> None:
+    async def forever(key: str) -> AsyncIterator[RunEvent]:
+        yield NodeStarted(step_key=key, node="raw.t", name="t", resource_type="table")
+        await asyncio.sleep(600)
+
+    def limit(client: RunClient, plane: FakeControlPlane) -> None:
+        plane.plan = plane.plan.model_copy(update={"timeout_seconds": 100})
+        client.claim = client.claim.model_copy(update={"elapsed_seconds": 99.0})
+
+    steps = [load_step("a"), load_step("b", ("a",))]
+    plane, state = await run(prefect_server, steps, forever, during=limit)
+
+    assert state.is_failed()
+    [finish] = plane.finished
+    assert finish.state is RunState.FAILED
+    assert finish.failure is not None and finish.failure.code == "run_timeout"
+    assert plane.step_states() == {"a": "cancelled", "b": "cancelled"}
+
+
+async def test_a_run_that_waits_for_its_next_try_is_cancelled_at_once(
+    prefect_server: PrefectServer,
+) -> None:
+    async def busy(key: str) -> AsyncIterator[RunEvent]:
+        failure = Failure(code="server_busy", message="Busy.", transient=True)
+        yield StepFinished(step_key=key, state=StepState.FAILED, failure=failure)
+
+    cancelled_at: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    def cancel_soon(client: RunClient, plane: FakeControlPlane) -> None:
+        async def wait() -> None:
+            while not plane.of_type("step_started"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            cancelled_at.append(loop.time())
+            client.stop(StopReason.CANCELLED)
+
+        tasks.append(asyncio.create_task(wait()))
+
+    tasks: list[asyncio.Task[None]] = []
+    steps = [load_step("a", retries=3, delay_seconds=600.0)]
+    plane, state = await run(prefect_server, steps, busy, during=cancel_soon)
+
+    assert loop.time() - cancelled_at[0] < 15, "Prefect's part included"
+    assert state.is_cancelled()
+    assert plane.step_states() == {"a": "cancelled"}
+    assert plane.finished[0].state is RunState.CANCELLED
+
+
+def test_waits_before_retries_grow_up_to_an_hour() -> None:
+    assert retry_delays(RetryPolicy(retries=3, delay_seconds=5.0)) == [5, 10, 20]
+    assert retry_delays(RetryPolicy(retries=2, delay_seconds=7.0, backoff=1.0)) == [7, 7]
+    assert retry_delays(RetryPolicy(retries=3, delay_seconds=3000.0)) == [3000, 3600, 3600]
+    assert retry_delays(RetryPolicy(retries=0)) == []
+
+
+def test_waits_are_spread_by_chance() -> None:
+    planned = plan_of([load_step("a", retries=2, delay_seconds=5.0)]).steps[0]
+    task = StepRuns(cast("RunSession", None)).as_task(planned)
+    assert task.retry_jitter_factor == JITTER > 0
+    assert task.retry_delay_seconds == [5.0, 10.0]

@@ -68,6 +68,7 @@ class Loaded:
             "repeated_keys": self.repeated,
             "swept_rows": self.swept,
             "verdict": self.verdict,
+            "committed": self.committed,
             "committed_rows": self.rows if self.committed else 0,
             "cursor_moved": self.cursor_moved,
             "write_disposition": str(table.write_disposition),

@@ -1,0 +1,185 @@
+"""A cancel ends what runs at the destination within 5 seconds, and says what was committed.
+
+API, Prefect, worker, dlt, dbt and PostgreSQL are real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from datanika.api.app import create_app
+from datanika.config import settings
+from datanika.contracts.enums import RunState
+from datanika.contracts.spec import (
+    LoadStep,
+    PipelineSpec,
+    RetryPolicy,
+    TableSpec,
+    TransformationSpec,
+    TransformStep,
+)
+from datanika.db import get_session
+from datanika.models import Run, RunLog, RunStep
+from datanika.orchestration.gateway import PrefectGateway
+from datanika.services.actor import Actor
+from datanika.services.connection_service import ConnectionService
+from datanika.services.deployer import submit_run
+from datanika.services.pipeline_service import PipelineService
+from datanika.services.run_service import RunService
+from datanika.services.transformation_service import TransformationService
+from tests.support.postgres import Warehouse
+from tests.support.tenants import access_token, make_tenant
+from tests.test_execution.fake_control_plane import serve_app
+from tests.test_execution.running_worker import PrefectServer, point_at, running_worker
+from tests.test_flows.test_real_run import ENGINE, number_apart
+
+PROMISE_SECONDS = 5.0
+SLEEPING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND wait_event = 'PgSleep'"
+)
+SLOW = """
+CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$
+"""
+STAGED, MOVED = "datanika_staging_raw.slow", "raw.slow"
+
+
+async def make(actor: Actor, warehouse: Warehouse) -> tuple[int, int]:
+    """Pipelines: two tables, the second of which can be made slow; and a model that sleeps."""
+    retry = RetryPolicy(retries=0)
+    async with get_session(actor.scope) as session:
+        connections = ConnectionService(session, actor)
+        source = await connections.create("files", "files", {"format": "csv"})
+        target = await connections.create("warehouse", "postgres", warehouse.config)
+        await TransformationService(session, actor).create(
+            TransformationSpec(
+                name="sleeper",
+                destination_id=target.id,
+                sql="select 1 as id, pg_sleep(60)::text as slept",
+                materialization="table",
+            )
+        )
+        load = LoadStep(
+            key="load",
+            source_id=source.id,
+            destination_id=target.id,
+            target_schema="raw",
+            tables=(TableSpec(name="fast.csv"), TableSpec(name="slow.csv")),
+            retry=retry,
+        )
+        pipelines = PipelineService(session, actor)
+        loads = await pipelines.create("loads", "", PipelineSpec(steps=(load,)))
+        build = TransformStep(key="build", destination_id=target.id, retry=retry)
+        builds = await pipelines.create("builds", "", PipelineSpec(steps=(build,)))
+        return loads.id, builds.id
+
+
+async def trigger(actor: Actor, pipeline_id: int) -> int:
+    async with get_session(actor.scope) as session:
+        run = await RunService(session, actor).trigger(pipeline_id, uuid.uuid4().hex)
+    await submit_run(run.id)
+    return run.id
+
+
+async def state(actor: Actor, run_id: int) -> str:
+    async with get_session(actor.scope) as session:
+        return (await session.get_one(Run, run_id)).state
+
+
+async def until_over(actor: Actor, run_id: int) -> str:
+    async with asyncio.timeout(120):
+        while True:
+            found = await state(actor, run_id)
+            if RunState(found).is_final:
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def seconds_to_cancel(
+    api: httpx.AsyncClient, actor: Actor, warehouse: Warehouse, run_id: int
+) -> float:
+    """From POST cancel until the run is cancelled and its statement is gone from the server."""
+    async with asyncio.timeout(120):
+        while not warehouse.query(SLEEPING)[0][0]:
+            assert not RunState(await state(actor, run_id)).is_final
+            await asyncio.sleep(0.05)
+    began = time.monotonic()
+    assert (await api.post(f"/api/v1/runs/{run_id}/cancel")).status_code == 200
+    async with asyncio.timeout(60):
+        while True:
+            gone = not warehouse.query(SLEEPING)[0][0]
+            if gone and await state(actor, run_id) == RunState.CANCELLED:
+                return time.monotonic() - began
+            await asyncio.sleep(0.05)
+
+
+async def committed(actor: Actor, run_id: int) -> tuple[dict[str, bool], str]:
+    """By table or model, and the log line that says it."""
+    async with get_session(actor.scope) as session:
+        query = select(RunStep).where(RunStep.run_id == run_id, RunStep.node != "")
+        steps = list(await session.scalars(query))
+        lines = await session.scalars(select(RunLog.message).where(RunLog.run_id == run_id))
+        [line] = [text for text in lines if text.startswith("Committed: ")]
+    return {step.name: step.details["committed"] for step in steps}, line
+
+
+async def test_a_cancel_interrupts_copy_insert_and_model_within_five_seconds(
+    database: str,
+    warehouse: Warehouse,
+    prefect_server: PrefectServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    monkeypatch.setenv("DATANIKA_HOME", str(settings.home))
+    number_apart()
+    owner = (await make_tenant()).owner
+    files = settings.org_root(owner.org_id) / "files"
+    files.mkdir(parents=True)
+    for name in ("fast", "slow"):
+        (files / f"{name}.csv").write_text("id,amount\n1,10\n2,20\n")
+    loads, builds = await make(owner, warehouse)
+    async with PrefectGateway() as gateway:
+        await gateway.ensure_work_pool()
+    took: dict[str, float] = {}
+    async with (
+        serve_app(create_app()) as url,
+        running_worker(
+            prefect_server,
+            url,
+            settings.home,
+            token=settings.require("worker_token"),
+            engine=ENGINE,
+        ),
+        httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {access_token(owner)}"}
+        ) as api,
+    ):
+        assert await until_over(owner, await trigger(owner, loads)) == RunState.SUCCEEDED
+        warehouse.query(SLOW)
+        for what, table in (("COPY", STAGED), ("INSERT", MOVED)):
+            warehouse.query(
+                f"CREATE TRIGGER slow BEFORE INSERT ON {table} "
+                "FOR EACH ROW EXECUTE FUNCTION public.slow()"
+            )
+            run_id = await trigger(owner, loads)
+            took[what] = await seconds_to_cancel(api, owner, warehouse, run_id)
+            assert await committed(owner, run_id) == (
+                {"fast": True, "slow": False},
+                "Committed: raw.fast (2 rows). Not committed: raw.slow.",
+            )
+            warehouse.query(f"DROP TRIGGER slow ON {table}")
+            assert warehouse.query("SELECT count(*) FROM raw.slow")[0][0] == 2, "as it was"
+        run_id = await trigger(owner, builds)
+        took["model"] = await seconds_to_cancel(api, owner, warehouse, run_id)
+        assert await committed(owner, run_id) == (
+            {"sleeper": False},
+            "Committed: nothing. Not committed: sleeper.",
+        )
+    assert max(took.values()) <= PROMISE_SECONDS, took
