@@ -32,7 +32,8 @@ async def report_commits(session: AsyncSession, run: Run) -> None:
         .order_by(RunStep.id)
         .execution_options(populate_existing=True)
     )
-    inside, outside = [], []
+    inside: list[str] = []
+    outside: list[str] = []
     for step in steps:
         committed = step.state in _BUILT or bool(step.details.get("committed"))
         step.details = {**step.details, "committed": committed}

@@ -126,3 +126,44 @@ async def test_who_may_not_trigger_does_not_retry(
     assert (await other.get(f"{path}/plan")).status_code == 404
     await api.delete(f"/api/v1/pipelines/{made.id}")
     assert (await api.post(f"{path}/retry")).status_code == 404
+
+
+async def test_what_is_changed_for_a_run_is_applied_shown_and_audited(
+    api: httpx.AsyncClient, made: MadePipeline
+) -> None:
+    path = f"/api/v1/pipelines/{made.id}/runs"
+    changed = {"steps": ["transform"], "full_refresh": True}
+    run = (await api.post(path, json=changed)).json()
+    assert run["overrides"] == changed
+    plan = (await api.get(f"/api/v1/runs/{run['id']}/plan")).json()["plan"]
+    assert plan["stages"] == [["transform"]]
+    assert plan["steps"][0]["step"]["full_refresh"] is True
+    steps = (await api.get(f"/api/v1/runs/{run['id']}/steps")).json()["items"]
+    assert {step["step_key"]: step["state"] for step in steps} == {
+        "transform": "pending",
+        "load": "skipped",
+    }
+    async with get_session(SYSTEM) as session:
+        entry = await session.scalar(select(AuditLog).where(AuditLog.action == "run.triggered"))
+        assert entry is not None and entry.new is not None
+        assert entry.new["overrides"] == changed
+    plain = (await api.post(path)).json()
+    assert plain["overrides"] == {"steps": None, "full_refresh": False}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"steps": ["load", "nope"]}, "steps.1"),
+        ({"steps": []}, "steps"),
+        ({"step": ["load"]}, "step"),
+    ],
+)
+async def test_a_step_that_does_not_exist_is_named(
+    api: httpx.AsyncClient, made: MadePipeline, body: dict[str, list[str]], field: str
+) -> None:
+    answer = await api.post(f"/api/v1/pipelines/{made.id}/runs", json=body)
+    assert answer.status_code == 422
+    problem = answer.json()
+    fields = [problem.get("field"), *(one["field"] for one in problem.get("errors") or ())]
+    assert field in fields, problem

@@ -84,6 +84,11 @@ async def over(api: httpx.AsyncClient, path: str, **body: object) -> dict[str, o
     return found
 
 
+async def cursor_of(api: httpx.AsyncClient, pipeline_id: int) -> str:
+    [cursor] = (await api.get(f"/pipelines/{pipeline_id}/cursors")).json()["items"]
+    return str(cursor["version"]["value"])
+
+
 async def states(actor: Actor, run_id: object) -> dict[str, str]:
     async with get_session(actor.scope) as session:
         steps = await session.scalars(select(RunStep).where(RunStep.run_id == run_id))
@@ -150,7 +155,9 @@ async def test_a_retry_does_the_rest_and_a_repeated_chunk_doubles_nothing(
         assert warehouse.query("SELECT xmin::text FROM analytics.first LIMIT 1") == built
 
         assert (await over(api, f"/pipelines/{timed}/runs"))["state"] == "succeeded"
-        cursor = (await api.get(f"/pipelines/{timed}/cursors")).json()["items"][0]["value"]
+        cursor = (await api.get(f"/pipelines/{timed}/cursors")).json()["items"][0]["version"][
+            "value"
+        ]
         span = {
             "interval_start": "2026-01-02T00:00:00Z",
             "interval_end": "2026-01-05T00:00:00Z",
@@ -161,10 +168,15 @@ async def test_a_retry_does_the_rest_and_a_repeated_chunk_doubles_nothing(
             assert made.status_code == 202, made.text
             path = f"/backfills/{made.json()['id']}"
             async with asyncio.timeout(150):
-                while (found := (await api.get(path)).json())["state"] == BackfillState.RUNNING:
+                while True:
+                    found = (await api.get(path)).json()
+                    if found["state"] != BackfillState.RUNNING:
+                        break
                     await asyncio.sleep(0.2)
             assert (found["state"], found["chunks"], found["chunks_done"]) == ("succeeded", 3, 3)
             rows = warehouse.query("SELECT id FROM events.events ORDER BY id")
             assert [row[0] for row in rows] == list(range(1, 8)), "no doubles, nothing lost"
-        after = (await api.get(f"/pipelines/{timed}/cursors")).json()["items"][0]["value"]
+        after = (await api.get(f"/pipelines/{timed}/cursors")).json()["items"][0]["version"][
+            "value"
+        ]
         assert after == cursor == "2026-01-07 12:00:00"

@@ -6,11 +6,12 @@ import uuid
 
 import pytest
 
-from datanika.contracts.enums import RunState, RunTrigger
-from datanika.contracts.events import RunFinish
+from datanika.contracts.enums import RunState, RunTrigger, StepState
+from datanika.contracts.events import RunFinish, StepFinished
 from datanika.db import get_session
 from datanika.errors import IllegalTransition, NotFound
 from datanika.services.actor import Actor
+from datanika.services.run_lifecycle import lock_run, lose_attempt
 from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
 from tests.support.paging import pages
@@ -82,3 +83,36 @@ async def test_steps_and_logs_of_anothers_run_are_not_found(actor: Actor) -> Non
                 await call
         with pytest.raises(NotFound):
             await service.cancel(run_id)
+
+
+async def test_what_an_earlier_run_did_stays_skipped_through_lost_attempts(actor: Actor) -> None:
+    pipeline = await make_pipeline(actor)
+    first = await trigger(actor, pipeline, "k")
+    claim_arguments = {"org_id": actor.org_id, "pipeline_id": pipeline.id}
+    async with get_session(actor.scope) as session:
+        await claim_run(session, flow_run_id=str(uuid.uuid4()), run_id=first, **claim_arguments)
+    async with get_session(actor.scope) as session:
+        recorder = RunRecorder(session, first, 1)
+        await recorder.record([StepFinished(step_key="load", state=StepState.SUCCEEDED, rows=3)])
+        await recorder.finish(RunFinish(state=RunState.FAILED))
+    async with get_session(actor.scope) as session:
+        retried = await RunService(session, actor).retry(first, "again")
+    for attempt in (1, 2):
+        async with get_session(actor.scope) as session:
+            await claim_run(
+                session, flow_run_id=str(uuid.uuid4()), run_id=retried.id, **claim_arguments
+            )
+        async with get_session(actor.scope) as session:
+            run = await lock_run(session, retried.id)
+            assert run is not None and run.attempt == attempt
+            await lose_attempt(session, run, "")
+            steps = await RunService(session, actor).steps(retried.id)
+        found = {step.step_key: (step.state, step.details.get("run_id")) for step in steps}
+        assert found == {"transform": ("pending", None), "load": ("skipped", first)}
+    async with get_session(actor.scope) as session:
+        again = await RunService(session, actor).cancel(retried.id)
+        assert again.state == RunState.CANCELLED
+        whole = await RunService(session, actor).retry(retried.id, "whole", from_failure=False)
+        steps = await RunService(session, actor).steps(whole.id)
+    assert {step.state for step in steps} == {"pending"}, "both steps again"
+    assert len(steps) == 2
