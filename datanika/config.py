@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         default=None, description="Where operators open Prefect's own UI."
     )
     work_pool: str = Field(default="datanika", description="Prefect's work pool of the workers.")
+    prefect_retention_days: int = Field(
+        default=30,
+        ge=1,
+        description="How long the Prefect server that we start keeps flow runs that have ended.",
+    )
 
     host: str = Field(default="127.0.0.1", description="Address that UI and API listen on.")
     port: int = Field(default=8000, description="Port of UI and API.")

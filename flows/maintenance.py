@@ -14,6 +14,13 @@ async def reconcile() -> None:
     get_run_logger().info("Reconciled: %s", counts)
 
 
+@flow(name="datanika-sweep", persist_result=False)
+async def sweep() -> None:
+    """End what Prefect has and nobody owns: see ``services/orphans.py``."""
+    counts = await current_worker_api().maintenance("sweep")
+    get_run_logger().info("Orphans: %s", counts)
+
+
 @flow(name="datanika-retention", persist_result=False)
 async def retention() -> None:
     """Delete what is older than its organisation keeps it."""

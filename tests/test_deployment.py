@@ -121,7 +121,8 @@ class TestSecrets:
     def test_no_secret_has_a_default(self) -> None:
         text = (ROOT / "docker-compose.yml").read_text("utf-8")
         with_default = set(re.findall(r"\$\{(\w+):-[^}]", text))
-        assert with_default == {"DATANIKA_VERSION", "DATANIKA_PORT"}
+        allowed = {"DATANIKA_VERSION", "DATANIKA_PORT", "DATANIKA_PREFECT_RETENTION_DAYS"}
+        assert with_default == allowed
         filled = {name for name, value in re.findall(r"(?m)^(\w+)=(.*)$", EXAMPLE) if value}
         assert filled == {"DATANIKA_PUBLIC_URL", "DATANIKA_PORT"}
 
@@ -210,6 +211,7 @@ class TestEnvironments:
             database_url="postgresql://prefect:${PREFECT_DB_PASSWORD:?}@postgres:5432/prefect",
             auth_string="${PREFECT_API_AUTH_STRING:?}",
             encryption_key="${PREFECT_SERVER_ENCRYPTION_KEY:?}",
+            retention_days="${DATANIKA_PREFECT_RETENTION_DAYS:-30}",  # type: ignore[arg-type]
         )
         assert SERVICES["prefect"]["environment"] == server.environment()
 

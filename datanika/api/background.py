@@ -25,6 +25,8 @@ from datanika.services.retention import measure_storage
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 10.0
+BUSY_SECONDS = 0.5
+"""How soon it goes on while a pass finds something to do."""
 DELIVERY_SECONDS = 2.0
 """How long a notification waits when there was nothing to deliver before it."""
 MEASURE_SECONDS = 300.0
@@ -84,10 +86,10 @@ async def _reconcile_forever() -> None:
         except Exception as error:
             # Whatever it was, the next pass may well work: the database may be restarting.
             logger.warning("The reconciler did not finish its pass: %r", error)
-        else:
-            if any(counts.values()):
-                logger.info("Reconciled: %s", counts)
-        await asyncio.sleep(INTERVAL_SECONDS)
+            counts = {}
+        if any(counts.values()):
+            logger.info("Reconciled: %s", counts)
+        await asyncio.sleep(BUSY_SECONDS if any(counts.values()) else INTERVAL_SECONDS)
 
 
 async def _deliver_forever() -> None:

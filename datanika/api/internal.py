@@ -23,6 +23,7 @@ from datanika.db import TenantScope, get_session
 from datanika.errors import AuthenticationError, PermissionDenied
 from datanika.security import RunToken, check_worker_token, read_run_token
 from datanika.services.deployer import submit_next, submit_run
+from datanika.services.orphans import sweep_orphans
 from datanika.services.reconciler import report_crash
 from datanika.services.retention import delete_old
 from datanika.services.run_recorder import RunRecorder, claim_run
@@ -138,6 +139,11 @@ async def crashed(flow_run_id: str, body: CrashIn, later: BackgroundTasks) -> di
 @router.post("/maintenance/reconcile", dependencies=[Depends(worker)])
 async def reconcile_now() -> dict[str, int]:
     return await run_reconciler()
+
+
+@router.post("/maintenance/sweep", dependencies=[Depends(worker)])
+async def sweep() -> dict[str, int]:
+    return await sweep_orphans()
 
 
 @router.post("/maintenance/retention", dependencies=[Depends(worker)])

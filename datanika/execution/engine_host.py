@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -223,7 +224,7 @@ class EngineHost:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._children: dict[int, tuple[int, Path]] = {}
+        self._children: dict[int, tuple[int, Path, int]] = {}
         """pid -> (number, folder)"""
 
     def serve(self) -> None:
@@ -265,6 +266,9 @@ class EngineHost:
 
     def _fork(self, number: int, fd: int, limits: StepLimits) -> None:
         folder = Path(tempfile.mkdtemp(prefix="step-", dir=work_root()))
+        # Whoever sweeps the folders of the dead sees that this one's owner lives.
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(held, fcntl.LOCK_SH)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -272,10 +276,10 @@ class EngineHost:
             gc.enable()
             engine_child.main(socket.socket(fileno=fd), folder, limits, parent)
         os.close(fd)
-        self._children[pid] = (number, folder)
+        self._children[pid] = (number, folder, held)
 
     def _kill(self, number: int) -> None:
-        for pid, (own, _) in self._children.items():
+        for pid, (own, *_) in self._children.items():
             if own == number:
                 _kill_group(pid)
 
@@ -287,9 +291,10 @@ class EngineHost:
                 return
             if pid == 0:
                 return
-            number, folder = self._children.pop(pid)
+            number, folder, held = self._children.pop(pid)
             # What it started is in its group, and may outlive it.
             _kill_group(pid)
+            os.close(held)
             shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 code = os.waitstatus_to_exitcode(status)

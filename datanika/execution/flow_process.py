@@ -47,6 +47,7 @@ TENANT_FLOW = "tenant-pipeline"
 FLOWS = {
     TENANT_FLOW: "flows.tenant_pipeline:tenant_pipeline",
     "datanika-reconcile": "flows.maintenance:reconcile",
+    "datanika-sweep": "flows.maintenance:sweep",
     "datanika-retention": "flows.maintenance:retention",
 }
 """The only code a Datanika worker runs. A deployment's own entry point, pull steps, command and

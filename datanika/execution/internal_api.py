@@ -158,7 +158,7 @@ class WorkerApi:
         await self._api.request("POST", path, {"message": message}, patience=30.0)
 
     async def maintenance(self, job: str) -> dict[str, Any]:
-        """Run the maintenance job ``reconcile`` or ``retention``; its counts."""
+        """Run the maintenance job ``reconcile``, ``sweep`` or ``retention``; its counts."""
         content = await self._api.request("POST", f"maintenance/{job}", patience=30.0)
         return parse(_COUNTS, content, "maintenance report")
 

@@ -22,8 +22,9 @@ import anyio.abc
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
 from datanika.contracts.nudge import nudge_socket
-from datanika.execution.fair_share import fair_order
+from datanika.execution.fair_share import FairShare
 from datanika.execution.sandbox import harden
+from datanika.execution.work_folders import SWEEP_SECONDS, sweep
 from datanika.execution.worker_settings import WorkerSettings
 from datanika.execution.worker_status import WorkerMetrics, seconds_since, status_server
 
@@ -99,6 +100,7 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         self._launcher: Launcher | None = None
         self._nudged = asyncio.Event()
         self._more_are_due = False
+        self._fair_share = FairShare()
         self.metrics = WorkerMetrics()
         self.metrics.limit.set(kwargs["limit"])
 
@@ -132,7 +134,9 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         oldest = (found.flow_run.next_scheduled_start_time for _, found in due)
         self.metrics.queue_age.set(max(map(seconds_since, oldest), default=0.0))
         active = self._launcher.organizations if self._launcher is not None else {}
-        taken = await super()._submit_scheduled_flow_runs(fair_order(due, active))
+        taken = await super()._submit_scheduled_flow_runs(self._fair_share.order(due, active))
+        for flow_run in taken:
+            self._fair_share.served(_organization(flow_run))
         self._more_are_due = len(taken) < len(due)
         return taken
 
@@ -209,12 +213,16 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
                     _forever(self.sync_with_backend, self.heartbeat_interval_seconds, never)
                 ),
                 asyncio.create_task(_listen(path, nudged)),
+                asyncio.create_task(_forever(self._sweep_folders, SWEEP_SECONDS, never)),
             ]
             await stopping.wait()
             for loop in loops:
                 loop.cancel()
             await asyncio.wait(loops)
             await self._drain()
+
+    async def _sweep_folders(self) -> None:
+        await asyncio.to_thread(sweep, self._settings.data_home() / "work")
 
     def problem(self) -> str | None:
         """What keeps this worker from starting runs; None when it is well."""

@@ -55,6 +55,11 @@ class FlowDeployment(Contract):
         return made + [DeploymentScheduleCreate(schedule=one) for one in one_shots(missed)]
 
 
+def pipeline_name(pipeline_id: int) -> str:
+    """The name of a pipeline's deployment."""
+    return f"pipeline-{pipeline_id}"
+
+
 class DeploymentRequest(Contract):
     """A pipeline that Prefect should be able to run. ``name`` is for logs only.
 
@@ -73,7 +78,7 @@ class DeploymentRequest(Contract):
     def as_deployment(self) -> FlowDeployment:
         return FlowDeployment(
             flow_name=TENANT_FLOW,
-            name=f"pipeline-{self.pipeline_id}",
+            name=pipeline_name(self.pipeline_id),
             entrypoint="flows.tenant_pipeline.tenant_pipeline",
             parameters={"org_id": self.org_id, "pipeline_id": self.pipeline_id},
             tags=(f"org:{self.org_id}", f"pipeline:{self.pipeline_id}"),
@@ -120,6 +125,13 @@ MAINTENANCE = (
         entrypoint="flows.maintenance.reconcile",
         tags=("maintenance",),
         schedules=(ScheduleSpec(interval_seconds=60),),
+    ),
+    FlowDeployment(
+        flow_name="datanika-sweep",
+        name="sweep",
+        entrypoint="flows.maintenance.sweep",
+        tags=("maintenance",),
+        schedules=(ScheduleSpec(cron="41 * * * *", timezone="UTC"),),
     ),
     FlowDeployment(
         flow_name="datanika-retention",

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from itertools import batched
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import UUID
 
 from datanika.config import settings
@@ -24,11 +25,13 @@ from datanika.orchestration.deployments import (
     TENANT_FLOW,
     DeploymentRequest,
     FlowDeployment,
+    pipeline_name,
 )
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import State
+    from prefect.client.schemas.responses import DeploymentResponse
 
 PAGE = 200
 """Prefect's limit of flow runs per query."""
@@ -64,6 +67,16 @@ class FlowRunState(Contract):
     message: str | None = None
 
 
+class _Known(NamedTuple):
+    id: str
+    version: str | None
+    work_pool: str | None
+
+    @classmethod
+    def of(cls, found: DeploymentResponse) -> _Known:
+        return cls(str(found.id), found.version, found.work_pool_name)
+
+
 class PrefectGateway:
     """Prefect's API with our words. Every method raises :class:`Unavailable` when it is down."""
 
@@ -74,6 +87,10 @@ class PrefectGateway:
         self._exit = contextlib.AsyncExitStack()
         self._opened: PrefectClient | None = None
         self._settings: Any = None
+        self._flow_ids: dict[str, UUID] = {}
+        self._known: dict[str, _Known | None] = {}
+        self.requests = 0
+        """How many requests this gateway has sent."""
 
     async def __aenter__(self) -> Self:
         from prefect.client.orchestration import PrefectClient
@@ -94,7 +111,9 @@ class PrefectGateway:
         )
         async with self._client_settings():
             client = PrefectClient(
-                self._api_url, auth_string=self._auth_string, httpx_settings={"timeout": 15.0}
+                self._api_url,
+                auth_string=self._auth_string,
+                httpx_settings={"timeout": 15.0, "event_hooks": {"request": [self._count]}},
             )
             self._opened = await self._exit.enter_async_context(client)
         return self
@@ -106,6 +125,9 @@ class PrefectGateway:
         traceback: TracebackType | None,
     ) -> None:
         await self._exit.aclose()
+
+    async def _count(self, request: object) -> None:
+        self.requests += 1
 
     async def ensure_work_pool(self) -> None:
         """Create the work pool of our worker type unless it exists."""
@@ -127,20 +149,37 @@ class PrefectGateway:
         """Create or update a pipeline's deployment; its id. Unchanged ones are left alone."""
         return await self.put_deployment(request.as_deployment())
 
+    async def learn_deployments(self, pipeline_ids: Sequence[int]) -> None:
+        """Look up what Prefect has of many pipelines, so that each :meth:`deploy` need not ask."""
+        from prefect.client.schemas.filters import (
+            DeploymentFilter,
+            DeploymentFilterName,
+            FlowFilter,
+            FlowFilterName,
+        )
+
+        names = [pipeline_name(pipeline_id) for pipeline_id in pipeline_ids]
+        async with self._call() as client:
+            for some in batched(names, PAGE):
+                found = await client.read_deployments(
+                    flow_filter=FlowFilter(name=FlowFilterName(any_=[TENANT_FLOW])),
+                    deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=list(some))),
+                    limit=PAGE,
+                )
+                self._known |= dict.fromkeys(f"{TENANT_FLOW}/{name}" for name in some)
+                for one in found:
+                    self._known[f"{TENANT_FLOW}/{one.name}"] = _Known.of(one)
+
     async def put_deployment(self, wanted: FlowDeployment) -> str:
         """Make Prefect have ``wanted``. Its ``version`` is a hash of everything in it."""
-        from prefect.exceptions import ObjectNotFound
-
         async with self._call() as client:
-            try:
-                path = f"{wanted.flow_name}/{wanted.name}"
-                known = await client.read_deployment_by_name(path)
-            except ObjectNotFound:
-                pass
-            else:
-                if known.version == wanted.version:
-                    return str(known.id)
-            flow_id = await client.create_flow_from_name(wanted.flow_name)
+            known = await self._known_deployment(client, f"{wanted.flow_name}/{wanted.name}")
+            if known is not None and known[1:] == (wanted.version, settings.work_pool):
+                return known.id
+            flow_id = self._flow_ids.get(wanted.flow_name)
+            if flow_id is None:
+                flow_id = await client.create_flow_from_name(wanted.flow_name)
+                self._flow_ids[wanted.flow_name] = flow_id
             deployment_id = await client.create_deployment(
                 flow_id=flow_id,
                 name=wanted.name,
@@ -154,6 +193,18 @@ class PrefectGateway:
                 enforce_parameter_schema=False,
             )
         return str(deployment_id)
+
+    async def _known_deployment(self, client: PrefectClient, path: str) -> _Known | None:
+        from prefect.exceptions import ObjectNotFound
+
+        if path in self._known:
+            # Once: it is about to be another one.
+            return self._known.pop(path)
+        try:
+            found = await client.read_deployment_by_name(path)
+        except ObjectNotFound:
+            return None
+        return _Known.of(found)
 
     async def delete_deployment(self, deployment_id: str) -> None:
         """Delete it and what it has scheduled; nothing happens when it is gone already."""

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SCHEDULER_SECONDS = 3
-"""How soon a new schedule has its first runs. Prefect's default is a minute."""
+"""How soon a new or changed schedule has its first runs."""
+SWEEP_SECONDS = 60
+"""How often Prefect looks at every schedule, each of which has the runs of the next hour."""
+DUE_RUNS = 1000
+"""How many due runs a worker sees at once, and can be fair over. Prefect's default is 200."""
+RETENTION_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,9 @@ class PrefectServer:
     auth_string: str = field(repr=False)
     encryption_key: str = field(repr=False)
     scheduler_seconds: float = SCHEDULER_SECONDS
+    sweep_seconds: float = SWEEP_SECONDS
+    retention_days: int = RETENTION_DAYS
+    """How long Prefect keeps what has ended; what the platform knows of its runs stays."""
 
     @property
     def api_url(self) -> str:
@@ -53,8 +61,16 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": str(self.scheduler_seconds),
+            "PREFECT_SERVER_API_DEFAULT_LIMIT": str(DUE_RUNS),
+            "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": str(
+                self.scheduler_seconds
+            ),
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": str(self.sweep_seconds),
             "PREFECT_SERVER_SERVICES_SCHEDULER_DEPLOYMENT_BATCH_SIZE": "100",
+            # Hourly, in small transactions: flow runs that have ended, with their task runs and
+            # logs. Events stay for a week, which is Prefect's default.
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": f"P{self.retention_days}D",
         }
 
     def is_ready(self) -> bool:

@@ -75,6 +75,7 @@ class Topology:
             ),
             auth_string=self.secrets.prefect_auth_string,
             encryption_key=self.secrets.prefect_encryption_key,
+            retention_days=self.given.prefect_retention_days,
         )
 
     @cached_property

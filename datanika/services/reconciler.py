@@ -1,15 +1,18 @@
 """Heals what crashed between two steps of a run's way. Safe to run at any time, anywhere.
 
 Prefect down: deployments and submissions wait for the next pass. A process that is gone: its lease
-ends, and its run gets another attempt or is failed with the code ``run_lost``.
+ends, and its run gets another attempt or is failed with the code ``run_lost``. What is rarer is
+swept once an hour: see ``orphans.py``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy import and_, or_, select, text, update
+from sqlalchemy import and_, func, or_, select, text, update
 
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import utcnow
@@ -17,7 +20,9 @@ from datanika.db import SYSTEM, get_session
 from datanika.errors import ConfigError, DatanikaError, Unavailable
 from datanika.models import Organization, Pipeline, Run
 from datanika.orchestration.gateway import FlowRunState, PrefectGateway
+from datanika.orchestration.sweeper import PrefectSweeper
 from datanika.services.deployer import deploy_pipeline, submit
+from datanika.services.each import do_each
 from datanika.services.freshness import lock_pipelines, stale_failure, stale_upstreams
 from datanika.services.run_lifecycle import LEASE, close_run, lock_run, lose_attempt, state_of
 from datanika.services.run_queue import startable_runs
@@ -29,6 +34,16 @@ LOCK = 0x6461_7461_6E69_6B61
 """Key of the advisory lock: one reconciler at a time, whatever the number of web processes."""
 
 BATCH = 200
+DEPLOY_BATCH = 48
+DEPLOY_SECONDS = 6.0
+SUBMIT_SECONDS = 6.0
+"""A pass is short, whatever there is to do: the next one follows at once, and hears who is lost."""
+IN_FLIGHT = 8
+"""Requests to Prefect at the same time: more do not make its server faster."""
+STATES = 1000
+"""How many waiting runs are compared with Prefect in a pass."""
+PENDING = dt.timedelta(seconds=60)
+"""A worker has a flow run for so long at most before it claims its run."""
 _LEASED = (RunState.STARTING.value, RunState.RUNNING.value, RunState.CANCELLING.value)
 
 
@@ -43,9 +58,9 @@ async def reconcile() -> dict[str, int]:
         counts = {"lost": await _lose_expired(), "stale": await _end_stale()}
         counts |= {"deployed": 0, "submitted": 0, "closed": 0}
         try:
-            async with PrefectGateway() as prefect:
+            async with PrefectSweeper() as prefect:
                 counts["deployed"] = await _deploy(prefect)
-                counts["closed"] = await _close_ended(prefect)
+                counts["closed"] = await _close_ended(prefect) + await _free_pending(prefect)
                 counts["submitted"] = await _submit(prefect)
         except (Unavailable, ConfigError) as error:
             logger.warning("Prefect's part of the reconciliation waits: %s", error)
@@ -122,6 +137,22 @@ async def _end_stale() -> int:
 
 
 async def _deploy(prefect: PrefectGateway) -> int:
+    deployed, tried, end = 0, set[int](), time.monotonic() + DEPLOY_SECONDS
+    while time.monotonic() < end:
+        ids = await _undeployed(tried)
+        if not ids:
+            break
+        tried |= set(ids)
+        await prefect.learn_deployments(ids)
+        deployed += await _do(lambda pipeline: deploy_pipeline(prefect, pipeline), ids, end)
+    return deployed
+
+
+async def _undeployed(tried: set[int]) -> Sequence[int]:
+    """Some of the pipelines that Prefect does not have as they are.
+
+    In no order: what Prefect refuses must not keep the others waiting.
+    """
     async with get_session(SYSTEM) as session:
         lives = and_(Pipeline.deleted_at.is_(None), Organization.deleted_at.is_(None))
         query = (
@@ -136,26 +167,31 @@ async def _deploy(prefect: PrefectGateway) -> int:
                     and_(Pipeline.deployed_hash.is_not(None), lives, is_outdated(utcnow())),
                 )
             )
+            .where(Pipeline.id.not_in(tried))
         )
-        ids = list(await session.scalars(query.order_by(Pipeline.updated_at).limit(BATCH)))
-    return sum([await _one(deploy_pipeline(prefect, pipeline_id)) for pipeline_id in ids])
+        return (await session.scalars(query.order_by(func.random()).limit(DEPLOY_BATCH))).all()
 
 
 async def _submit(prefect: PrefectGateway) -> int:
     async with get_session(SYSTEM) as session:
         ids = await startable_runs(session, limit=BATCH)
-    return sum([await _one(submit(prefect, run_id)) for run_id in ids])
+    return await _do(lambda run: submit(prefect, run), ids, time.monotonic() + SUBMIT_SECONDS)
 
 
-async def _one(work: object) -> int:
-    """1 if it was done. One tenant's trouble does not stop the others; Prefect's does."""
-    try:
-        return 1 if await work else 0  # type: ignore[misc]
-    except Unavailable:
-        raise
-    except DatanikaError as error:
-        logger.error("Reconciliation: %s", error)
-        return 0
+async def _do(work: Callable[[int], Awaitable[object]], ids: Sequence[int], end: float) -> int:
+    """How many were done until ``end``. One tenant's trouble does not stop the others; Prefect's
+    does."""
+
+    async def one(number: int) -> bool:
+        try:
+            return bool(await work(number))
+        except Unavailable:
+            raise
+        except DatanikaError as error:
+            logger.error("Reconciliation: %s", error)
+            return False
+
+    return await do_each(one, ids, at_once=IN_FLIGHT, until=end)
 
 
 async def _close_ended(prefect: PrefectGateway) -> int:
@@ -170,7 +206,9 @@ async def _close_ended(prefect: PrefectGateway) -> int:
             # Prefect may not show yet what it has just been given.
             Run.updated_at < utcnow() - dt.timedelta(seconds=5),
         )
-        waiting = {row.flow_run_id: row.id for row in await session.execute(query.limit(BATCH))}
+        # In no order: those that wait for a worker must not hide those that nobody will ever take.
+        some = query.order_by(func.random()).limit(STATES)
+        waiting = {row.flow_run_id: row.id for row in await session.execute(some)}
     if not waiting:
         return 0
     states = await prefect.read_states(list(waiting))
@@ -180,6 +218,34 @@ async def _close_ended(prefect: PrefectGateway) -> int:
         if state is None or state.is_final:
             closed += await _close_unclaimed(run_id, flow_run_id, state)
     return closed
+
+
+async def _free_pending(prefect: PrefectSweeper) -> int:
+    """Flow runs that a worker has taken and not claimed: it died in between."""
+    now = utcnow()
+    taken = [
+        one for one in await prefect.open_flow_runs(["PENDING"], now) if one.since < now - PENDING
+    ]
+    if not taken:
+        return 0
+    async with get_session(SYSTEM) as session:
+        query = select(Run.flow_run_id, Run.id, Run.state)
+        rows = await session.execute(query.where(Run.flow_run_id.in_([one.id for one in taken])))
+        runs = {row.flow_run_id: row for row in rows}
+    freed = 0
+    for one in taken:
+        run = runs.get(one.id)
+        if run is not None and run.state in _LEASED:
+            # Prefect has not heard of it yet.
+            continue
+        if run is None and one.run_id is None and one.has_deployment:
+            await prefect.give_back(one.id, "The worker that had it is gone.")
+        else:
+            if run is not None:
+                await _close_unclaimed(run.id, one.id, None)
+            await prefect.end_flow_run(one.id, "The worker that had it is gone.")
+        freed += 1
+    return freed
 
 
 async def _close_unclaimed(run_id: int, flow_run_id: str, state: FlowRunState | None) -> int:

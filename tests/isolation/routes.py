@@ -336,6 +336,7 @@ OTHERS: dict[str, Entry] = {
     "POST /internal/v1/claims": Entry("worker", 200, _CLAIM),
     "POST /internal/v1/maintenance/reconcile": Entry("worker"),
     "POST /internal/v1/maintenance/retention": Entry("worker"),
+    "POST /internal/v1/maintenance/sweep": Entry("worker"),
     "POST /internal/v1/runs/by-flow-run/{flow_run_id}/crashed": Entry(
         "worker", 200, _body(message="killed")
     ),

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.prefect_keeper import READY, STARTING, USERS, exclusive, somebody_uses
+from tests.support.superuser import superuser
 
 START_SECONDS = 240
 
@@ -75,6 +76,17 @@ def start_keeper(folder: Path) -> subprocess.Popen[bytes]:
             raise RuntimeError("The Prefect server of the tests did not start.")
         time.sleep(0.1)
     return keeper
+
+
+def use_new_ids(admin_url: str) -> None:
+    """Have the ``database`` fixture's runs and pipelines begin at ids that this Prefect has not
+    seen: it serves the databases of many tests, and knows both by their ids."""
+    with superuser(admin_url) as sql:
+        for table in ("runs", "pipelines"):
+            sql.execute(
+                "SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)",
+                (table, secrets.randbelow(10**9) + 10**9),
+            )
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,7 @@ def serve(folder: Path) -> None:
             auth_string=f"tests:{secrets.token_hex(12)}",
             encryption_key=Fernet.generate_key().decode(),
             scheduler_seconds=1,
+            sweep_seconds=2,
         )
         prefect = start_prefect(folder, server)
         while not server.is_ready():

@@ -25,6 +25,7 @@ WORKER_ROUTES = [
     "claims",
     "maintenance/reconcile",
     "maintenance/retention",
+    "maintenance/sweep",
     "runs/by-flow-run/00000000-0000-4000-8000-000000000000/crashed",
 ]
 

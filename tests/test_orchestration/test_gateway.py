@@ -129,3 +129,34 @@ async def test_an_unset_address_never_starts_a_server_of_its_own(
     with pytest.raises(ConfigError):
         async with PrefectGateway():
             pass
+
+
+async def test_a_deployment_follows_the_work_pool(
+    gateway: PrefectGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = request(new_id())
+    first = await gateway.deploy(wanted)
+    monkeypatch.setattr(settings, "work_pool", f"pool-{uuid.uuid4().hex[:8]}")
+    await gateway.ensure_work_pool()
+
+    assert await gateway.deploy(wanted) == first
+
+    async with gateway._call() as client:
+        found = await client.read_deployment(uuid.UUID(first))
+    assert found.work_pool_name == settings.work_pool
+
+
+async def test_what_prefect_has_of_many_pipelines_is_one_request(gateway: PrefectGateway) -> None:
+    wanted = [request(new_id()) for _ in range(3)]
+    ids = [await gateway.deploy(one) for one in wanted[:2]]
+    before = gateway.requests
+
+    await gateway.learn_deployments([one.pipeline_id for one in wanted])
+    assert [await gateway.deploy(one) for one in wanted[:2]] == ids
+    assert gateway.requests == before + 1
+
+    # Known for one deployment only: meanwhile somebody may have changed it.
+    await gateway.deploy(wanted[2])
+    assert gateway.requests == before + 2
+    await gateway.deploy(wanted[2])
+    assert gateway.requests == before + 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import AsyncIterator
@@ -16,16 +17,21 @@ from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.contracts.schedule import ScheduleSpec
 from datanika.db import SYSTEM, get_session
+from datanika.errors import InvalidInput
 from datanika.models import Pipeline, Run, Schedule
+from datanika.orchestration.deployments import DeploymentRequest
 from datanika.orchestration.gateway import PrefectGateway
+from datanika.orchestration.sweeper import PrefectSweeper
 from datanika.services.actor import Actor
 from datanika.services.deployer import deploy_after_commit, submit_next, submit_run
 from datanika.services.pipeline_service import PipelineService
-from datanika.services.reconciler import LOCK, reconcile, renew_leases
+from datanika.services.reconciler import LOCK, PENDING, reconcile, renew_leases
 from datanika.services.run_recorder import claim_run
 from datanika.services.run_service import RunService
 from datanika.services.schedule_service import ScheduleService
 from tests.support.pipelines import MadePipeline, make_pipeline
+from tests.support.postgres import PostgresServer
+from tests.support.prefect import use_new_ids
 from tests.support.tenants import make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -43,13 +49,17 @@ async def pipeline(actor: Actor) -> MadePipeline:
 
 @pytest.fixture
 async def prefect(
-    database: str, prefect_server: Any, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[PrefectGateway]:
+    database: str,
+    postgres_server: PostgresServer,
+    prefect_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[PrefectSweeper]:
     """A real Prefect, to which the settings point."""
+    use_new_ids(postgres_server.admin_url)
     monkeypatch.setattr(settings, "prefect_api_url", prefect_server.api_url)
     monkeypatch.setattr(settings, "prefect_api_auth_string", SecretStr(prefect_server.auth_string))
     monkeypatch.setattr(settings, "work_pool", f"pool-{uuid.uuid4().hex[:8]}")
-    async with PrefectGateway() as gateway:
+    async with PrefectSweeper() as gateway:
         await gateway.ensure_work_pool()
         yield gateway
 
@@ -327,3 +337,176 @@ async def test_an_attempt_after_a_crash_gets_a_flow_run_of_its_own(
     assert (counts["lost"], counts["submitted"]) == (1, 1)
     run = await run_of(run_id)
     assert run.flow_run_id not in (None, first)
+
+
+async def take(prefect: PrefectGateway, flow_run_id: str) -> None:
+    """Be a worker that takes the flow run, and dies before it claims its run."""
+    from prefect.states import Pending
+
+    async with prefect._call() as client:
+        await client.set_flow_run_state(uuid.UUID(flow_run_id), Pending(), force=True)
+
+
+async def state_in(prefect: PrefectGateway, flow_run_id: str) -> str:
+    return (await prefect.read_states([flow_run_id]))[flow_run_id].type
+
+
+async def test_a_run_whose_worker_died_before_its_claim_gets_another_flow_run(
+    actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await trigger(actor, pipeline)
+    await submit_run(run_id)
+    first = (await run_of(run_id)).flow_run_id
+    assert first is not None
+    await take(prefect, first)
+    assert (await reconcile())["closed"] == 0
+    assert dt.timedelta(seconds=60) >= PENDING
+    monkeypatch.setattr("datanika.services.reconciler.PENDING", dt.timedelta(0))
+
+    counts = await reconcile()
+
+    assert (counts["closed"], counts["submitted"]) == (1, 1)
+    run = await run_of(run_id)
+    assert (run.state, run.attempt) == (RunState.QUEUED, 1)
+    assert run.flow_run_id not in (None, first)
+    assert await state_in(prefect, first) == "CANCELLED"
+
+
+async def test_a_scheduled_run_whose_worker_died_before_its_claim_is_taken_by_another(
+    actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deploy_after_commit(pipeline.id)
+    deployment_id = (await pipeline_of(pipeline.id)).deployment_id
+    async with prefect._call() as client:
+        made = await client.create_flow_run_from_deployment(uuid.UUID(deployment_id))
+    await take(prefect, str(made.id))
+    monkeypatch.setattr("datanika.services.reconciler.PENDING", dt.timedelta(0))
+
+    assert (await reconcile())["closed"] == 1
+
+    assert await state_in(prefect, str(made.id)) == "SCHEDULED"
+
+
+async def test_a_claimed_run_is_left_to_its_lease_whatever_prefect_has_heard(
+    actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await trigger(actor, pipeline)
+    await submit_run(run_id)
+    flow_run_id = (await run_of(run_id)).flow_run_id
+    assert flow_run_id is not None
+    await take(prefect, flow_run_id)
+    async with get_session(actor.scope) as session:
+        await claim_run(
+            session,
+            org_id=actor.org_id,
+            pipeline_id=pipeline.id,
+            flow_run_id=flow_run_id,
+            run_id=run_id,
+        )
+    monkeypatch.setattr("datanika.services.reconciler.PENDING", dt.timedelta(0))
+
+    assert (await reconcile())["closed"] == 0
+
+    assert (await run_of(run_id)).state == RunState.STARTING
+    assert await state_in(prefect, flow_run_id) == "PENDING"
+
+
+async def count_requests(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, int], int]:
+    """One pass, and the requests to Prefect that it made."""
+    opened: list[PrefectSweeper] = []
+
+    class Counting(PrefectSweeper):
+        def __init__(self) -> None:
+            super().__init__()
+            opened.append(self)
+
+    with monkeypatch.context() as counting:
+        counting.setattr("datanika.services.reconciler.PrefectSweeper", Counting)
+        counts = await reconcile()
+    return counts, opened[0].requests
+
+
+async def test_a_pass_that_changes_nothing_costs_the_same_however_many_pipelines_there_are(
+    actor: Actor, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        await make_pipeline(actor, f"p{number}")
+    counts, requests = await count_requests(monkeypatch)
+    # What Prefect has of all of them, the flow, each deployment; and what is pending.
+    assert (counts["deployed"], requests) == (12, 1 + 1 + 12 + 1)
+
+    counts, requests = await count_requests(monkeypatch)
+
+    assert not any(counts.values())
+    assert requests == 1
+
+
+async def test_what_prefect_has_already_is_not_deployed_again(
+    actor: Actor, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await make_pipeline(actor, f"p{number}") for number in range(3)]
+    await reconcile()
+    before = [(await pipeline_of(one.id)).deployed_hash for one in made]
+    async with get_session(SYSTEM) as session:
+        for one in made:
+            (await session.get_one(Pipeline, one.id)).deployed_hash = None
+
+    counts, requests = await count_requests(monkeypatch)
+
+    assert (counts["deployed"], requests) == (3, 2)
+    assert [(await pipeline_of(one.id)).deployed_hash for one in made] == before
+
+
+async def test_a_pipeline_that_prefect_refuses_does_not_keep_the_others_waiting(
+    actor: Actor, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, good = await make_pipeline(actor, "refused"), await make_pipeline(actor, "good")
+    deploy = PrefectSweeper.deploy
+
+    async def refusing(self: PrefectSweeper, request: DeploymentRequest) -> str:
+        if request.pipeline_id == refused.id:
+            raise InvalidInput("Prefect refused the request with 422.", code="prefect_refused")
+        return await deploy(self, request)
+
+    monkeypatch.setattr(PrefectSweeper, "deploy", refusing)
+    assert (await reconcile())["deployed"] == 1
+    assert (await pipeline_of(good.id)).deployment_id is not None
+    assert (await pipeline_of(refused.id)).deployment_id is None
+
+
+TRIGGERS = 200
+
+
+async def test_two_hundred_triggers_while_prefect_is_down_become_as_many_flow_runs(
+    prefect: PrefectSweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "default_max_concurrent_runs", None)
+    actors = [(await make_tenant()).owner for _ in range(4)]
+    run_ids = []
+    with monkeypatch.context() as down:
+        down.setattr(settings, "prefect_api_url", "http://127.0.0.1:9/api")
+        for number in range(TRIGGERS):
+            actor = actors[number % len(actors)]
+            made = await make_pipeline(actor, f"p{number}")
+            run_ids.append(await trigger(actor, made))
+            if number % 50 == 0:
+                await submit_run(run_ids[-1])
+        assert (await reconcile())["submitted"] == 0
+
+    for _ in range(60):
+        # Several web processes, and a pass that is cut off in the middle.
+        passes = await asyncio.gather(*(reconcile() for _ in range(3)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await reconcile()
+        if not any(sum(counts.values()) for counts in passes):
+            break
+
+    async with get_session(SYSTEM) as session:
+        runs = await session.execute(select(Run.id, Run.flow_run_id).where(Run.id.in_(run_ids)))
+        flow_runs = {row.id: row.flow_run_id for row in runs}
+    assert set(flow_runs) == set(run_ids)
+    tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    found = await prefect.open_flow_runs(["SCHEDULED"], tomorrow)
+    assert sorted(one.run_id for one in found) == sorted(run_ids)
+    assert {one.run_id: one.id for one in found} == flow_runs
