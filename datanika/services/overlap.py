@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datanika.contracts.enums import OverlapPolicy
 from datanika.contracts.events import Failure
 from datanika.models import Pipeline, Run
-from datanika.services.run_rows import FINAL_STATES
+from datanika.services.run_rows import OPEN_STATES
 
 
 async def unfinished_run(session: AsyncSession, pipeline: Pipeline) -> Run | None:
@@ -22,7 +22,7 @@ async def unfinished_run(session: AsyncSession, pipeline: Pipeline) -> Run | Non
         .where(
             Run.org_id == pipeline.org_id,
             Run.pipeline_id == pipeline.id,
-            Run.state.not_in(FINAL_STATES),
+            Run.state.in_(OPEN_STATES),
             Run.deleted_at.is_(None),
         )
         .order_by(Run.id)

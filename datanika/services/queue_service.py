@@ -17,7 +17,7 @@ from datanika.models import Organization, Pipeline, Run
 from datanika.services.actor import Actor
 from datanika.services.freshness import Upstream, staleness, upstreams_of_each
 from datanika.services.readiness import prefect_is_up
-from datanika.services.run_lifecycle import FINAL_STATES
+from datanika.services.run_lifecycle import OPEN_STATES
 from datanika.services.run_queue import (
     active_runs,
     being_submitted,
@@ -88,7 +88,7 @@ class QueueService:
         items = await queued_runs(self.session, org_id=org_id, limit=limit)
         states = await self.session.execute(
             select(Run.state, func.count())
-            .where(Run.org_id == org_id, Run.state.not_in(FINAL_STATES))
+            .where(Run.org_id == org_id, Run.state.in_(OPEN_STATES))
             .group_by(Run.state)
         )
         counts = {state: count for state, count in states}

@@ -18,6 +18,7 @@ from datanika.services.backfill_chunks import go_on
 from datanika.services.commit_report import report_commits
 from datanika.services.dependants import lock_with_dependants, start_dependants
 from datanika.services.run_rows import FINAL_STATES as FINAL_STATES
+from datanika.services.run_rows import OPEN_STATES as OPEN_STATES
 from datanika.services.run_rows import add_steps as add_steps
 from datanika.services.run_rows import end_run
 from datanika.services.run_rows import lock_run as lock_run

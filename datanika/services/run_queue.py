@@ -18,7 +18,7 @@ from datanika.contracts.enums import OverlapPolicy, RunState
 from datanika.contracts.events import utcnow
 from datanika.models import Organization, Pipeline, Run
 from datanika.services.freshness import wait_deadline
-from datanika.services.run_lifecycle import FINAL_STATES, lock_run
+from datanika.services.run_lifecycle import OPEN_STATES, lock_run
 
 SUBMITTING = dt.timedelta(minutes=2)
 """How long the submission of a run to Prefect may take before its place is given away."""
@@ -169,7 +169,7 @@ def first_of_each_pipeline() -> Subquery:
             Run.pipeline_id,
             func.coalesce(func.min(has_place), func.min(may_have_one)).label("id"),
         )
-        .where(Run.state.not_in(FINAL_STATES))
+        .where(Run.state.in_(OPEN_STATES))
         .group_by(Run.pipeline_id)
         .subquery()
     )
@@ -188,7 +188,7 @@ async def must_wait(session: AsyncSession, run: Run) -> bool:
             Run.pipeline_id == run.pipeline_id,
             not_(_may_overlap()),
             Run.id != run.id,
-            Run.state.not_in(FINAL_STATES),
+            Run.state.in_(OPEN_STATES),
             not_(waits_for_upstream()),
             or_(Run.id < run.id, in_prefect(), being_submitted()),
         )

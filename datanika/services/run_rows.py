@@ -14,6 +14,7 @@ from datanika.contracts.plan import Plan
 from datanika.contracts.run_states import check_transition
 from datanika.models import Run, RunStep
 from datanika.services.failure_streak import count_result
+from datanika.services.metrics import OPEN_STATES as OPEN_STATES
 from datanika.services.metrics import count_finished
 from datanika.services.notification_events import notify_run
 from datanika.services.usage_counter import count_run

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from datanika.contracts.enums import WriteDisposition
 from tests.support.postgres import PostgresServer, Warehouse
 from tests.test_engines.steps import APPEND, Outcome, load, postgres, run, table
 
@@ -131,6 +132,24 @@ def test_rows_of_a_load_that_never_completed_are_swept(source: Warehouse) -> Non
     out = load_shop(source, how=APPEND, cursor="id")
     assert out.nodes["t"].details["swept_rows"] == 1
     assert source.query("SELECT id FROM raw.t ORDER BY id") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("how", [APPEND, WriteDisposition.REPLACE])
+def test_what_a_killed_load_left_in_staging_is_gone_after_the_next_load(
+    source: Warehouse, how: WriteDisposition
+) -> None:
+    source.query("CREATE TABLE shop.t AS SELECT 1 AS id")
+    load_shop(source, how=how)
+    staging = "datanika_staging_raw.t"
+    # As a SIGKILL before the move leaves it.
+    source.query(f"INSERT INTO {staging} (id, _dlt_load_id) VALUES (7, 'killed')")
+    source.query("UPDATE shop.t SET id = 2")
+
+    out = load_shop(source, how=how)
+
+    assert out.finished.failure is None
+    assert source.query(f"SELECT 1 FROM {staging} WHERE _dlt_load_id = 'killed'") == []
+    assert (7,) not in source.query("SELECT id FROM raw.t")
 
 
 def test_another_writer_of_the_table_is_waited_for_and_reported(

@@ -1,114 +1,73 @@
-"""Who starts first: fair between organisations, and one run of a pipeline at a time."""
+"""The queue costs what waits in it, not what has ever run."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import event, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from datanika.contracts.enums import RunState
-from datanika.contracts.events import utcnow
 from datanika.db import SYSTEM, get_session
-from datanika.models import Pipeline, PipelineVersion, Run
-from datanika.services.run_queue import startable_runs
+from datanika.models import Run
+from datanika.services.run_queue import count_active, startable_runs, take_place
+from tests.support.pipelines import make_pipeline
+from tests.support.postgres import PostgresServer
+from tests.support.superuser import superuser
 from tests.support.tenants import make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
-ORGANISATIONS = 20
+FINISHED, WAITING = 30_000, 20
+ROWS = """
+INSERT INTO runs (org_id, pipeline_id, pipeline_version_id, state, trigger, idempotency_key, plan,
+                  plan_hash, finished_at, ignores_dependencies)
+SELECT org_id, id, current_version_id, %(state)s, 'schedule', %(state)s || i, '{}', 'h', now(), true
+FROM pipelines, generate_series(1, %(count)s) i
+"""
 
 
-def jain(shares: list[int]) -> float:
-    """Jain's fairness index: 1 where all have the same, 1/n where one has everything."""
-    return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))
+async def _take_place(session: AsyncSession) -> object:
+    query = select(Run.id).where(Run.state == "queued").order_by(Run.id.desc()).limit(1)
+    return await take_place(session, (await session.scalars(query)).one())
 
 
-async def fill(org_id: int, runs: int) -> None:
-    """So many pipelines of the organisation, each with a run that waits."""
+CASES: dict[str, Callable[[AsyncSession], Awaitable[object]]] = {
+    "startable_runs": lambda session: startable_runs(session, limit=200),
+    "count_active": lambda session: count_active(session, 1),
+    "take_place": _take_place,
+}
+
+
+@pytest.fixture
+async def history(database: str, postgres_server: PostgresServer) -> None:
+    """One pipeline that has run very often."""
+    await make_pipeline((await make_tenant()).owner)
+    with superuser(postgres_server.admin_url) as sql:
+        sql.execute(ROWS, {"state": "succeeded", "count": FINISHED})
+        sql.execute(ROWS, {"state": "queued", "count": WAITING})
+        sql.execute("ANALYZE runs")
+
+
+async def plans(ask: Callable[[AsyncSession], Awaitable[object]]) -> str:
+    """How PostgreSQL answers every query that ``ask`` sends."""
+    sent: list[tuple[str, object]] = []
     async with get_session(SYSTEM) as session:
-        rows = [{"org_id": org_id, "name": f"p{number}"} for number in range(runs)]
-        pipelines = list(await session.scalars(insert(Pipeline).returning(Pipeline.id), rows))
-        versions = list(
-            await session.scalars(
-                insert(PipelineVersion).returning(PipelineVersion.id, sort_by_parameter_order=True),
-                [
-                    {"org_id": org_id, "pipeline_id": one, "number": 1, "spec": {}, "spec_hash": ""}
-                    for one in pipelines
-                ],
-            )
+        connection = await session.connection()
+        event.listen(
+            connection.sync_connection,
+            "before_cursor_execute",
+            lambda c, cursor, text, parameters, *more: sent.append((text, parameters)),
         )
-        await session.execute(
-            insert(Run),
-            [
-                {
-                    "org_id": org_id,
-                    "pipeline_id": pipeline,
-                    "pipeline_version_id": version,
-                    "state": RunState.QUEUED.value,
-                    "trigger": "schedule",
-                    "idempotency_key": "k",
-                    "plan": {},
-                    "plan_hash": "",
-                    "overrides": {},
-                }
-                for pipeline, version in zip(pipelines, versions, strict=True)
-            ],
-        )
+        await ask(session)
+        lines: list[str] = []
+        for text, parameters in [one for one in sent if one[0].startswith("SELECT")]:
+            rows = await connection.exec_driver_sql(f"EXPLAIN {text}", parameters)
+            lines += [row[0] for row in rows]
+    return "\n".join(lines)
 
 
-async def start(ids: list[int]) -> None:
-    async with get_session(SYSTEM) as session:
-        for run_id in ids:
-            await session.execute(
-                update(Run)
-                .where(Run.id == run_id)
-                .values(state=RunState.RUNNING.value, flow_run_id=f"f{run_id}")
-            )
-
-
-async def end_all() -> None:
-    async with get_session(SYSTEM) as session:
-        await session.execute(
-            update(Run)
-            .where(Run.state == RunState.RUNNING.value)
-            .values(state=RunState.SUCCEEDED.value, finished_at=utcnow())
-        )
-
-
-async def test_twenty_organisations_with_unequal_queues_get_equal_shares() -> None:
-    """The busiest has eighty times as much as the least busy, and came first."""
-    sizes = [160, 80, 40, 20] + [4 + number % 3 for number in range(ORGANISATIONS - 4)]
-    orgs = {}
-    for size in sizes:
-        tenant = await make_tenant()
-        orgs[tenant.org_id] = size
-        await fill(tenant.org_id, size)
-    served: Counter[int] = Counter()
-    # While everybody still waits: rounds of fifty, as a worker with so many places takes them.
-    for _ in range(2):
-        async with get_session(SYSTEM) as session:
-            ids = list(await startable_runs(session, limit=40))
-            of = dict(
-                (await session.execute(Run.__table__.select().with_only_columns(
-                    Run.id, Run.org_id).where(Run.id.in_(ids)))).tuples().all()
-            )  # fmt: skip
-        assert len(ids) == 40
-        served.update(of.values())
-        await start(ids)
-        await end_all()
-    shares = [served[org_id] for org_id in orgs]
-    assert jain(shares) >= 0.9, shares
-    assert min(shares) == max(shares) == 4
-    # What the small ones leave, the busy ones get: nothing is kept free for nobody.
-    for _ in range(40):
-        async with get_session(SYSTEM) as session:
-            ids = list(await startable_runs(session, limit=40))
-        served[0] += len(ids)
-        await start(ids)
-        await end_all()
-    assert sum(served.values()) == sum(sizes)
-
-
-def test_the_index_is_one_for_equals_and_small_for_a_monopoly() -> None:
-    assert jain([3, 3, 3]) == 1
-    assert jain([30, 0, 0]) == pytest.approx(1 / 3)
+@pytest.mark.parametrize("name", CASES)
+async def test_finished_runs_are_not_read(history: None, name: str) -> None:
+    found = await plans(CASES[name])
+    assert "ix_runs_state" in found
+    assert "Seq Scan on runs" not in found
