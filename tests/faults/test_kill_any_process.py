@@ -19,17 +19,13 @@ import pytest
 from pydantic import SecretStr
 
 from datanika.config import Settings
-from datanika.runtime.checks import checks
-from datanika.runtime.ports import Ports, remembered
 from datanika.runtime.processes import is_alive
-from datanika.runtime.secrets import load_or_create
-from datanika.runtime.topology import Topology
 from tests.support.platform import RunningPlatform, processes_of, running_platform
+from tests.support.platform_parts import PARTS, heal, part_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 HEALED_SECONDS = 60
-PARTS = ("redis", "postgres", "prefect", "web", "celery", "worker")
 
 
 @pytest.fixture(scope="module")
@@ -51,51 +47,6 @@ def running(home: Path) -> Iterator[RunningPlatform]:
     with running_platform(home) as platform:
         yield platform
     assert processes_of(home) == []
-
-
-def topology(home: Path) -> Topology:
-    given = Settings(_env_file=None)
-    for name in ("database_url", "redis_url", "prefect_api_url"):
-        setattr(given, name, None)
-    return Topology(home, given, Ports(**remembered(home)), load_or_create(home))
-
-
-def part_process(platform: RunningPlatform, name: str) -> psutil.Process:
-    """The process of a part, found by what is special in its command line."""
-    mark = {
-        "redis": "valkey-server",
-        "postgres": "pginstall/bin/postgres",
-        "prefect": "prefect server start",
-        "web": "datanika.ui.serve:create_asgi",
-        "celery": "celery -A datanika.tasks",
-        "worker": "datanika.execution.worker",
-        "supervisor": "datanika.runtime.supervisor",
-    }[name]
-    found = [one for one in platform.descendants() if mark in " ".join(one.cmdline())]
-    # Celery's own children have its command line too: its first process is the oldest.
-    return min(found, key=lambda one: (one.create_time(), one.pid))
-
-
-def pids_of(platform: RunningPlatform, name: str) -> list[int]:
-    with contextlib.suppress(ValueError, psutil.Error):
-        return [part_process(platform, name).pid]
-    return []
-
-
-def unhealthy(platform: RunningPlatform, since: dict[str, float]) -> list[str]:
-    """The parts that do not answer now."""
-    asked = checks(topology(platform.home), lambda name: pids_of(platform, name))
-    return [name for name in PARTS if not asked[name](since.get(name, 0.0))]
-
-
-def heal(platform: RunningPlatform, since: dict[str, float]) -> float:
-    """Seconds until every part answers."""
-    began = time.monotonic()
-    while wrong := unhealthy(platform, since):
-        waited = time.monotonic() - began
-        assert waited < HEALED_SECONDS, f"{wrong} after {waited:.0f} s\n{platform.text}"
-        time.sleep(0.25)
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -1,12 +1,10 @@
-"""The engine host: isolation, limits, cancelling, and targets that survive a SIGKILL."""
+"""The engine host: isolation, limits, cancelling. Killed loads: tests/faults."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -27,11 +25,10 @@ from datanika.errors import TransientStepError
 from datanika.execution.engine_host import EngineHostClient, start_engine_host
 from datanika.execution.sandbox import StepLimits
 from tests.support.postgres import Warehouse
-from tests.test_engines.steps import APPEND, MERGE, REPLACE, duckdb, files, load, postgres, table
+from tests.test_engines.steps import duckdb, files, load, postgres, table
 from tests.test_execution.hosts import collect
 
 CANARY = "canary-p4ssw0rd-7f3a"
-ROWS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -287,49 +284,6 @@ async def test_children_die_with_their_host(
     assert orphans
     assert [pid for pid in orphans if is_alive(pid)] == []
     own.close()
-
-
-@pytest.mark.parametrize("how", [APPEND, REPLACE, MERGE])
-async def test_after_any_kill_a_rerun_equals_a_clean_run(
-    host: EngineHostClient, tmp_path: Path, warehouse: Warehouse, how: str
-) -> None:
-    """SIGKILL at random moments of the second load, then a rerun: nothing lost, none twice."""
-    destination = postgres(warehouse.config)
-    key = ("id",) if how == MERGE else ()
-    cursor = None if how == REPLACE else "id"
-    spec = table("t.parquet", "t", how, key, cursor)
-    write_rows(tmp_path, 1_000)
-    await collect(host, load(files(tmp_path), destination, spec))
-    chance = random.Random(f"kill-{how}")
-    total = 1_000
-    for round_ in range(3):
-        total += ROWS
-        write_rows(tmp_path, total)
-        for attempt in range(1, 3):
-            step = load(files(tmp_path), destination, spec, run_id=round_ + 1, attempt=attempt)
-            await run_and_kill(host, step, after=chance.uniform(0.2, 2.5))
-            # A reader sees the old or the new table, never a half one.
-            assert warehouse.query("SELECT count(*) FROM raw.t")[0][0] in (total - ROWS, total)
-        step = load(files(tmp_path), destination, spec, run_id=round_ + 1, attempt=3)
-        events = await collect(host, step)
-        assert events[-1].failure is None  # type: ignore[union-attr]
-        figures = warehouse.query("SELECT count(*), count(DISTINCT id), sum(id) FROM raw.t")
-        assert figures == [(total, total, sum(range(total)))]
-
-
-async def run_and_kill(host: EngineHostClient, step: object, after: float) -> None:
-    async def kill() -> None:
-        await asyncio.sleep(after)
-        for pid in children_of(host.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    killer = asyncio.create_task(kill())
-    with contextlib.suppress(TransientStepError):
-        await collect(host, step)  # type: ignore[arg-type]
-    killer.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await killer
 
 
 def entries(folder: Path) -> list[Path]:

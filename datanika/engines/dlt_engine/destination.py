@@ -29,7 +29,9 @@ def make_destination(
         from datanika.engines.dlt_engine.staged import staged_postgres
 
         return staged_postgres(move)(
-            credentials=_credentials(locate(connection), writer, warehouse.session_options),
+            credentials=_credentials(
+                locate(connection), warehouse.name_of_sessions(writer), warehouse.session_options
+            ),
             replace_strategy="insert-from-staging",
             staging_dataset_name_layout=STAGING_LAYOUT,
             create_indexes=False,
@@ -71,7 +73,7 @@ def _options(target: PostgresTarget, application_name: str, session_options: str
     }
 
 
-def _credentials(target: PostgresTarget, writer: WriterId, session_options: str) -> Any:
+def _credentials(target: PostgresTarget, application_name: str, session_options: str) -> Any:
     from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 
-    return PostgresCredentials(postgres_uri(target, writer.application_name, session_options))
+    return PostgresCredentials(postgres_uri(target, application_name, session_options))

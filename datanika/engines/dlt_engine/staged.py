@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from datanika.engines.dlt_engine.fence import check_holder, fenced_sql_client
 from datanika.engines.dlt_engine.move import MoveFromStaging, moving_client
 
 
@@ -21,11 +22,24 @@ def postgres_client() -> type[Any]:
     from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
 
     class ParquetCopyJob(PostgresParquetCopyJob):
+        def _connect(self) -> Any:
+            connection = super()._connect()
+            with connection.cursor() as cursor:
+                check_holder(cursor)
+            return connection
+
         def run(self) -> None:
             if pq.read_metadata(self._file_path).num_rows:
                 super().run()
 
     class StagedPostgresClient(PostgresClient):
+        def __init__(self, schema: Any, config: Any, capabilities: Any) -> None:
+            super().__init__(schema, config, capabilities)
+            plain: Any = self.sql_client
+            self.sql_client: Any = fenced_sql_client()(
+                plain.dataset_name, plain.staging_dataset_name, config.credentials, capabilities
+            )
+
         def create_load_job(
             self, table: Any, file_path: str, load_id: str, restore: bool = False
         ) -> Any:

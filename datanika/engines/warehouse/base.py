@@ -36,8 +36,12 @@ class WriterId:
 
     @property
     def application_name(self) -> str:
-        """How its sessions are called in a server's list of sessions."""
-        return f"datanika run {self.run_id} attempt {self.attempt}"
+        """How its sessions are called in a server's list of sessions.
+
+        No character that a URI writes otherwise: dlt's copy of the URI turns a space into "+",
+        which libpq takes as it is.
+        """
+        return f"datanika-run-{self.run_id}-attempt-{self.attempt}"
 
 
 class Warehouse(ABC):
@@ -53,6 +57,10 @@ class Warehouse(ABC):
 
         Raises :class:`TransientStepError` ``destination_busy`` when another run holds one.
         """
+
+    def name_of_sessions(self, writer: WriterId) -> str:
+        """How the engine's own sessions are called that write under this warehouse's locks."""
+        return writer.application_name
 
     @abstractmethod
     def close(self) -> None:

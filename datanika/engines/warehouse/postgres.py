@@ -15,10 +15,12 @@ from datanika.engines.warehouse.base import Table, Warehouse, WriterId
 from datanika.errors import TerminalStepError, TransientStepError
 
 LOCK_SECONDS = 60.0
+END_SECONDS = 10.0
+"""How long a session that was told to end may take to roll back."""
 CONNECT_SECONDS = 15
 WATCH_MILLISECONDS = 1000
 _WATCH = "client_connection_check_interval"
-_OURS = re.compile(r"^datanika run (\d+) attempt (\d+)$")
+_OURS = re.compile(r"^datanika-run-(\d+)-attempt-(\d+)(?:-lock-(\d+))?$")
 
 
 # Whoever may become one of these can run programs or touch files on the server (PostgreSQL's
@@ -123,7 +125,7 @@ class PostgresWarehouse(Warehouse):
     @contextlib.contextmanager
     def lock(self, tables: Sequence[Table]) -> Iterator[None]:
         """Session locks: they are gone when this process is, whatever happens to it."""
-        self._end_earlier_attempts()
+        self._end(self._of_earlier_attempts())
         deadline = time.monotonic() + LOCK_SECONDS
         held = []
         try:
@@ -132,6 +134,8 @@ class PostgresWarehouse(Warehouse):
                 key = _lock_key(self._config.database, table)
                 self._acquire(key, table, deadline)
                 held.append(key)
+            # Now that nobody else writes these tables: what dead writers left running.
+            self._end(self._of_earlier_attempts() | self._without_holder())
             yield
         finally:
             for key in held:
@@ -152,19 +156,47 @@ class PostgresWarehouse(Warehouse):
                 )
             time.sleep(0.1)
 
-    def _end_earlier_attempts(self) -> None:
-        """A process that was stopped and wakes up later must find its session gone."""
+    def name_of_sessions(self, writer: WriterId) -> str:
+        return f"{writer.application_name}-lock-{self._connection.info.backend_pid}"
+
+    def _sessions(self) -> dict[int, re.Match[str]]:
+        """Sessions of the platform's runs in this database, by process id; ours is left out."""
         rows = self.query(
             "SELECT pid, application_name FROM pg_stat_activity "
             "WHERE datname = current_database() AND usename = current_user "
-            "AND starts_with(application_name, 'datanika run ')"
+            "AND starts_with(application_name, 'datanika-run-') AND pid <> pg_backend_pid()"
         )
-        for pid, name in rows:
-            match = _OURS.match(name)
-            if match is None or int(match[1]) != self._writer.run_id:
-                continue
-            if int(match[2]) < self._writer.attempt:
-                self.query("SELECT pg_terminate_backend(%s)", [pid])
+        return {pid: match for pid, name in rows if (match := _OURS.match(name)) is not None}
+
+    def _of_earlier_attempts(self) -> set[int]:
+        """A process that was stopped and wakes up later must find its sessions gone."""
+        writer = self._writer
+        return {
+            pid
+            for pid, match in self._sessions().items()
+            if int(match[1]) == writer.run_id and int(match[2]) < writer.attempt
+        }
+
+    def _without_holder(self) -> set[int]:
+        """Sessions whose holder of locks is gone: the server runs a dead process' statement to its
+        end, and would commit it at any later time."""
+        sessions = self._sessions()
+        holders = {pid: match[0] for pid, match in sessions.items() if match[3] is None}
+        holders[self._connection.info.backend_pid] = self._writer.application_name
+        return {
+            pid
+            for pid, match in sessions.items()
+            if match[3] is not None
+            and holders.get(int(match[3])) != match[0].removesuffix(f"-lock-{match[3]}")
+        }
+
+    def _end(self, pids: set[int]) -> None:
+        """End sessions and wait until they are gone."""
+        for pid in pids:
+            self.query("SELECT pg_terminate_backend(%s)", [pid])
+        deadline = time.monotonic() + END_SECONDS
+        while pids & self._sessions().keys() and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def _lock_key(database: str, table: Table) -> int:
