@@ -14,7 +14,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datanika.contracts.events import RunEvent, StepFinished
+from datanika.contracts.events import NodeStarted, RunEvent, StepFinished
 from datanika.contracts.steps import ResolvedLoad
 from datanika.errors import StepError
 from datanika.execution.engine_host import EngineHostClient
@@ -40,12 +40,18 @@ def children_of(host: EngineHostClient) -> list[psutil.Process]:
     return found
 
 
-async def outcome(host: EngineHostClient, step: ResolvedLoad) -> str | None:
-    """Run ``step`` to its end, whichever that is; the code of its failure."""
+async def outcome(
+    host: EngineHostClient, step: ResolvedLoad, *, started: asyncio.Event | None = None
+) -> str | None:
+    """Run ``step`` to its end, whichever that is; the code of its failure.
+
+    ``started`` is set when it has its locks and comes to its first table."""
     stream: AsyncIterator[RunEvent] = host.run(step)
     try:
         async with aclosing(stream) as events:  # type: ignore[type-var]
             async for event in events:
+                if isinstance(event, NodeStarted) and started is not None:
+                    started.set()
                 if isinstance(event, StepFinished):
                     return event.failure.code if event.failure else None
     except StepError as error:
@@ -55,7 +61,7 @@ async def outcome(host: EngineHostClient, step: ResolvedLoad) -> str | None:
 
 async def hit(host: EngineHostClient, number: int) -> list[psutil.Process]:
     """Send the signal ``number`` to every engine child; they are there a moment after the start."""
-    while not (found := children_of(host)):
+    while not (found := children_of(host)):  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     for child in found:
         with contextlib.suppress(ProcessLookupError):

@@ -138,9 +138,13 @@ async def _flow_runs() -> list[str]:
                 found.append(f"{named} is {kind} since {since} but its run is {owned}")
         elif kind == "COMPLETED" and (owned is None or owned[1] != RunState.SUCCEEDED):
             found.append(f"{named} is completed but its run is {owned}")
-        elif kind in ("FAILED", "CRASHED", "CANCELLED") and owned is not None:
-            if utcnow() - since > RECONCILED and not RunState(owned[1]).is_final:
-                found.append(f"{named} is {kind} since {since} but run {owned[0]} is {owned[1]}")
+        elif (
+            kind in ("FAILED", "CRASHED", "CANCELLED")
+            and owned is not None
+            and not RunState(owned[1]).is_final
+            and utcnow() - since > RECONCILED
+        ):
+            found.append(f"{named} is {kind} since {since} but run {owned[0]} is {owned[1]}")
     return found
 
 
