@@ -73,6 +73,7 @@ APPEND, MERGE, REPLACE = (
 HEAL_SECONDS = 90.0
 LAST_RUN_SECONDS = 120.0
 SCHEDULE_SECONDS = 20
+MOST_UNFINISHED = 10
 KILLED = ("redis", "postgres", "prefect", "web", "celery", "worker")
 STOPPED = ("redis", "prefect", "web", "worker")
 OF_RUNS = ("fork server", "flow", "host", "child")
@@ -168,9 +169,16 @@ class Chaos:
             if self._random.random() < 0.35:
                 self._break()
             else:
-                await self._do(self._random.choice(work))
+                chosen = self._random.choice(work)
+                await self._do(self._cancel if await self._is_busy() else chosen)
             await asyncio.sleep(self._random.uniform(0.1, 1.2))
         self._wake(everything=True)
+
+    async def _is_busy(self) -> bool:
+        """So much waits that it could not be done in the time that is left to heal."""
+        with contextlib.suppress(DatanikaError):
+            return len(await self._unfinished()) >= MOST_UNFINISHED
+        return False
 
     async def _do(self, work: Callable[[Shop], str]) -> None:
         shop = self._random.choice(self.shops)
