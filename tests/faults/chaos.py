@@ -443,6 +443,8 @@ def main() -> int:
     parser.add_argument("--organisations", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="Folder for the data, which is then kept.")
     given = parser.parse_args()
+    # So that the platform is stopped whoever stops us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     say = lambda text: print(text, flush=True)  # noqa: E731
     with contextlib.ExitStack() as stack:
         folder = given.keep or Path(stack.enter_context(TemporaryDirectory(prefix="dtnk-chaos-")))

@@ -15,6 +15,7 @@ from datanika.runtime import databases
 from datanika.runtime.checks import checks
 from datanika.runtime.ports import Ports, remembered
 from datanika.runtime.postgres import PostgresCluster
+from datanika.runtime.processes import is_alive
 from datanika.runtime.secrets import load_or_create
 from datanika.runtime.topology import Topology
 from tests.support.platform import RunningPlatform
@@ -88,7 +89,7 @@ def processes_of_runs(platform: RunningPlatform) -> dict[str, list[psutil.Proces
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return process.children()
+        return [child for child in process.children() if is_alive(child)]
     except psutil.NoSuchProcess:
         return []
 
