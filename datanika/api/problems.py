@@ -41,9 +41,9 @@ _HEADERS = (
 )
 
 
-def problem_response(scope: Scope, error: DatanikaError) -> JSONResponse:
-    """The error as the answer to the request of ``scope``."""
-    problem = Problem(
+def problem_of(scope: Scope, error: DatanikaError) -> Problem:
+    """The error, about the request of ``scope``."""
+    return Problem(
         title=HTTPStatus(error.status).phrase,
         status=error.status,
         code=error.code,
@@ -53,6 +53,10 @@ def problem_response(scope: Scope, error: DatanikaError) -> JSONResponse:
         errors=error.context.get("errors"),
         request_id=scope.get(_REQUEST_ID),
     )
+
+
+def problem_response(scope: Scope, error: DatanikaError) -> JSONResponse:
+    """The error as the answer to the request of ``scope``."""
     headers = dict(error.context.get("headers", {}))
     retry_after = error.context.get("retry_after")
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -62,7 +66,7 @@ def problem_response(scope: Scope, error: DatanikaError) -> JSONResponse:
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="datanika"'
     return JSONResponse(
-        problem.model_dump(exclude_none=True),
+        problem_of(scope, error).model_dump(exclude_none=True),
         status_code=error.status,
         headers=headers,
         media_type="application/problem+json",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from datanika.contracts.api import LogOut
-
-POLL_SECONDS = 0.5
 
 
 def logs(
@@ -21,19 +18,20 @@ def logs(
 ) -> None:
     """Print the log of a run."""
     from datanika.cli.failure import explain_errors
+    from datanika.cli.progress import board
     from datanika.client import DatanikaClient
 
     with explain_errors(), DatanikaClient.from_environment() as client:
-        after = 0
-        while True:
-            # Asked before the lines, so that none is missed between the last look and the end.
-            over = not follow or client.runs.get(run_id).state.is_final
-            for line in client.runs.logs(run_id, after=after):
+        if not follow:
+            for line in client.runs.logs(run_id):
                 typer.echo(format_line(line))
-                after = line.id
-            if over:
-                return
-            time.sleep(POLL_SECONDS)
+            return
+        with board() as shown:
+            for event in client.runs.follow(run_id):
+                if event.event == "log":
+                    shown.line(format_line(event.data))
+                elif event.event == "step":
+                    shown.step(event.data)
 
 
 def format_line(line: LogOut) -> str:

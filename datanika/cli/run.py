@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,10 +9,6 @@ import typer
 if TYPE_CHECKING:
     from datanika.client import DatanikaClient
     from datanika.contracts.api import RunOut, RunStepOut
-
-POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 60.0
-"""How long the platform may be away while a run is watched."""
 
 _MARKS = {"succeeded": "✓", "warned": "!", "failed": "✗", "skipped": "-", "cancelled": "-"}
 
@@ -41,30 +36,22 @@ def run(
 
 def watch(client: DatanikaClient, run_id: int) -> RunOut:
     """Print each step, table and model as it ends, until the run is over; the run."""
-    from datanika.errors import Unavailable
+    from datanika.cli.progress import board
 
-    shown: set[tuple[str, str]] = set()
-    lost_at: float | None = None
-    while True:
-        try:
-            current = client.runs.get(run_id)
-            steps = client.runs.steps(run_id)
-        except Unavailable:
-            lost_at = lost_at or time.monotonic()
-            if time.monotonic() - lost_at > PATIENCE_SECONDS:
-                raise
-            time.sleep(POLL_SECONDS)
-            continue
-        lost_at = None
-        for step in steps:
-            name = (step.step_key, step.node)
-            if name not in shown and step.state.value in _MARKS:
-                shown.add(name)
-                typer.echo(line_of(step))
-        if current.state.is_final:
-            typer.echo(end_of(current))
-            return current
-        time.sleep(POLL_SECONDS)
+    ended: set[tuple[str, str]] = set()
+    with board() as shown:
+        for event in client.runs.follow(run_id):
+            if event.event == "end":
+                shown.line(end_of(event.data))
+                return event.data
+            if event.event == "step":
+                step = event.data
+                shown.step(step)
+                name = (step.step_key, step.node)
+                if name not in ended and step.state.value in _MARKS:
+                    ended.add(name)
+                    shown.line(line_of(step))
+    raise AssertionError("A stream ends with the end of the run.")
 
 
 def line_of(step: RunStepOut) -> str:

@@ -122,16 +122,33 @@ class Http:
             self._sleep(pause)
         raise error
 
-    def download(self, path: str, params: dict[str, Any]) -> Iterator[bytes]:
-        """The body of a GET in pieces as they arrive. It is asked for once."""
+    def download(
+        self,
+        path: str,
+        params: dict[str, Any],
+        *,
+        headers: dict[str, str] | None = None,
+        longer: float = 0,
+    ) -> Iterator[bytes]:
+        """The body of a GET in pieces as they arrive. It is asked for once.
+
+        ``longer`` is added to the seconds that a piece may take.
+        """
+        timeout = self._timeout + longer
         try:
-            with self._client.stream("GET", path, params=params) as response:
+            with self._client.stream(
+                "GET", path, params=params, headers=headers, timeout=timeout
+            ) as response:
                 if not response.is_success:
                     response.read()
                     raise as_error(response)
                 yield from response.iter_bytes()
         except httpx.TransportError:
             raise self._unreachable() from None
+
+    def pause(self, seconds: float) -> None:
+        """Wait before asking again."""
+        self._sleep(seconds)
 
     def _unreachable(self) -> Unavailable:
         return Unavailable(
@@ -143,14 +160,19 @@ class Http:
 
 def as_error(response: httpx.Response) -> DatanikaError:
     """What the server said; ``context["retry_after"]`` is in seconds or None."""
-    kind = _BY_STATUS.get(response.status_code, DatanikaError)
     wait = response.headers.get("retry-after", "")
     retry_after = float(wait) if wait.isdecimal() else None
     try:
         problem = Problem.model_validate_json(response.content)
     except ValidationError:
+        kind = _BY_STATUS.get(response.status_code, DatanikaError)
         return kind(f"The platform answered {response.status_code}.", retry_after=retry_after)
-    kind = _BY_CODE.get(problem.code, kind)
+    return error_of(problem, retry_after)
+
+
+def error_of(problem: Problem, retry_after: float | None = None) -> DatanikaError:
+    """A problem that the server described, as our error."""
+    kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status, DatanikaError)
     return kind(
         problem.detail,
         code=problem.code,

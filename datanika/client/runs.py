@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from datanika.client.resource import Resource
-from datanika.contracts.api import LogOut, Page, PlanOut, RetryIn, RunOut, RunStepOut
+from datanika.client.run_stream import follow_run
+from datanika.contracts.api import (
+    LogOut,
+    Page,
+    PlanOut,
+    RetryIn,
+    RunOut,
+    RunStepOut,
+    StreamedEvent,
+)
 from datanika.contracts.enums import RunState, RunTrigger
 
 Sort = Literal["id", "-id", "created_at", "-created_at"]
@@ -63,6 +72,17 @@ class Runs(Resource):
                 return
             yield from lines
             after = lines[-1].id
+
+    def follow(
+        self, run_id: int, *, after: str | None = None, wait: bool = True
+    ) -> Iterator[StreamedEvent]:
+        """Its log lines, steps and states while they happen, until it is over; without ``wait``
+        what there is now.
+
+        Every log line comes once, also when the connection was lost meanwhile. ``after`` is the id
+        of the last event, or of the last log line, that you have.
+        """
+        return follow_run(self._http, f"runs/{run_id}/events", after, wait)
 
     def cancel(self, run_id: int) -> RunOut:
         """Stop it: at once if it waits, within seconds if it runs."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import BigInteger, bindparam, exists, func, select
+from sqlalchemy import BigInteger, bindparam, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import Role
 from datanika.db import TenantScope, fetch_rows
 from datanika.errors import AuthenticationError, PermissionDenied
-from datanika.models import LoginSession, Membership, Organization, User
+from datanika.models import ApiKey, LoginSession, Membership, Organization, User
 from datanika.services.permissions import PERMISSIONS
 
 _PROOF: Final = object()
@@ -119,6 +119,33 @@ async def prove_membership(
         session_id=login_session_id,
         is_operator=row.is_instance_admin and api_key_id is None,
         _proof=_PROOF,
+    )
+
+
+async def prove_again(session: AsyncSession, actor: Actor) -> Actor:
+    """``actor`` as it is now: for who waits between transactions. ``session`` is in its scope.
+
+    Raises :class:`AuthenticationError` when the membership, the login or the key has ended.
+    """
+    scopes = None
+    if actor.api_key_id is not None:
+        kept = await session.scalar(
+            select(ApiKey.scopes).where(
+                ApiKey.id == actor.api_key_id,
+                ApiKey.revoked_at.is_(None),
+                ApiKey.deleted_at.is_(None),
+                or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
+            )
+        )
+        if kept is None:
+            raise AuthenticationError(
+                "The API key has expired or was revoked.",
+                code="api_key_invalid",
+                hint="Make a new one under API keys.",
+            )
+        scopes = frozenset(kept)
+    return await prove_membership(
+        session, actor.user_id, actor.org_id, scopes, actor.api_key_id, actor.session_id
     )
 
 

@@ -282,6 +282,7 @@ API: dict[str, Entry] = {
     "GET runs/{run_id}": Entry(VIEWER),
     "GET runs/{run_id}/steps": Entry(VIEWER),
     "GET runs/{run_id}/logs": Entry(VIEWER),
+    "GET runs/{run_id}/events": Entry(VIEWER, query={"follow": "false"}),
     "GET runs/{run_id}/plan": Entry(VIEWER),
     "POST runs/{run_id}/cancel": Entry(EDITOR),
     "POST runs/{run_id}/retry": Entry(EDITOR, 202, ids={"run_id": "ended_run_id"}),

@@ -90,6 +90,8 @@ def _matches(name: str, method: str, path: str) -> bool:
 def _answer(operation: dict[str, Any], *, empty: bool = False) -> httpx.Response:
     status = next(status for status in operation["responses"] if status.startswith("2"))
     content = operation["responses"][status].get("content", {})
+    if "text/event-stream" in content:
+        return httpx.Response(int(status), text=content["text/event-stream"]["example"])
     if "application/json" not in content:
         return httpx.Response(int(status), content=b"{}\n" if content else b"")
     schema = resolved(DOCUMENT, content["application/json"]["schema"])
@@ -215,6 +217,9 @@ def test_what_a_method_answers_is_what_its_operation_does(name: str) -> None:
     operation = sent[0].operation
     status = next(status for status in operation["responses"] if status.startswith("2"))
     content = operation["responses"][status].get("content", {})
+    if "text/event-stream" in content:
+        assert [one.event for one in answer] == ["log", "end"]
+        return
     if "application/json" not in content:
         assert answer in (None, [b"{}\n"])
         return

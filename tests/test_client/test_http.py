@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+
 import httpx
 import pytest
 
 from datanika.client.http import ATTEMPTS, Http
-from datanika.errors import LimitReached, Unavailable
+from datanika.client.run_stream import follow_run
+from datanika.errors import AuthenticationError, LimitReached, Unavailable
 
 
 def away(**headers: str) -> httpx.Response:
@@ -78,3 +82,37 @@ def test_a_download_comes_in_pieces_or_as_an_error() -> None:
     for answer in (away(), None):
         with pytest.raises(Unavailable):
             list(Server(answer).http().download("audit/export", {}))
+
+
+def _log(number: int) -> str:
+    line = {"id": number, "at": "2026-03-01T06:00:00Z", "level": "info", "step_key": "load"}
+    data = json.dumps(line | {"node": None, "message": f"a\u2028b {number}"}, ensure_ascii=False)
+    return f"event: log\ndata: {data}\nid: {number}\n\n"
+
+
+def _followed(server: Server) -> list[str]:
+    events = follow_run(server.http(), "runs/1/events", None, wait=True)
+    return [event.id for event in itertools.takewhile(lambda one: one.id != "4", events)]
+
+
+def test_a_stream_that_breaks_is_taken_up_where_it_broke() -> None:
+    broken = httpx.Response(200, text=_log(1) + ": ping\n\n" + _log(2) + _log(3)[:-1])
+    rest = httpx.Response(200, text=_log(3) + _log(4))
+    server = Server(broken, None, away(), rest)
+    assert _followed(server) == ["1", "2", "3"]
+    assert [one.url.params.get("after") for one in server.asked] == [None, "2", "2", "2"]
+    assert len(server.slept) == 3
+
+
+def test_patience_with_a_stream_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datanika.client.run_stream.PATIENCE_SECONDS", -1)
+    with pytest.raises(Unavailable):
+        _followed(Server(None))
+
+
+def test_a_stream_that_the_server_ends_raises_why() -> None:
+    problem = {"title": "", "status": 401, "code": "not_a_member", "detail": "You left."}
+    server = Server(httpx.Response(200, text=f"event: error\ndata: {json.dumps(problem)}\n\n"))
+    with pytest.raises(AuthenticationError) as raised:
+        _followed(server)
+    assert raised.value.code == "not_a_member"

@@ -106,6 +106,14 @@ from datanika.contracts.api.pipelines import (
     PlanOut,
 )
 from datanika.contracts.api.queue import QueuedRunOut, QueueOut
+from datanika.contracts.api.run_stream import (
+    CURSOR_PATTERN,
+    LogArrived,
+    RunChanged,
+    RunEnded,
+    StepChanged,
+    StreamedEvent,
+)
 from datanika.contracts.api.runs import LogOut, RetryIn, RunOut, RunStepOut, TriggerIn
 from datanika.contracts.api.schedules import (
     FiresOut,
@@ -159,6 +167,8 @@ __all__ = [
     "LimitsOut",
     "LinkStartedOut",
     "LogOut",
+    "LogArrived",
+    "CURSOR_PATTERN",
     "LoginIn",
     "LoginSessionOut",
     "MeOut",
@@ -199,8 +209,12 @@ __all__ = [
     "RetryIn",
     "RewindIn",
     "RunOut",
+    "RunEnded",
+    "RunChanged",
     "RunStepOut",
     "FiresOut",
+    "StreamedEvent",
+    "StepChanged",
     "ScheduleIn",
     "ScheduleOut",
     "SchedulePatch",

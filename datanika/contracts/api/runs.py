@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import RunState, RunTrigger, StepState
@@ -90,6 +90,7 @@ class RunStepOut(Answer):
     depends_on: list[str]
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
+    updated_at: dt.datetime
     duration_seconds: float | None
     rows: int | None
     rows_total: int | None
@@ -99,6 +100,17 @@ class RunStepOut(Answer):
     error_message: str | None
     error_hint: str | None
     details: dict[str, Any]
+
+    @computed_field(description="From its start to its end, or to the last that was heard.")  # type: ignore[prop-decorator]
+    @property
+    def rows_per_second(self) -> float | None:
+        """None before it has rows."""
+        if self.rows is None or self.started_at is None:
+            return None
+        seconds = self.duration_seconds
+        if seconds is None:
+            seconds = ((self.finished_at or self.updated_at) - self.started_at).total_seconds()
+        return round(self.rows / seconds, 1) if seconds > 0 else None
 
 
 class LogOut(Answer):
