@@ -63,7 +63,8 @@ data: {"id":3,"pipeline_id":1,"pipeline_version_id":1,"state":"succeeded","trigg
 "ignores_dependencies":false,"waits_until":null,"backfill_id":null,"interval_start":null,\
 "interval_end":null,"flow_run_id":null,"attempt":1,"rows":1234,"error_code":null,\
 "error_message":null,"error_hint":null,"created_at":"2026-03-01T06:00:00Z",\
-"started_at":"2026-03-01T06:00:00Z","finished_at":"2026-03-01T06:00:02Z"}
+"scheduled_for":null,"schedule_id":null,"started_at":"2026-03-01T06:00:00Z",\
+"finished_at":"2026-03-01T06:00:02Z"}
 id: 7-0123456789abcdef
 
 """
