@@ -9,6 +9,7 @@ Prefect is imported on entering, not with this module: it takes seconds.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from itertools import batched
@@ -88,6 +89,7 @@ class PrefectGateway:
         self._opened: PrefectClient | None = None
         self._settings: Any = None
         self._flow_ids: dict[str, UUID] = {}
+        self._asking_flow = asyncio.Lock()
         self._known: dict[str, _Known | None] = {}
         self.requests = 0
         """How many requests this gateway has sent."""
@@ -170,16 +172,20 @@ class PrefectGateway:
                 for one in found:
                     self._known[f"{TENANT_FLOW}/{one.name}"] = _Known.of(one)
 
+    async def _flow_id(self, client: PrefectClient, name: str) -> UUID:
+        """Of the flow ``name``, asked for once however many deployments are under way."""
+        async with self._asking_flow:
+            if name not in self._flow_ids:
+                self._flow_ids[name] = await client.create_flow_from_name(name)
+            return self._flow_ids[name]
+
     async def put_deployment(self, wanted: FlowDeployment) -> str:
         """Make Prefect have ``wanted``. Its ``version`` is a hash of everything in it."""
         async with self._call() as client:
             known = await self._known_deployment(client, f"{wanted.flow_name}/{wanted.name}")
             if known is not None and known[1:] == (wanted.version, settings.work_pool):
                 return known.id
-            flow_id = self._flow_ids.get(wanted.flow_name)
-            if flow_id is None:
-                flow_id = await client.create_flow_from_name(wanted.flow_name)
-                self._flow_ids[wanted.flow_name] = flow_id
+            flow_id = await self._flow_id(client, wanted.flow_name)
             deployment_id = await client.create_deployment(
                 flow_id=flow_id,
                 name=wanted.name,
