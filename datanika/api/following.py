@@ -37,17 +37,18 @@ STREAMS: Final = 50
 """How many one organisation may have open."""
 
 router = APIRouter(prefix="/runs", tags=["runs"], responses=PROBLEMS, route_class=ActorRoute)
+_PATTERN = f"^$|{CURSOR_PATTERN}"
 Cursor = Annotated[
-    str | None,
+    str,
     Query(
-        pattern=CURSOR_PATTERN,
+        pattern=_PATTERN,
         description="Id of the last event that you have, or of the last log line.",
     ),
 ]
 LastEventId = Annotated[
-    str | None,
+    str,
     Header(
-        pattern=CURSOR_PATTERN,
+        pattern=_PATTERN,
         description="The same, as browsers send it when they come back; wins over `after`.",
     ),
 ]
@@ -68,6 +69,17 @@ data: {"id":3,"pipeline_id":1,"pipeline_version_id":1,"state":"succeeded","trigg
 id: 7-0123456789abcdef
 
 """
+
+_EVENT = {
+    "type": "object",
+    "description": "Each event of the stream.",
+    "properties": {
+        "event": {"type": "string", "enum": ["log", "step", "run", "end", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string", "pattern": CURSOR_PATTERN},
+    },
+    "required": ["event", "data"],
+}
 
 _open: Counter[int] = Counter()
 """Streams of each organisation. In this process' memory: exactly one serves."""
@@ -115,7 +127,7 @@ class EventStream(StreamingResponse):
         200: {
             "description": "`log` (a `LogOut`), `step` (a `RunStepOut`), `run` and `end` "
             "(a `RunOut`), and `error` (a `Problem`) where the stream ends early.",
-            "content": {"text/event-stream": {"example": _EXAMPLE}},
+            "content": {"text/event-stream": {"schema": _EVENT, "example": _EXAMPLE}},
         }
     },
     **needs("run:read"),
@@ -124,8 +136,8 @@ async def follow_run(
     run_id: Id,
     request: Request,
     actor: Caller,
-    after: Cursor = None,
-    last_event_id: LastEventId = None,
+    after: Cursor = "",
+    last_event_id: LastEventId = "",
     follow: Annotated[
         bool, Query(description="Wait for more until the run is over; else send what is there.")
     ] = True,
@@ -137,7 +149,7 @@ async def follow_run(
     them has changed. After `end` there is nothing more: close. A stream is closed after half an
     hour, or when you may no longer read the run (`error`).
     """
-    stream = RunStream(run_id, last_event_id or after)
+    stream = RunStream(run_id, last_event_id or after or None)
 
     async def look() -> Look:
         async with get_session(actor.scope) as session:

@@ -43,6 +43,8 @@ PREFECT_RETRIES = 6
 
 BROKEN = "broken"
 """In place of a state: the flow did not come far enough for Prefect to know how it ended."""
+PREFECT_AWAY = "prefect away"
+"""In place of a state: Prefect stopped answering, and the flow could not go on without it."""
 TENANT_FLOW = "tenant-pipeline"
 FLOWS = {
     TENANT_FLOW: "flows.tenant_pipeline:tenant_pipeline",
@@ -124,13 +126,15 @@ async def _run_pipeline(
         try:
             with use_session(RunSession(client, host)):
                 state = await _run_flow(job)
-            if not client.finished:
+            if not client.finished and state != PREFECT_AWAY:
                 await _close_unfinished(client, state)
         finally:
             for watcher in watchers:
                 watcher.cancel()
+        # Without Prefect the attempt is lost, and not the run: the launcher reports it as crashed.
         closed = client.finished or client.stop_reason is StopReason.SUPERSEDED
-        return FlowReport(closed=closed, state=state)
+        message = "Prefect stopped answering." if state == PREFECT_AWAY else ""
+        return FlowReport(closed=closed, state=state, message=message)
 
 
 async def _run_maintenance(job: FlowJob) -> FlowReport:
@@ -161,8 +165,18 @@ async def _run_flow(job: FlowJob) -> str:
     except Exception as error:
         # Prefect already has the failure. The text may quote anything: only the type is logged.
         logger.error("Flow run %s ended with %s", job.flow_run["id"], type(error).__name__)
-        return BROKEN
+        return PREFECT_AWAY if _is_prefect_away(error) else BROKEN
     return str(state.type.value).lower()
+
+
+def _is_prefect_away(error: BaseException) -> bool:
+    """Whether Prefect could not be reached, or was starting or stopping."""
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500
+    wrapped = isinstance(error, RuntimeError) and "Failed to reach API" in str(error)
+    return wrapped or isinstance(error, httpx.TransportError)
 
 
 async def _close_unfinished(client: RunClient, state: str) -> None:

@@ -39,6 +39,7 @@ from datanika.contracts.api import (
     DependencyIn,
     PipelineIn,
     ScheduleIn,
+    TriggerIn,
 )
 from datanika.contracts.enums import RunState, WriteDisposition
 from datanika.contracts.spec import (
@@ -204,7 +205,7 @@ class Chaos:
     def trigger(self, shop: Shop, how: str) -> int:
         """A run of a pipeline, which is accepted or :class:`Unavailable` is raised; its id."""
         with self._client(shop) as api:
-            run = api.pipelines.run(shop.pipelines[how], ignore_dependencies=True)
+            run = api.pipelines.run(shop.pipelines[how], how=TriggerIn(ignore_dependencies=True))
         self.accepted.add(run.id)
         return run.id
 
@@ -348,7 +349,9 @@ class Chaos:
             for shop in self.shops:
                 with self._client(shop) as api:
                     run = await asyncio.to_thread(
-                        api.pipelines.run, shop.pipelines[str(how)], ignore_dependencies=True
+                        api.pipelines.run,
+                        shop.pipelines[str(how)],
+                        how=TriggerIn(ignore_dependencies=True),
                     )
                 self.accepted.add(run.id)
                 runs.append(run.id)
