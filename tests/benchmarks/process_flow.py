@@ -22,6 +22,7 @@ class Silence:
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
+        self.stop_reason = None
 
     async def record(self, event: RunEvent) -> None:
         pass
