@@ -8,7 +8,7 @@ this machine.
   defaults, in turns, on the same server and the same flow. ``ratio``: theirs / ours in time.
 * ``sustained``: a two-step run triggered each second for a minute, over twenty organisations.
 * ``sequential40``: from the trigger to the end of a run of forty steps, one after the other.
-* ``memory``: the worker and its fork server (proportional set size) after the first ten runs, and
+* ``memory``: the worker and its fork server (resident set size) after the first ten runs, and
   after a hundred more.
 
 In the last three the engine does nothing (``tiny_engine.py``); all the processes are real.
@@ -282,7 +282,8 @@ def megabytes(worker: psutil.Process) -> float:
     """Of the worker and its fork server."""
     server = fork_server(worker)
     processes = [worker, server] if server else [worker]
-    return float(sum(one.memory_full_info().pss for one in processes)) / 1e6
+    # Not the proportional set size: that hangs on how many forks share the pages just now.
+    return float(sum(one.memory_info().rss for one in processes)) / 1e6
 
 
 async def main() -> None:
