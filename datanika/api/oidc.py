@@ -29,7 +29,6 @@ PATH = "/api/v1/auth/oidc"
 
 router = APIRouter(prefix="/auth", tags=["auth"], responses=PROBLEMS, route_class=StrangerRoute)
 links = APIRouter(prefix="/account", tags=["account"], responses=PROBLEMS, route_class=TenantRoute)
-Text = Annotated[str, Query(max_length=4000)]
 
 
 @router.get("/providers")
@@ -67,8 +66,8 @@ async def finish_provider_login(
     provider: str,
     request: Request,
     origin: LoginOrigin,
-    state: Annotated[Text, Query(max_length=1000)] = "",
-    code: Annotated[Text, Query(max_length=4000)] = "",
+    state: Annotated[str, Query(max_length=1000)] = "",
+    code: Annotated[str, Query(max_length=4000)] = "",
 ) -> Response:
     """Where the provider sends the browser back to: it gets its session cookie, or an error."""
     chosen = provider_called(provider)

@@ -91,9 +91,12 @@ def enclose(folder: Path, connections: Iterable[ResolvedConnection]) -> int:
     try:
         for path in (*code_folders(), *SYSTEM):
             _allow(libc, ruleset, Path(path), READ & every)
-        own = [str(folder), *(one.root for one in given if one.root)]
-        for path in (*WRITABLE, *own):
-            _allow(libc, ruleset, Path(path), every)
+        roots = [Path(one.root) for one in given if one.root]
+        for root in roots:
+            # An organisation's first file: what does not exist cannot be allowed.
+            root.mkdir(parents=True, exist_ok=True)
+        for path in (*map(Path, WRITABLE), folder, *roots):
+            _allow(libc, ruleset, path, every)
         for port in sorted(ports or ()) if net else ():
             rule = struct.pack("=QQ", _CONNECT, port)
             if libc.syscall(_ADD_RULE, ruleset, _NET_PORT, rule, 0):

@@ -15,7 +15,7 @@ from uuid import UUID
 from datanika.contracts.base import Contract
 from datanika.contracts.events import RunClaim
 from datanika.errors import DatanikaError, Unavailable
-from datanika.execution.flow_process import BROKEN, FLOWS, TENANT_FLOW, FlowJob
+from datanika.execution.flow_process import BROKEN, FLOWS, PREFECT_AWAY, TENANT_FLOW, FlowJob
 from datanika.execution.fork_client import FlowProcess, ForkServerClient
 from datanika.execution.internal_api import InternalApi, WorkerApi
 from datanika.execution.worker_settings import WorkerSettings
@@ -233,7 +233,7 @@ async def settle(prefect: PrefectClient, flow_run_id: UUID, result: LaunchResult
             later = result.start_at or soon
             state = Scheduled(scheduled_time=later, message=result.message)
             await prefect.set_flow_run_state(flow_run_id, state, force=True)
-        elif result.end is LaunchEnd.CRASHED or result.message == BROKEN:
+        elif result.end is LaunchEnd.CRASHED or result.message in (BROKEN, PREFECT_AWAY):
             state = Crashed(message="The flow process did not finish the run.")
             await propose_state(prefect, state, flow_run_id=flow_run_id)
     except (Abort, ObjectNotFound):

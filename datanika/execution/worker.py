@@ -228,7 +228,9 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         """What keeps this worker from starting runs; None when it is well."""
         if not self.is_setup or self._launcher is None:
             return "The worker is starting."
-        if not self.is_worker_still_polling(self._settings.worker_poll_seconds):
+        has_room = self.limiter.available_tokens >= 1
+        # A full worker does not poll.
+        if has_room and not self.is_worker_still_polling(self._settings.worker_poll_seconds):
             return "Prefect has not answered a poll for a while."
         return self._launcher.problem()
 

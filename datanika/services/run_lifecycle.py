@@ -27,7 +27,7 @@ from datanika.services.run_rows import reset_steps as reset_steps
 from datanika.services.run_rows import state_of as state_of
 
 LEASE = dt.timedelta(seconds=30)
-"""How long a silent attempt keeps its run. The flow is heard every 5 s."""
+"""How long a silent attempt keeps its run. Heartbeats are far more frequent."""
 
 
 async def close_run(

@@ -119,6 +119,12 @@ def test_its_own_work_goes_on(place: Place, code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_an_organisation_without_a_folder_gets_one(place: Place) -> None:
+    first = duckdb(place.home / "orgs" / "3")
+    done = place.run("__import__('os').makedirs('{home}/orgs/3/warehouse')", first)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_step_connects_to_its_connections_port_only(place: Place) -> None:
     code = "__import__('socket').create_connection(('127.0.0.1', {port}), 3)"
     ours = postgres({"host": "127.0.0.1", "port": place.port})

@@ -341,6 +341,14 @@ async def test_a_full_worker_asks_prefect_only_when_it_has_room_again(
             await until(lambda: len(plane.finished) == 3, 60)
 
 
+async def test_a_full_worker_is_well(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not poll meanwhile, and an operator's restart would end its runs."""
+    monkeypatch.setattr(stage.worker, "is_worker_still_polling", lambda seconds: False)
+    assert stage.worker.problem() == "Prefect has not answered a poll for a while."
+    monkeypatch.setattr(stage.worker.limiter, "total_tokens", 0)
+    assert stage.worker.problem() is None
+
+
 async def test_maintenance_runs_with_the_workers_own_token(stage: Stage) -> None:
     often = MAINTENANCE[0].model_copy(
         update={
