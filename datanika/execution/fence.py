@@ -89,8 +89,8 @@ def enclose(folder: Path, connections: Iterable[ResolvedConnection]) -> int:
     if ruleset < 0:
         raise _error("landlock_create_ruleset")
     try:
-        for path in (*code_folders(), *SYSTEM):
-            _allow(libc, ruleset, Path(path), READ & every)
+        for name in (*code_folders(), *SYSTEM):
+            _allow(libc, ruleset, Path(name), READ & every)
         roots = [Path(one.root) for one in given if one.root]
         for root in roots:
             # An organisation's first file: what does not exist cannot be allowed.
