@@ -19,8 +19,9 @@ from datanika.errors import ConfigError, NotFound, Unavailable
 from datanika.models import Organization, Pipeline, PipelineVersion, Run, Schedule
 from datanika.orchestration.deployments import DeploymentRequest
 from datanika.orchestration.gateway import PrefectGateway
-from datanika.services.run_lifecycle import close_run, lock_run, state_of
+from datanika.services.run_lifecycle import close_run
 from datanika.services.run_queue import give_place_back, startable_runs, take_place
+from datanika.services.run_rows import lock_run, state_of
 from datanika.services.schedule_service import schedule_spec
 from datanika.services.schedule_windows import deployed_spec, near_shifts
 from datanika.services.scheduled_run import accept_postponed

@@ -18,7 +18,8 @@ from datanika.services.actor import Actor, prove_membership, require_person
 from datanika.services.audit_service import record
 from datanika.services.auth import organization_slug
 from datanika.services.limits import LIMITS, Limits, default_limits
-from datanika.services.run_lifecycle import FINAL_STATES, close_run, lock_run, move, state_of
+from datanika.services.run_lifecycle import close_run
+from datanika.services.run_rows import FINAL_STATES, lock_run, move, state_of
 from datanika.services.validation import check_revision, valid_name
 
 

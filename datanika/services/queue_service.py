@@ -17,7 +17,6 @@ from datanika.models import Organization, Pipeline, Run
 from datanika.services.actor import Actor
 from datanika.services.freshness import Upstream, staleness, upstreams_of_each
 from datanika.services.readiness import prefect_is_up
-from datanika.services.run_lifecycle import OPEN_STATES
 from datanika.services.run_queue import (
     active_runs,
     being_submitted,
@@ -27,6 +26,7 @@ from datanika.services.run_queue import (
     most_runs,
     waits_for_upstream,
 )
+from datanika.services.run_rows import OPEN_STATES
 
 
 class WaitReason(StrEnum):

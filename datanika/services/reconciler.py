@@ -24,8 +24,9 @@ from datanika.orchestration.sweeper import PrefectSweeper
 from datanika.services.deployer import deploy_pipeline, submit
 from datanika.services.each import do_each
 from datanika.services.freshness import lock_pipelines, stale_failure, stale_upstreams
-from datanika.services.run_lifecycle import LEASE, close_run, lock_run, lose_attempt, state_of
+from datanika.services.run_lifecycle import LEASE, close_run, lose_attempt
 from datanika.services.run_queue import startable_runs
+from datanika.services.run_rows import LEASED_STATES, lock_run, state_of
 from datanika.services.schedule_windows import is_outdated
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,6 @@ STATES = 1000
 """How many waiting runs are compared with Prefect in a pass."""
 PENDING = dt.timedelta(seconds=60)
 """A worker has a flow run for so long at most before it claims its run."""
-_LEASED = (RunState.STARTING.value, RunState.RUNNING.value, RunState.CANCELLING.value)
 
 
 async def reconcile() -> dict[str, int]:
@@ -75,7 +75,7 @@ async def renew_leases() -> None:
     async with get_session(SYSTEM) as session:
         await session.execute(
             update(Run)
-            .where(Run.state.in_(_LEASED), Run.lease_expires_at < utcnow() + LEASE)
+            .where(Run.state.in_(LEASED_STATES), Run.lease_expires_at < utcnow() + LEASE)
             .values(lease_expires_at=utcnow() + LEASE)
             .execution_options(synchronize_session=False)
         )
@@ -95,7 +95,7 @@ async def report_crash(flow_run_id: str, message: str) -> int | None:
 async def _lose_expired() -> int:
     async with get_session(SYSTEM) as session:
         query = select(Run.id).where(
-            Run.state.in_(_LEASED),
+            Run.state.in_(LEASED_STATES),
             or_(Run.lease_expires_at < utcnow(), Run.lease_expires_at.is_(None)),
         )
         ids = list(await session.scalars(query.limit(BATCH)))
@@ -106,7 +106,7 @@ async def _lose_expired() -> int:
             expired = run is not None and (
                 run.lease_expires_at is None or run.lease_expires_at < utcnow()
             )
-            if run is not None and expired and run.state in _LEASED:
+            if run is not None and expired and run.state in LEASED_STATES:
                 state = await lose_attempt(session, run, "Its worker was not heard any more.")
                 logger.warning("Run %s lost attempt %s, now %s", run.id, run.attempt, state)
     return len(ids)
@@ -235,7 +235,7 @@ async def _free_pending(prefect: PrefectSweeper) -> int:
     freed = 0
     for one in taken:
         run = runs.get(one.id)
-        if run is not None and run.state in _LEASED:
+        if run is not None and run.state in LEASED_STATES:
             # Prefect has not heard of it yet.
             continue
         if run is None and one.run_id is None and one.has_deployment:

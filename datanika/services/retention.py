@@ -32,7 +32,7 @@ from datanika.models import (
 )
 from datanika.services.audit_service import SystemActor, record
 from datanika.services.organization_service import redeploy_everything
-from datanika.services.run_lifecycle import FINAL_STATES
+from datanika.services.run_rows import FINAL_STATES
 from datanika.services.usage_counter import month_of, store_storage, used_in
 
 logger = logging.getLogger(__name__)

@@ -39,6 +39,10 @@ class Wanted:
     overrides: RunOverrides = field(default_factory=RunOverrides)
     backfill_id: int | None = None
     interval: Interval | None = None
+    schedule_id: int | None = None
+    scheduled_for: dt.datetime | None = None
+    accepted_at: dt.datetime | None = None
+    """When it counts as made, where that is not the beginning of the transaction."""
 
 
 async def accept_run(session: AsyncSession, actor: Actor, wanted: Wanted) -> Run | None:
@@ -61,6 +65,7 @@ async def insert_run(
 ) -> Run | None:
     """:func:`accept_run` without its questions. A twin of this request is waited for."""
     overrides = wanted.overrides.model_dump(mode="json", exclude_defaults=True)
+    made = {} if wanted.accepted_at is None else {"created_at": wanted.accepted_at}
     run_id = await session.scalar(
         insert(Run)
         .values(
@@ -80,6 +85,9 @@ async def insert_run(
             backfill_id=wanted.backfill_id,
             interval_start=wanted.interval.start if wanted.interval else None,
             interval_end=wanted.interval.end if wanted.interval else None,
+            schedule_id=wanted.schedule_id,
+            scheduled_for=wanted.scheduled_for,
+            **made,
         )
         .on_conflict_do_nothing(index_elements=["org_id", "pipeline_id", "idempotency_key"])
         .returning(Run.id)

@@ -17,14 +17,7 @@ from datanika.models import Run
 from datanika.services.backfill_chunks import go_on
 from datanika.services.commit_report import report_commits
 from datanika.services.dependants import lock_with_dependants, start_dependants
-from datanika.services.run_rows import FINAL_STATES as FINAL_STATES
-from datanika.services.run_rows import OPEN_STATES as OPEN_STATES
-from datanika.services.run_rows import add_steps as add_steps
-from datanika.services.run_rows import end_run
-from datanika.services.run_rows import lock_run as lock_run
-from datanika.services.run_rows import move as move
-from datanika.services.run_rows import reset_steps as reset_steps
-from datanika.services.run_rows import state_of as state_of
+from datanika.services.run_rows import end_run, move, reset_steps, state_of
 
 LEASE = dt.timedelta(seconds=30)
 """How long a silent attempt keeps its run. Heartbeats are far more frequent."""

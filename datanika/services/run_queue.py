@@ -18,18 +18,16 @@ from datanika.contracts.enums import OverlapPolicy, RunState
 from datanika.contracts.events import utcnow
 from datanika.models import Organization, Pipeline, Run
 from datanika.services.freshness import wait_deadline
-from datanika.services.run_lifecycle import OPEN_STATES, lock_run
+from datanika.services.run_rows import LEASED_STATES, OPEN_STATES, lock_run
 
 SUBMITTING = dt.timedelta(minutes=2)
 """How long the submission of a run to Prefect may take before its place is given away."""
-
-_LEASED = (RunState.STARTING.value, RunState.RUNNING.value, RunState.CANCELLING.value)
 
 
 def in_prefect() -> ColumnElement[bool]:
     """Whether a run waits in Prefect, or is under way."""
     submitted = and_(Run.state == RunState.QUEUED.value, Run.flow_run_id.is_not(None))
-    return or_(Run.state.in_(_LEASED), submitted)
+    return or_(Run.state.in_(LEASED_STATES), submitted)
 
 
 def being_submitted() -> ColumnElement[bool]:

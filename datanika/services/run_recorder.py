@@ -23,15 +23,8 @@ from datanika.models import Run
 from datanika.services.connection_service import resolve_connection
 from datanika.services.cursor_service import load_rewinds
 from datanika.services.event_store import store_events
-from datanika.services.run_lifecycle import (
-    LEASE,
-    close_run,
-    lock_run,
-    lose_attempt,
-    move,
-    reset_steps,
-    state_of,
-)
+from datanika.services.run_lifecycle import LEASE, close_run, lose_attempt
+from datanika.services.run_rows import LEASED_STATES, lock_run, move, reset_steps, state_of
 from datanika.services.scheduled_run import Refusal, register_scheduled
 from datanika.services.transformation_service import load_transformation_specs
 
@@ -204,13 +197,10 @@ class RunRecorder:
 
     async def _live_run(self) -> Run:
         run = await lock_run(self._session, self._run_id)
-        if run is None or run.attempt != self._attempt or state_of(run) not in _OWNED:
+        if run is None or run.attempt != self._attempt or run.state not in LEASED_STATES:
             raise Conflict(
                 "This attempt no longer has the run.",
                 code="stale_attempt",
                 hint="Stop: what this process does is not wanted any more.",
             )
         return run
-
-
-_OWNED = (RunState.STARTING, RunState.RUNNING, RunState.CANCELLING)

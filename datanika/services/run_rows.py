@@ -23,6 +23,8 @@ LEFT_OUT = "left_out"
 """In a step's details: why the run does not do it. See ``contracts.overrides.LeftOut``."""
 
 FINAL_STATES = tuple(state.value for state in RunState if state.is_final)
+LEASED_STATES = (RunState.STARTING.value, RunState.RUNNING.value, RunState.CANCELLING.value)
+"""While a run is in one of these an attempt has it."""
 
 
 async def lock_run(session: AsyncSession, run_id: int) -> Run | None:

@@ -19,8 +19,9 @@ from datanika.services.audit_service import record
 from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
 from datanika.services.pipeline_service import PipelineService, compile_version
 from datanika.services.run_acceptance import Wanted, accept_run, run_with_key
-from datanika.services.run_lifecycle import close_run, lock_run, move, state_of
+from datanika.services.run_lifecycle import close_run
 from datanika.services.run_retry import plan_of_retry
+from datanika.services.run_rows import lock_run, move, state_of
 
 MAX_KEY = 255
 

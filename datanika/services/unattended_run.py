@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState, RunTrigger
@@ -13,12 +12,13 @@ from datanika.contracts.events import Failure
 from datanika.contracts.plan import Plan
 from datanika.errors import DatanikaError
 from datanika.models import Organization, Pipeline, PipelineVersion, Run
-from datanika.services.audit_service import SystemActor, record
+from datanika.services.audit_service import SystemActor
 from datanika.services.freshness import wait_deadline
 from datanika.services.limits import reason_not_to_run
 from datanika.services.overlap import overlap_failure
 from datanika.services.pipeline_service import compile_version
-from datanika.services.run_rows import add_steps, end_run
+from datanika.services.run_acceptance import Wanted, insert_run
+from datanika.services.run_rows import end_run
 
 
 async def accept_unattended(
@@ -53,36 +53,19 @@ async def accept_unattended(
     waits_until = None
     if ended is None:
         waits_until = await wait_deadline(session, pipeline.org_id, pipeline.id)
-    run_id = await session.scalar(
-        insert(Run)
-        .values(
-            org_id=pipeline.org_id,
-            pipeline_id=pipeline.id,
-            pipeline_version_id=version.id,
-            state=RunState.QUEUED.value,
-            trigger=trigger.value,
-            schedule_id=schedule_id,
-            scheduled_for=scheduled_for,
-            idempotency_key=key,
-            plan=plan.model_dump(mode="json"),
-            plan_hash=plan.hash,
-            created_at=accepted_at,
-            waits_until=waits_until,
-        )
-        .on_conflict_do_nothing(index_elements=["org_id", "pipeline_id", "idempotency_key"])
-        .returning(Run.id)
+    wanted = Wanted(
+        pipeline.id,
+        version.id,
+        key,
+        trigger,
+        plan,
+        schedule_id=schedule_id,
+        scheduled_for=scheduled_for,
+        accepted_at=accepted_at,
     )
-    if run_id is None:
-        return None
-    run = await session.get_one(Run, run_id)
-    add_steps(session, run, plan)
-    await session.flush()
-    if ended is not None:
+    run = await insert_run(session, SystemActor(pipeline.org_id, actor), wanted, waits_until)
+    if run is not None and ended is not None:
         await end_run(session, run, *ended)
-    new = {"pipeline_id": pipeline.id, "trigger": trigger.value}
-    await record(
-        session, SystemActor(pipeline.org_id, actor), "run.triggered", "run", run.id, new=new
-    )
     return run
 
 

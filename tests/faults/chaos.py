@@ -52,7 +52,7 @@ from datanika.contracts.spec import (
 from datanika.db import SYSTEM, dispose_engine, get_session
 from datanika.errors import DatanikaError, Unavailable
 from datanika.models import Run
-from datanika.services.run_lifecycle import FINAL_STATES
+from datanika.services.run_rows import FINAL_STATES
 from tests.faults.invariants import Place, violations
 from tests.support.platform import RunningPlatform, running_platform
 from tests.support.platform_parts import (

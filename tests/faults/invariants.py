@@ -36,8 +36,8 @@ from datanika.orchestration.deployments import TENANT_FLOW
 from datanika.runtime.postgres import bin_dir
 from datanika.services.audit_verification import verify_all
 from datanika.services.orphans import sweep_orphans
-from datanika.services.run_lifecycle import FINAL_STATES
 from datanika.services.run_queue import has_room, startable_runs
+from datanika.services.run_rows import FINAL_STATES
 from tests.support.postgres import Warehouse
 
 LIVE = ("PENDING", "RUNNING", "CANCELLING", "PAUSED")

@@ -15,8 +15,9 @@ from datanika.models import AuditLog, Connection
 from datanika.services.actor import Actor
 from datanika.services.audit_service import verify
 from datanika.services.pipeline_service import PipelineService
-from datanika.services.run_lifecycle import close_run, lock_run
+from datanika.services.run_lifecycle import close_run
 from datanika.services.run_recorder import RunRecorder
+from datanika.services.run_rows import lock_run
 from datanika.services.run_service import RunService
 from tests.support.channels import end_run
 from tests.support.dependencies import (

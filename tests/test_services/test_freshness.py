@@ -18,8 +18,9 @@ from datanika.services.dependency_service import DependencyService
 from datanika.services.freshness import Upstream, in_words
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.reconciler import reconcile
-from datanika.services.run_lifecycle import close_run, lock_run
+from datanika.services.run_lifecycle import close_run
 from datanika.services.run_queue import startable_runs
+from datanika.services.run_rows import lock_run
 from datanika.services.run_service import RunService
 from tests.support.channels import end_run, make_channel
 from tests.support.dependencies import (

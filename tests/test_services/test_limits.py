@@ -18,9 +18,10 @@ from datanika.errors import LimitReached
 from datanika.models import Connection, Organization, Run
 from datanika.services.connection_service import ConnectionService
 from datanika.services.limits import limits_of
-from datanika.services.run_lifecycle import close_run, lock_run
+from datanika.services.run_lifecycle import close_run
 from datanika.services.run_queue import SUBMITTING, startable_runs, take_place
 from datanika.services.run_recorder import RunRecorder, claim_run
+from datanika.services.run_rows import lock_run
 from datanika.services.run_service import RunService
 from datanika.services.usage_counter import next_month, store_storage
 from datanika.services.usage_service import Usage, UsageService

@@ -11,8 +11,9 @@ from datanika.contracts.events import RunFinish, StepFinished
 from datanika.db import get_session
 from datanika.errors import IllegalTransition, NotFound
 from datanika.services.actor import Actor
-from datanika.services.run_lifecycle import lock_run, lose_attempt
+from datanika.services.run_lifecycle import lose_attempt
 from datanika.services.run_recorder import RunRecorder, claim_run
+from datanika.services.run_rows import lock_run
 from datanika.services.run_service import RunService
 from tests.support.paging import pages
 from tests.support.pipelines import MadePipeline, make_pipeline

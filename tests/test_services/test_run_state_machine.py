@@ -28,8 +28,9 @@ from datanika.errors import Conflict
 from datanika.models import Run, RunStep, UsageMonth
 from datanika.services.actor import Actor
 from datanika.services.reconciler import report_crash
-from datanika.services.run_lifecycle import lock_run, lose_attempt, state_of
+from datanika.services.run_lifecycle import lose_attempt
 from datanika.services.run_recorder import RunRecorder, claim_run
+from datanika.services.run_rows import lock_run, state_of
 from datanika.services.run_service import RunService
 from tests.support.pipelines import MadePipeline, make_pipeline
 from tests.support.tenants import make_tenant
