@@ -15,12 +15,13 @@ from datanika.api.deps import (
     is_same_origin,
     refuse_cross_site,
 )
-from datanika.api.forms import form_fields, json_or_form, local_path, read_body, set_session_cookie
+from datanika.api.forms import form_fields, json_or_form, read_body, set_session_cookie
 from datanika.api.transaction import SystemRoute, SystemSession
 from datanika.contracts.api import LoginIn, RefreshIn, SessionOut, TokensOut
 from datanika.errors import DatanikaError, InvalidInput
 from datanika.services.auth import AuthService
 from datanika.services.login_sessions import LoginSessions
+from datanika.services.validation import local_path
 
 router = APIRouter(prefix="/auth", tags=["auth"], responses=PROBLEMS, route_class=SystemRoute)
 

@@ -1,17 +1,21 @@
-"""What the UI's plain forms need: bodies as a form or as JSON, local redirects, the cookie."""
+"""What the UI's plain forms need: bodies as a form or as JSON, redirects, the cookie."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
-from fastapi import Request, Response
+from fastapi import Request, Response, status
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import SESSION_COOKIE
 from datanika.api.problems import invalid_request
 from datanika.config import settings
 from datanika.contracts.events import utcnow
+from datanika.errors import DatanikaError
 from datanika.services.login_sessions import BrowserSession
 
 _JSON = "application/json"
@@ -44,10 +48,35 @@ def json_or_form(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def local_path(path: str) -> str:
-    """``path`` if it stays on this site, else the first page."""
-    stays = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return path if stays and path.isprintable() else "/"
+async def answer_form[Body: BaseModel](
+    request: Request,
+    session: AsyncSession,
+    model: type[Body],
+    work: Callable[[Body], Awaitable[BaseModel | None]],
+    *,
+    success: int,
+    done: str,
+    failed: str,
+) -> Response:
+    """Do ``work`` with the body. JSON is answered with ``success`` and what ``work`` gave; a form's
+    browser is sent to the page ``done``, or to ``failed`` with its token and the code of what was
+    wrong."""
+    fields = await form_fields(request)
+    try:
+        body = await read_body(request, model, fields)
+        async with session.begin_nested():
+            answer = await work(body)
+    except DatanikaError as error:
+        if fields is None:
+            raise
+        kept = {"token": fields["token"]} if "token" in fields else {}
+        query = urlencode(kept | {"error": error.code})
+        return RedirectResponse(f"{failed}?{query}", status.HTTP_303_SEE_OTHER)
+    if fields is not None:
+        return RedirectResponse(done, status.HTTP_303_SEE_OTHER)
+    if answer is None:
+        return Response(status_code=success)
+    return JSONResponse(answer.model_dump(mode="json"), success)
 
 
 def set_session_cookie(answer: Response, opened: BrowserSession) -> None:

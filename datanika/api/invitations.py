@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import APIRouter, Query, Request, Response, status
-from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import PROBLEMS, SESSION_COOKIE, Id, page_of
-from datanika.api.forms import form_fields, json_or_form, read_body
+from datanika.api.forms import answer_form, form_fields, json_or_form
 from datanika.api.mails import Mails, Outbox
 from datanika.api.paging import paging
 from datanika.api.transaction import (
@@ -34,7 +31,6 @@ from datanika.contracts.api import (
     Page,
 )
 from datanika.db import system_scope
-from datanika.errors import DatanikaError
 from datanika.models import Organization
 from datanika.services.invitation_service import (
     PATH,
@@ -113,7 +109,15 @@ async def accept_invitation(request: Request, tx: Tx) -> Response:
                 await LoginSessions(tx.session).switch_cookie(cookie, joined.org_id)
         return JoinedOut.model_validate(joined)
 
-    return await _answer(request, tx.session, AcceptIn, accept, status.HTTP_200_OK, "/")
+    return await answer_form(
+        request,
+        tx.session,
+        AcceptIn,
+        accept,
+        success=status.HTTP_200_OK,
+        done="/",
+        failed=PATH,
+    )
 
 
 @router.post("/decline", status_code=status.HTTP_204_NO_CONTENT, **_form(AcceptIn))
@@ -123,7 +127,15 @@ async def decline_invitation(request: Request, tx: Tx) -> Response:
     async def decline(body: AcceptIn) -> None:
         await InvitationService(tx.session, tx.actor).decline(body.token)
 
-    return await _answer(request, tx.session, AcceptIn, decline, status.HTTP_204_NO_CONTENT, "/")
+    return await answer_form(
+        request,
+        tx.session,
+        AcceptIn,
+        decline,
+        success=status.HTTP_204_NO_CONTENT,
+        done="/",
+        failed=PATH,
+    )
 
 
 @anonymous.post(
@@ -140,35 +152,15 @@ async def register_with_invitation(request: Request, session: SystemSession) -> 
             await register_invited(session, body.token, body.name, body.password)
         )
 
-    created, login = status.HTTP_201_CREATED, "/login?notice=joined"
-    return await _answer(request, session, JoinIn, register, created, login)
-
-
-async def _answer[Body: AcceptIn](
-    request: Request,
-    session: AsyncSession,
-    model: type[Body],
-    work: Callable[[Body], Awaitable[BaseModel | None]],
-    success: int,
-    page: str,
-) -> Response:
-    """Do ``work``. A form is sent to ``page``, or back to the invitation's with the code of what
-    was wrong."""
-    fields = await form_fields(request)
-    try:
-        body = await read_body(request, model, fields)
-        async with session.begin_nested():
-            done = await work(body)
-    except DatanikaError as error:
-        if fields is None:
-            raise
-        query = urlencode({"token": fields.get("token", ""), "error": error.code})
-        return RedirectResponse(f"{PATH}?{query}", status.HTTP_303_SEE_OTHER)
-    if fields is not None:
-        return RedirectResponse(page, status.HTTP_303_SEE_OTHER)
-    if done is None:
-        return Response(status_code=success)
-    return JSONResponse(done.model_dump(mode="json"), success)
+    return await answer_form(
+        request,
+        session,
+        JoinIn,
+        register,
+        success=status.HTTP_201_CREATED,
+        done="/login?notice=joined",
+        failed=PATH,
+    )
 
 
 async def _mail(tx: Transaction, mails: Outbox, sent: Sent) -> None:

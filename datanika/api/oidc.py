@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.responses import RedirectResponse
 
 from datanika.api.deps import PROBLEMS, SESSION_COOKIE, LoginOrigin
-from datanika.api.forms import local_path, set_session_cookie
+from datanika.api.forms import set_session_cookie
 from datanika.api.transaction import PERSON, PersonTx, StrangerRoute, TenantRoute, needs
 from datanika.config import settings
 from datanika.contracts.api import LinkStartedOut, Page, ProviderOut
@@ -23,6 +23,7 @@ from datanika.security import pkce_pair
 from datanika.services.external_login import STATE_LIFETIME, ExternalLogin, PendingLogin, resume
 from datanika.services.login_sessions import LoginSessions, Origin
 from datanika.services.openid import Identity, provider_called, provider_failed, providers
+from datanika.services.validation import local_path
 
 STATE_COOKIE = "datanika_login"
 PATH = "/api/v1/auth/oidc"

@@ -6,17 +6,11 @@ and are sent on to the next page; programs post JSON.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from urllib.parse import urlencode
-
 from fastapi import APIRouter, Request, Response, status
-from fastapi.responses import JSONResponse, RedirectResponse
-from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import PROBLEMS, LoginOrigin
-from datanika.api.forms import form_fields, json_or_form, read_body
-from datanika.api.mails import Mails, Outbox
+from datanika.api.forms import answer_form, json_or_form
+from datanika.api.mails import Mails
 from datanika.api.transaction import SystemRoute, SystemSession
 from datanika.config import settings
 from datanika.contracts.api import (
@@ -27,9 +21,7 @@ from datanika.contracts.api import (
     RegisterIn,
     TokenIn,
 )
-from datanika.errors import DatanikaError
 from datanika.i18n import negotiate
-from datanika.services.mail import Mail
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SignUp
 
 router = APIRouter(prefix="/auth", tags=["auth"], responses=PROBLEMS, route_class=SystemRoute)
@@ -70,11 +62,17 @@ async def confirm_email(
 ) -> Response:
     """Confirm an address with the token of the mail: a new user's, or a changed one."""
 
-    async def confirm(body: TokenIn) -> Sequence[Mail]:
-        return await SignUp(session, origin).confirm(body.token)
+    async def confirm(body: TokenIn) -> None:
+        await mails.put(session, *await SignUp(session, origin).confirm(body.token))
 
-    return await _answer(
-        request, session, mails, TokenIn, confirm, page=CONFIRM_PAGE, notice="email_confirmed"
+    return await answer_form(
+        request,
+        session,
+        TokenIn,
+        confirm,
+        success=status.HTTP_204_NO_CONTENT,
+        done="/login?notice=email_confirmed",
+        failed=CONFIRM_PAGE,
     )
 
 
@@ -89,15 +87,19 @@ async def request_password_reset(
 ) -> Response:
     """Send a link to choose a new password. It works once, for one hour."""
 
-    async def send(body: EmailIn) -> Sequence[Mail | None]:
-        return [await SignUp(session, origin).request_reset(body.email)]
+    async def send(body: EmailIn) -> AcceptedOut:
+        await mails.put(session, await SignUp(session, origin).request_reset(body.email))
+        return AcceptedOut()
 
-    answer = await _answer(
-        request, session, mails, EmailIn, send, page=FORGOT_PAGE, notice="reset_sent"
+    return await answer_form(
+        request,
+        session,
+        EmailIn,
+        send,
+        success=status.HTTP_202_ACCEPTED,
+        done="/login?notice=reset_sent",
+        failed=FORGOT_PAGE,
     )
-    if isinstance(answer, RedirectResponse):
-        return answer
-    return JSONResponse(AcceptedOut().model_dump(), status.HTTP_202_ACCEPTED)
 
 
 @router.post(
@@ -110,38 +112,17 @@ async def reset_password(
 ) -> Response:
     """Choose a new password with the token of the mail. Every login ends."""
 
-    async def reset(body: NewPasswordIn) -> Sequence[Mail]:
+    async def reset(body: NewPasswordIn) -> None:
         sign_up = SignUp(session, origin)
-        return [await sign_up.reset_password(body.token, body.password, keys_too=body.revoke_keys)]
+        mail = await sign_up.reset_password(body.token, body.password, keys_too=body.revoke_keys)
+        await mails.put(session, mail)
 
-    return await _answer(
-        request, session, mails, NewPasswordIn, reset, page=RESET_PAGE, notice="password_changed"
+    return await answer_form(
+        request,
+        session,
+        NewPasswordIn,
+        reset,
+        success=status.HTTP_204_NO_CONTENT,
+        done="/login?notice=password_changed",
+        failed=RESET_PAGE,
     )
-
-
-async def _answer[Body: BaseModel](
-    request: Request,
-    session: AsyncSession,
-    mails: Outbox,
-    model: type[Body],
-    work: Callable[[Body], Awaitable[Sequence[Mail | None]]],
-    *,
-    page: str,
-    notice: str,
-) -> Response:
-    """Do ``work``. A form is sent to the login page with ``notice``, or back to ``page`` with the
-    code of what was wrong."""
-    fields = await form_fields(request)
-    try:
-        body = await read_body(request, model, fields)
-        async with session.begin_nested():
-            await mails.put(session, *await work(body))
-    except DatanikaError as error:
-        if fields is None:
-            raise
-        kept = {"token": fields["token"]} if "token" in fields else {}
-        query = urlencode(kept | {"error": error.code})
-        return RedirectResponse(f"{page}?{query}", status.HTTP_303_SEE_OTHER)
-    if fields is None:
-        return Response(status_code=status.HTTP_204_NO_CONTENT)
-    return RedirectResponse(f"/login?notice={notice}", status.HTTP_303_SEE_OTHER)

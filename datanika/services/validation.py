@@ -34,3 +34,9 @@ def check_revision(current: int, expected: int | None) -> None:
             code="stale_revision",
             hint="Reload, and make your change again.",
         )
+
+
+def local_path(path: str) -> str:
+    """``path`` if it stays on this site, else the first page."""
+    stays = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if stays and path.isprintable() else "/"

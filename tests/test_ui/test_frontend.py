@@ -15,7 +15,7 @@ from datanika.ui.headers import content_security_policy
 from datanika.ui.reflex_config import SameOrigin
 from datanika.ui.serve import create_asgi
 from datanika.ui.sockets import is_same_origin
-from datanika.ui.state.session import local_path
+from datanika.ui.state.session import page_after_login
 from tests.support.web import Web
 
 
@@ -106,7 +106,7 @@ def test_only_pages_of_this_site_open_the_websocket(
     ],
 )
 def test_login_leads_only_to_this_site(path: str, safe: str) -> None:
-    assert local_path(path) == safe
+    assert page_after_login(path) == safe
 
 
 async def test_one_port_serves_pages_api_and_security_headers(web: Web) -> None:

@@ -8,6 +8,7 @@ import reflex as rx
 
 from datanika.services.openid import providers
 from datanika.services.organization_service import OrganizationService
+from datanika.services.validation import local_path
 from datanika.ui.errors import CODE_ERRORS, LOGIN_ERROR_KEYS, LOGIN_NOTICE_KEYS
 from datanika.ui.state.tenant import TenantState, tenant_session
 
@@ -49,7 +50,7 @@ class SessionState(TenantState):
         self.login_notice = LOGIN_NOTICE_KEYS.get(query.get("notice", ""), "")
         self.asks_code = self.login_error in CODE_ERRORS
         self.mailed_token = query.get("token", "")
-        self.next_page = local_path(query.get("next", "/"))
+        self.next_page = page_after_login(query.get("next", "/"))
         where = urlencode({"next": self.next_page})
         self.login_providers = [
             {"label": one.label, "href": f"/api/v1/auth/oidc/{one.name}/start?{where}"}
@@ -57,7 +58,6 @@ class SessionState(TenantState):
         ]
 
 
-def local_path(path: str) -> str:
-    """``path`` if it stays on this site, else the first page."""
-    safe = path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path
-    return path if safe and not path.startswith("/login") else "/"
+def page_after_login(path: str) -> str:
+    """``path`` if it stays on this site and is not the login itself, else the first page."""
+    return "/" if path.startswith("/login") else local_path(path)
