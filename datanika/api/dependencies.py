@@ -92,5 +92,4 @@ async def delete_dependency(
 @router.get("/pipelines/{pipeline_id}/readiness", **needs("pipeline:read"))
 async def read_readiness(pipeline_id: Id, tx: Tx) -> ReadinessOut:
     """What a run triggered now would wait for, and until when."""
-    found = await DependencyService(tx.session, tx.actor).readiness(pipeline_id)
-    return ReadinessOut.model_validate(found)
+    return await DependencyService(tx.session, tx.actor).readiness(pipeline_id)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from datanika.contracts.api import ReadinessOut, UpstreamReadinessOut
 from datanika.contracts.events import utcnow
 from datanika.errors import Conflict, InvalidInput, NotFound
 from datanika.models import Pipeline, PipelineDependency
@@ -39,34 +39,6 @@ _ROWS = (
     .join(_Pipeline, _Pipeline.id == PipelineDependency.pipeline_id)
     .join(_Upstream, _Upstream.id == PipelineDependency.upstream_id)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamReadiness:
-    """An upstream as a run that starts now would find it."""
-
-    dependency_id: int
-    upstream_id: int
-    upstream_name: str
-    starts_run: bool
-    within_seconds: int | None
-    wait_seconds: int
-    last_success_run_id: int | None
-    last_success_at: dt.datetime | None
-    age_seconds: int | None
-    is_fresh: bool
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineReadiness:
-    """What a run triggered now would do: start, or wait until ``waits_until``."""
-
-    pipeline_id: int
-    is_ready: bool
-    waits_until: dt.datetime | None
-    text: str
-    upstreams: list[UpstreamReadiness]
 
 
 class DependencyService:
@@ -173,7 +145,7 @@ class DependencyService:
         await release_waiting(self.session, self.actor.org_id, [pipeline_id])
         await self._audit("dependency.deleted", dependency, old=_summary(dependency))
 
-    async def readiness(self, pipeline_id: int) -> PipelineReadiness:
+    async def readiness(self, pipeline_id: int) -> ReadinessOut:
         """What a run triggered now would wait for, and until when."""
         self.actor.require("pipeline:read")
         await PipelineService(self.session, self.actor).find(pipeline_id)
@@ -181,7 +153,7 @@ class DependencyService:
         found = await upstreams_of(self.session, self.actor.org_id, pipeline_id)
         stale = [one for one in found if not one.is_fresh(now)]
         waits_until = now + shortest_wait(stale) if stale else None
-        return PipelineReadiness(
+        return ReadinessOut(
             pipeline_id=pipeline_id,
             is_ready=not stale,
             waits_until=waits_until,
@@ -288,7 +260,7 @@ def _summary(dependency: PipelineDependency) -> dict[str, Any]:
     return {name: getattr(dependency, name) for name in names}
 
 
-def _readiness(one: Upstream, now: dt.datetime) -> UpstreamReadiness:
+def _readiness(one: Upstream, now: dt.datetime) -> UpstreamReadinessOut:
     is_fresh, age = one.is_fresh(now), one.age_seconds(now)
     if not is_fresh:
         text = staleness(one, now)
@@ -298,7 +270,7 @@ def _readiness(one: Upstream, now: dt.datetime) -> UpstreamReadiness:
         text = f"{one.name} succeeded {in_words(age)} ago"
         limit = one.within_seconds
         text += "." if limit is None else f", and {in_words(limit)} are allowed."
-    return UpstreamReadiness(
+    return UpstreamReadinessOut(
         dependency_id=one.dependency_id,
         upstream_id=one.pipeline_id,
         upstream_name=one.name,

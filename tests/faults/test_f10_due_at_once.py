@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import select
 
 from datanika.api.app import create_app
@@ -31,8 +29,9 @@ from datanika.services.schedule_service import ScheduleService
 from tests.faults.invariants import Place, check_invariants, read_flow_runs
 from tests.support.pipelines import CANARY, make_pipeline
 from tests.support.postgres import PostgresServer
-from tests.support.superuser import far_ids
+from tests.support.prefect import use_new_ids
 from tests.support.tenants import make_tenant
+from tests.test_execution.running_worker import point_at
 
 DUE = int(os.environ.get("DATANIKA_FAULT_DUE", "100"))
 ORGANISATIONS = 10
@@ -47,10 +46,8 @@ async def test_exactly_as_many_runs_as_are_due(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    far_ids(postgres_server.admin_url)
-    monkeypatch.setattr(settings, "prefect_api_url", prefect_server.api_url)
-    monkeypatch.setattr(settings, "prefect_api_auth_string", SecretStr(prefect_server.auth_string))
-    monkeypatch.setattr(settings, "work_pool", f"pool-{uuid.uuid4().hex[:8]}")
+    use_new_ids(postgres_server.admin_url)
+    point_at(prefect_server, monkeypatch)
     async with PrefectGateway() as prefect:
         await prefect.ensure_work_pool()
         org_of = await _schedule(prefect)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,12 +29,3 @@ def superuser(admin_url: str, database: str | None = None) -> Iterator[Any]:
             yield cursor
     finally:
         connection.close()
-
-
-def far_ids(admin_url: str) -> None:
-    """Let pipelines and runs of the test database have ids that no other test's have: Prefect,
-    which tests share, knows them by name."""
-    start = secrets.randbelow(2**40)
-    with superuser(admin_url) as cursor:
-        for table in ("pipelines", "runs"):
-            cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", (table, start))

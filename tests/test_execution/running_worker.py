@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,11 +27,11 @@ class PrefectServer(Protocol):
     auth_string: str
 
 
-def point_at(server: PrefectServer, pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def point_at(server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the control plane's settings name this Prefect server and a pool of its own."""
     monkeypatch.setattr(settings, "prefect_api_url", server.api_url)
     monkeypatch.setattr(settings, "prefect_api_auth_string", SecretStr(server.auth_string))
-    monkeypatch.setattr(settings, "work_pool", pool)
+    monkeypatch.setattr(settings, "work_pool", f"pool-{uuid.uuid4().hex[:8]}")
 
 
 @contextlib.contextmanager

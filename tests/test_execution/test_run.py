@@ -35,7 +35,7 @@ from tests.test_execution.running_worker import (
 async def plane(
     prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FakeControlPlane]:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    point_at(prefect_server, monkeypatch)
     monkeypatch.setenv("DATANIKA_HOME", str(tmp_path))
     async with serve(FakeControlPlane([load_step("ok")])) as served:
         yield served

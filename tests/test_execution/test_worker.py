@@ -67,7 +67,7 @@ class Stage:
 async def stage(
     prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stage]:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    point_at(prefect_server, monkeypatch)
     monkeypatch.setenv("DATANIKA_HOME", str(tmp_path))
     monkeypatch.setenv("DATANIKA_WORKER_TOKEN", WORKER_TOKEN)
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", prefect_server.auth_string)
@@ -329,7 +329,7 @@ async def test_an_upgrade_replaces_the_fork_server(
 async def test_a_full_worker_asks_prefect_only_when_it_has_room_again(
     prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    point_at(prefect_server, monkeypatch)
     async with serve(FakeControlPlane([load_step("ok")])) as plane, PrefectGateway() as gateway:
         await gateway.ensure_work_pool()
         deployment_id = await deploy(gateway, pipeline_id=uuid.uuid4().int % 10**9)
@@ -366,7 +366,7 @@ async def test_maintenance_runs_with_the_workers_own_token(stage: Stage) -> None
 async def test_a_submitted_run_does_not_wait_for_the_poll(
     prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    point_at(prefect_server, monkeypatch)
     monkeypatch.setattr(settings, "home", tmp_path)
     async with serve(FakeControlPlane([load_step("ok")])) as plane, PrefectGateway() as gateway:
         await gateway.ensure_work_pool()

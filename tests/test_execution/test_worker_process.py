@@ -57,7 +57,7 @@ class WorkerProcess:
 async def busy(
     prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[WorkerProcess]:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    point_at(prefect_server, monkeypatch)
     async with (
         serve(FakeControlPlane([load_step("slow")])) as plane,
         PrefectGateway() as gateway,

@@ -10,10 +10,8 @@ import time
 import uuid
 
 import httpx
-import pytest
 from sqlalchemy import select
 
-from datanika.api.app import create_app
 from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.contracts.spec import (
@@ -26,7 +24,6 @@ from datanika.contracts.spec import (
 )
 from datanika.db import get_session
 from datanika.models import Run, RunLog, RunStep
-from datanika.orchestration.gateway import PrefectGateway
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.deployer import submit_run
@@ -35,9 +32,7 @@ from datanika.services.run_service import RunService
 from datanika.services.transformation_service import TransformationService
 from tests.support.postgres import Warehouse
 from tests.support.tenants import access_token, make_tenant
-from tests.test_execution.fake_control_plane import serve_app
-from tests.test_execution.running_worker import PrefectServer, point_at, running_worker
-from tests.test_flows.test_real_run import ENGINE, number_apart
+from tests.test_flows.conftest import Start
 
 PROMISE_SECONDS = 5.0
 SLEEPING = (
@@ -131,32 +126,17 @@ async def committed(actor: Actor, run_id: int) -> tuple[dict[str, bool], str]:
 
 
 async def test_a_cancel_interrupts_copy_insert_and_model_within_five_seconds(
-    database: str,
-    warehouse: Warehouse,
-    prefect_server: PrefectServer,
-    monkeypatch: pytest.MonkeyPatch,
+    start: Start, warehouse: Warehouse
 ) -> None:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
-    monkeypatch.setenv("DATANIKA_HOME", str(settings.home))
-    number_apart()
     owner = (await make_tenant()).owner
     files = settings.org_root(owner.org_id) / "files"
     files.mkdir(parents=True)
     for name in ("fast", "slow"):
         (files / f"{name}.csv").write_text("id,amount\n1,10\n2,20\n")
     loads, builds = await make(owner, warehouse)
-    async with PrefectGateway() as gateway:
-        await gateway.ensure_work_pool()
     took: dict[str, float] = {}
     async with (
-        serve_app(create_app()) as url,
-        running_worker(
-            prefect_server,
-            url,
-            settings.home,
-            token=settings.require("worker_token"),
-            engine=ENGINE,
-        ),
+        start() as url,
         httpx.AsyncClient(
             base_url=url, headers={"Authorization": f"Bearer {access_token(owner)}"}
         ) as api,

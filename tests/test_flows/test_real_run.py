@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import subprocess
-import uuid
 from pathlib import Path
 
-import pytest
 from sqlalchemy import select
 
-from datanika.api.app import create_app
 from datanika.config import settings
 from datanika.contracts.enums import RunState
 from datanika.db import get_session
 from datanika.models import Run, RunLog, RunStep
 from datanika.orchestration.gateway import PrefectGateway
-from datanika.runtime.databases import cursor
 from datanika.services.deployer import submit_run
 from datanika.services.run_service import RunService
 from tests.support.pipelines import make_pipeline
-from tests.support.postgres import PostgresServer, Warehouse
+from tests.support.postgres import Warehouse
 from tests.support.tenants import Tenant, make_tenant
-from tests.test_execution.fake_control_plane import serve_app
-from tests.test_execution.running_worker import (
-    PrefectServer,
-    final_state,
-    point_at,
-    running_worker,
-)
+from tests.test_execution.running_worker import final_state
+from tests.test_flows.conftest import Start
 
-
-def number_apart() -> None:
-    """Ids of this test's database that no other test gave to the Prefect server they share."""
-    start = uuid.uuid4().int % 10**9
-    with cursor(settings.require("database_admin_url")) as cur:
-        for table in ("pipelines", "runs"):
-            cur.execute(f"ALTER TABLE {table} ALTER COLUMN id RESTART WITH {start}")
-
-
-ENGINE = "datanika.execution.engine_host"
 ORDERS = "id,amount,customer\n1,10.50,ann\n2,20.25,bob\n3,30.00,ann\n"
 
 
@@ -58,33 +39,13 @@ async def run_once(tenant: Tenant, pipeline_id: int, key: str) -> tuple[Run, lis
         return run, list(await session.scalars(query))
 
 
-async def test_files_become_tables_and_models(
-    database: str,
-    warehouse: Warehouse,
-    prefect_server: PrefectServer,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
-    monkeypatch.setenv("DATANIKA_HOME", str(settings.home))
-    number_apart()
+async def test_files_become_tables_and_models(start: Start, warehouse: Warehouse) -> None:
     tenant = await make_tenant()
     files = settings.org_root(tenant.org_id) / "files"
     files.mkdir(parents=True)
     (files / "orders.csv").write_text(ORDERS)
     pipeline = await make_pipeline(tenant.owner, destination=warehouse.config)
-    async with PrefectGateway() as gateway:
-        await gateway.ensure_work_pool()
-
-    async with (
-        serve_app(create_app()) as url,
-        running_worker(
-            prefect_server,
-            url,
-            settings.home,
-            token=settings.require("worker_token"),
-            engine=ENGINE,
-        ),
-    ):
+    async with start():
         first, steps = await run_once(tenant, pipeline.id, "first")
         second, _ = await run_once(tenant, pipeline.id, "second")
 
@@ -104,37 +65,16 @@ async def test_files_become_tables_and_models(
     assert not list((settings.home / "work").glob("step-*")), "no engine leaves its folder"
 
 
-async def test_a_password_stays_where_it_is_used(
-    database: str,
-    warehouse: Warehouse,
-    postgres_server: PostgresServer,
-    prefect_server: PrefectServer,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_password_stays_where_it_is_used(start: Start, warehouse: Warehouse) -> None:
     """A wrong one makes every layer complain; none of them may quote it."""
     canary = "canary-9f3b7c21"
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
-    monkeypatch.setenv("DATANIKA_HOME", str(settings.home))
-    number_apart()
     tenant = await make_tenant()
     files = settings.org_root(tenant.org_id) / "files"
     files.mkdir(parents=True)
     (files / "orders.csv").write_text(ORDERS)
     wrong = warehouse.config | {"password": canary}
     pipeline = await make_pipeline(tenant.owner, destination=wrong)
-    async with PrefectGateway() as gateway:
-        await gateway.ensure_work_pool()
-
-    async with (
-        serve_app(create_app()) as url,
-        running_worker(
-            prefect_server,
-            url,
-            settings.home,
-            token=settings.require("worker_token"),
-            engine=ENGINE,
-        ),
-    ):
+    async with start():
         run, _ = await run_once(tenant, pipeline.id, "only")
 
     assert run.state == RunState.FAILED

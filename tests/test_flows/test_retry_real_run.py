@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 
 import httpx
-import pytest
 from sqlalchemy import select
 
-from datanika.api.app import create_app
 from datanika.config import settings
 from datanika.contracts.enums import BackfillState, RunState
 from datanika.contracts.enums import WriteDisposition as W
@@ -24,16 +21,13 @@ from datanika.contracts.spec import (
 )
 from datanika.db import get_session
 from datanika.models import RunStep
-from datanika.orchestration.gateway import PrefectGateway
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.transformation_service import TransformationService
 from tests.support.postgres import Warehouse
 from tests.support.tenants import access_token, make_tenant
-from tests.test_execution.fake_control_plane import serve_app
-from tests.test_execution.running_worker import PrefectServer, point_at, running_worker
-from tests.test_flows.test_real_run import ENGINE, number_apart
+from tests.test_flows.conftest import Start
 
 ONCE = RetryPolicy(retries=0)
 
@@ -101,14 +95,8 @@ async def states(actor: Actor, run_id: object) -> dict[str, str]:
 
 
 async def test_a_retry_does_the_rest_and_a_repeated_chunk_doubles_nothing(
-    database: str,
-    warehouse: Warehouse,
-    prefect_server: PrefectServer,
-    monkeypatch: pytest.MonkeyPatch,
+    start: Start, warehouse: Warehouse
 ) -> None:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
-    monkeypatch.setenv("DATANIKA_HOME", str(settings.home))
-    number_apart()
     owner = (await make_tenant()).owner
     files = settings.org_root(owner.org_id) / "files"
     files.mkdir(parents=True)
@@ -118,17 +106,8 @@ async def test_a_retry_does_the_rest_and_a_repeated_chunk_doubles_nothing(
     warehouse.query("CREATE SCHEMA raw")
     warehouse.query("CREATE TABLE raw.switch (id int)")
     both, timed = await make(owner, warehouse)
-    async with PrefectGateway() as gateway:
-        await gateway.ensure_work_pool()
     async with (
-        serve_app(create_app()) as url,
-        running_worker(
-            prefect_server,
-            url,
-            settings.home,
-            token=settings.require("worker_token"),
-            engine=ENGINE,
-        ),
+        start() as url,
         httpx.AsyncClient(
             base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {access_token(owner)}"}
         ) as api,

@@ -18,7 +18,7 @@ from tests.test_execution.running_worker import PrefectServer, point_at
 async def gateway(
     prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[PrefectGateway]:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    point_at(prefect_server, monkeypatch)
     async with PrefectGateway() as opened:
         await opened.ensure_work_pool()
         yield opened

@@ -30,7 +30,7 @@ from tests.test_execution.running_worker import (
 async def test_a_scheduled_run_is_created_by_prefect_and_executed_by_our_worker(
     prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point_at(prefect_server, f"pool-{uuid.uuid4().hex[:8]}", monkeypatch)
+    point_at(prefect_server, monkeypatch)
     monkeypatch.setenv("DATANIKA_HOME", str(tmp_path))
     pipeline_id = uuid.uuid4().int % 10**9
     async with (

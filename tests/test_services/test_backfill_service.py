@@ -28,11 +28,6 @@ DAY = 86_400
 
 
 @pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
-@pytest.fixture
 async def pipeline_id(actor: Actor) -> int:
     return await make_incremental(actor)
 

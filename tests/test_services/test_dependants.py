@@ -31,14 +31,8 @@ from tests.support.dependencies import (
     trigger,
 )
 from tests.support.pipelines import make_pipeline
-from tests.support.tenants import make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
 
 
 async def make(actor: Actor, *names: str) -> list[int]:

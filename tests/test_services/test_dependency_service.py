@@ -8,23 +8,19 @@ import datetime as dt
 import pytest
 from sqlalchemy import select
 
+from datanika.contracts.api import ReadinessOut
 from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
 from datanika.errors import Conflict, InvalidInput, NotFound, PermissionDenied, PreconditionFailed
 from datanika.models import AuditLog
 from datanika.services.actor import Actor
-from datanika.services.dependency_service import DependencyService, PipelineReadiness
+from datanika.services.dependency_service import DependencyService
 from datanika.services.pipeline_service import PipelineService
 from tests.support.dependencies import age, depend, needs_fresh, succeed, trigger
 from tests.support.pipelines import make_pipeline
 from tests.support.tenants import add_member, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
 
 
 @pytest.fixture
@@ -38,7 +34,7 @@ async def edges(actor: Actor) -> list[tuple[str, str]]:
     return [(row.pipeline_name, row.upstream_name) for row in rows]
 
 
-async def readiness(actor: Actor, pipeline_id: int) -> PipelineReadiness:
+async def readiness(actor: Actor, pipeline_id: int) -> ReadinessOut:
     async with get_session(actor.scope) as session:
         return await DependencyService(session, actor).readiness(pipeline_id)
 

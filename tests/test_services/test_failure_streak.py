@@ -19,15 +19,9 @@ from datanika.services.run_recorder import RunRecorder
 from tests.support.channels import deliveries, end_run, make_channel
 from tests.support.dependencies import change, claim, depend, runs_of, succeed
 from tests.support.pipelines import make_pipeline
-from tests.support.tenants import make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
 OUT_OF_MEMORY = Failure(code="out_of_memory", message="It took more memory than it may.")
-
-
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
 
 
 @pytest.fixture

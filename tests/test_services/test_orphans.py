@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from datanika.config import settings
@@ -21,40 +18,10 @@ from datanika.services.actor import Actor
 from datanika.services.deployer import deploy_after_commit, submit_run
 from datanika.services.orphans import AGE, LOCK, sweep_orphans
 from datanika.services.run_service import RunService
-from tests.support.pipelines import MadePipeline, make_pipeline
-from tests.support.postgres import PostgresServer
-from tests.support.prefect import use_new_ids
-from tests.support.tenants import make_tenant
+from tests.support.pipelines import MadePipeline
 
 pytestmark = pytest.mark.usefixtures("database")
 NOW = dt.timedelta(0)
-
-
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
-@pytest.fixture
-async def pipeline(actor: Actor) -> MadePipeline:
-    return await make_pipeline(actor)
-
-
-@pytest.fixture
-async def prefect(
-    database: str,
-    postgres_server: PostgresServer,
-    prefect_server: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[PrefectSweeper]:
-    """A real Prefect, to which the settings point."""
-    use_new_ids(postgres_server.admin_url)
-    monkeypatch.setattr(settings, "prefect_api_url", prefect_server.api_url)
-    monkeypatch.setattr(settings, "prefect_api_auth_string", SecretStr(prefect_server.auth_string))
-    monkeypatch.setattr(settings, "work_pool", f"pool-{uuid.uuid4().hex[:8]}")
-    async with PrefectSweeper() as gateway:
-        await gateway.ensure_work_pool()
-        yield gateway
 
 
 def new_id() -> int:

@@ -17,16 +17,6 @@ from tests.support.pipelines import MadePipeline, make_pipeline, two_steps
 from tests.support.tenants import add_member, make_tenant
 
 
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
-@pytest.fixture
-async def pipeline(actor: Actor) -> MadePipeline:
-    return await make_pipeline(actor)
-
-
 async def test_a_changed_specification_is_a_new_version_and_the_old_one_stays(
     actor: Actor, pipeline: MadePipeline
 ) -> None:

@@ -29,11 +29,6 @@ from tests.support.tenants import make_tenant
 pytestmark = pytest.mark.usefixtures("database")
 
 
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
 @pytest.fixture(autouse=True)
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Any:
     """``prefect(up)`` decides whether Prefect answers; it does at first."""

@@ -6,20 +6,14 @@ import asyncio
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import select, text
 
 from datanika.config import settings
 from datanika.contracts.enums import RunState
-from datanika.contracts.schedule import ScheduleSpec
 from datanika.db import SYSTEM, get_session
-from datanika.errors import InvalidInput
-from datanika.models import Pipeline, Run, Schedule
-from datanika.orchestration.deployments import DeploymentRequest
+from datanika.models import Pipeline, Run
 from datanika.orchestration.gateway import PrefectGateway
 from datanika.orchestration.sweeper import PrefectSweeper
 from datanika.services.actor import Actor
@@ -28,40 +22,10 @@ from datanika.services.pipeline_service import PipelineService
 from datanika.services.reconciler import LOCK, PENDING, reconcile, renew_leases
 from datanika.services.run_recorder import claim_run
 from datanika.services.run_service import RunService
-from datanika.services.schedule_service import ScheduleService
 from tests.support.pipelines import MadePipeline, make_pipeline
-from tests.support.postgres import PostgresServer
-from tests.support.prefect import use_new_ids
 from tests.support.tenants import make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
-@pytest.fixture
-async def pipeline(actor: Actor) -> MadePipeline:
-    return await make_pipeline(actor)
-
-
-@pytest.fixture
-async def prefect(
-    database: str,
-    postgres_server: PostgresServer,
-    prefect_server: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[PrefectSweeper]:
-    """A real Prefect, to which the settings point."""
-    use_new_ids(postgres_server.admin_url)
-    monkeypatch.setattr(settings, "prefect_api_url", prefect_server.api_url)
-    monkeypatch.setattr(settings, "prefect_api_auth_string", SecretStr(prefect_server.auth_string))
-    monkeypatch.setattr(settings, "work_pool", f"pool-{uuid.uuid4().hex[:8]}")
-    async with PrefectSweeper() as gateway:
-        await gateway.ensure_work_pool()
-        yield gateway
 
 
 async def trigger(actor: Actor, pipeline: MadePipeline, key: str = "k") -> int:
@@ -239,82 +203,6 @@ async def test_a_flow_run_that_was_cancelled_in_prefect_cancels_the_run(
     assert (await run_of(run_id)).state == RunState.CANCELLED
 
 
-async def test_a_deployment_follows_its_pipeline_and_ends_with_it(
-    actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway
-) -> None:
-    await deploy_after_commit(pipeline.id)
-    first = await pipeline_of(pipeline.id)
-    assert first.deployment_id is not None
-    assert first.deployed_hash is not None
-    async with get_session(actor.scope) as session:
-        spec = ScheduleSpec(interval_seconds=3600)
-        await ScheduleService(session, actor).create(pipeline.id, spec)
-    assert (await pipeline_of(pipeline.id)).deployed_hash is None
-    assert (await reconcile())["deployed"] == 1
-    second = await pipeline_of(pipeline.id)
-    assert second.deployment_id == first.deployment_id
-    assert second.deployed_hash not in (None, first.deployed_hash)
-    async with get_session(actor.scope) as session:
-        await PipelineService(session, actor).delete(pipeline.id)
-    await deploy_after_commit(pipeline.id)
-    assert (await pipeline_of(pipeline.id)).deployment_id is None
-    assert (await reconcile())["deployed"] == 0
-
-
-async def test_a_schedule_is_on_in_prefect_from_its_start_to_its_end(
-    actor: Actor,
-    pipeline: MadePipeline,
-    prefect: PrefectGateway,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
-    async with get_session(actor.scope) as session:
-        spec = ScheduleSpec(
-            cron="30 2 * * *",
-            timezone="America/New_York",
-            starts_at=now + hour,
-            ends_at=now + 2 * hour,
-        )
-        await ScheduleService(session, actor).create(pipeline.id, spec)
-
-    async def active_at(moment: dt.datetime) -> tuple[int, list[bool]]:
-        for module in ("deployer", "reconciler"):
-            monkeypatch.setattr(f"datanika.services.{module}.utcnow", lambda: moment)
-        deployed = (await reconcile())["deployed"]
-        deployment_id = (await pipeline_of(pipeline.id)).deployment_id
-        async with prefect._call() as client:
-            known = await client.read_deployment(uuid.UUID(deployment_id))
-        return deployed, sorted(one.active for one in known.schedules)
-
-    assert await active_at(now) == (1, [False])
-    assert await active_at(now + hour / 2) == (0, [False])
-    # On with it are the times around shifts of the clocks that Prefect would not make.
-    assert await active_at(now + hour) == (1, [True, True])
-    assert await active_at(now + 1.5 * hour) == (0, [True, True])
-    assert await active_at(now + 3 * hour) == (1, [False])
-
-
-async def test_another_deployment_loses_no_time_that_jitter_has_put_off(
-    actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway
-) -> None:
-    before = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=3)
-    async with get_session(actor.scope) as session:
-        spec = ScheduleSpec(interval_seconds=120, jitter_seconds=86_400)
-        made = await ScheduleService(session, actor).create(pipeline.id, spec)
-    await deploy_after_commit(pipeline.id)
-    async with get_session(SYSTEM) as session:
-        (await session.get_one(Pipeline, pipeline.id)).deployed_at = before
-        schedule = await session.get_one(Schedule, made.id)
-        schedule.updated_at = before
-    async with get_session(actor.scope) as session:
-        await PipelineService(session, actor).update(pipeline.id, description="changed")
-    assert (await reconcile())["deployed"] == 1
-    async with get_session(SYSTEM) as session:
-        runs = (await session.scalars(select(Run))).all()
-    assert {run.schedule_id for run in runs} == {made.id}
-    assert all(run.scheduled_for and run.scheduled_for > before for run in runs)
-
-
 async def test_a_deployment_that_somebody_deleted_in_prefect_comes_back(
     actor: Actor, pipeline: MadePipeline, prefect: PrefectGateway
 ) -> None:
@@ -409,69 +297,6 @@ async def test_a_claimed_run_is_left_to_its_lease_whatever_prefect_has_heard(
 
     assert (await run_of(run_id)).state == RunState.STARTING
     assert await state_in(prefect, flow_run_id) == "PENDING"
-
-
-async def count_requests(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, int], int]:
-    """One pass, and the requests to Prefect that it made."""
-    opened: list[PrefectSweeper] = []
-
-    class Counting(PrefectSweeper):
-        def __init__(self) -> None:
-            super().__init__()
-            opened.append(self)
-
-    with monkeypatch.context() as counting:
-        counting.setattr("datanika.services.reconciler.PrefectSweeper", Counting)
-        counts = await reconcile()
-    return counts, opened[0].requests
-
-
-async def test_a_pass_that_changes_nothing_costs_the_same_however_many_pipelines_there_are(
-    actor: Actor, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(12):
-        await make_pipeline(actor, f"p{number}")
-    counts, requests = await count_requests(monkeypatch)
-    # What Prefect has of all of them, the flow, each deployment; and what is pending.
-    assert (counts["deployed"], requests) == (12, 1 + 1 + 12 + 1)
-
-    counts, requests = await count_requests(monkeypatch)
-
-    assert not any(counts.values())
-    assert requests == 1
-
-
-async def test_what_prefect_has_already_is_not_deployed_again(
-    actor: Actor, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = [await make_pipeline(actor, f"p{number}") for number in range(3)]
-    await reconcile()
-    before = [(await pipeline_of(one.id)).deployed_hash for one in made]
-    async with get_session(SYSTEM) as session:
-        for one in made:
-            (await session.get_one(Pipeline, one.id)).deployed_hash = None
-
-    counts, requests = await count_requests(monkeypatch)
-
-    assert (counts["deployed"], requests) == (3, 2)
-    assert [(await pipeline_of(one.id)).deployed_hash for one in made] == before
-
-
-async def test_a_pipeline_that_prefect_refuses_does_not_keep_the_others_waiting(
-    actor: Actor, prefect: PrefectGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refused, good = await make_pipeline(actor, "refused"), await make_pipeline(actor, "good")
-    deploy = PrefectSweeper.deploy
-
-    async def refusing(self: PrefectSweeper, request: DeploymentRequest) -> str:
-        if request.pipeline_id == refused.id:
-            raise InvalidInput("Prefect refused the request with 422.", code="prefect_refused")
-        return await deploy(self, request)
-
-    monkeypatch.setattr(PrefectSweeper, "deploy", refusing)
-    assert (await reconcile())["deployed"] == 1
-    assert (await pipeline_of(good.id)).deployment_id is not None
-    assert (await pipeline_of(refused.id)).deployment_id is None
 
 
 TRIGGERS = 200

@@ -43,16 +43,6 @@ from tests.support.tenants import make_tenant
 pytestmark = pytest.mark.usefixtures("database")
 
 
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
-@pytest.fixture
-async def pipeline(actor: Actor) -> MadePipeline:
-    return await make_pipeline(actor)
-
-
 async def trigger(actor: Actor, pipeline: MadePipeline, key: str = "k") -> int:
     async with get_session(actor.scope) as session:
         return (await RunService(session, actor).trigger(pipeline.id, key)).id

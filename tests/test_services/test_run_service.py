@@ -20,11 +20,6 @@ from tests.support.pipelines import MadePipeline, make_pipeline
 from tests.support.tenants import make_tenant
 
 
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
 async def trigger(actor: Actor, pipeline: MadePipeline, key: str) -> int:
     async with get_session(actor.scope) as session:
         service = RunService(session, actor)

@@ -21,16 +21,6 @@ DAILY = ScheduleSpec(cron="0 6 * * *", timezone="Europe/Berlin")
 HOURLY = ScheduleSpec(interval_seconds=3600)
 
 
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
-@pytest.fixture
-async def pipeline(actor: Actor) -> MadePipeline:
-    return await make_pipeline(actor)
-
-
 async def create(actor: Actor, pipeline_id: int, spec: ScheduleSpec = DAILY) -> int:
     async with get_session(actor.scope) as session:
         return (await ScheduleService(session, actor).create(pipeline_id, spec)).id

@@ -24,22 +24,11 @@ from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
 from datanika.services.schedule_service import ScheduleService
 from datanika.services.scheduled_run import schedule_key
-from tests.support.pipelines import MadePipeline, make_pipeline
-from tests.support.tenants import make_tenant
+from tests.support.pipelines import MadePipeline
 
 pytestmark = pytest.mark.usefixtures("database")
 MINUTE = dt.timedelta(minutes=1)
 ZONE = "America/New_York"
-
-
-@pytest.fixture
-async def actor(database: str) -> Actor:
-    return (await make_tenant()).owner
-
-
-@pytest.fixture
-async def pipeline(actor: Actor) -> MadePipeline:
-    return await make_pipeline(actor)
 
 
 def this_minute() -> dt.datetime:

@@ -9,8 +9,9 @@ from datanika.contracts.enums import LogLevel, StepState
 from datanika.contracts.events import ColumnInfo, Failure, NodeFinished, NodeStarted, StepFinished
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
+from datanika.engines.dlt_engine.loaded import Loaded
 from datanika.engines.dlt_engine.runtime import isolated_dlt
-from datanika.engines.dlt_engine.table_load import Loaded, TableLoad
+from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import Emit, log
 from datanika.engines.failures import failure_of
 from datanika.engines.warehouse import Warehouse, WriterId, open_warehouse

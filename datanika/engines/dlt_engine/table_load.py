@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from datanika.engines.dlt_engine.arrow_types import column_hint, fit, stored_typ
 from datanika.engines.dlt_engine.cursor import ArrowCursor, rewound
 from datanika.engines.dlt_engine.destination import make_destination
 from datanika.engines.dlt_engine.interval import IntervalRows
+from datanika.engines.dlt_engine.loaded import Loaded, verify
 from datanika.engines.dlt_engine.move import (
     MoveFromStaging,
     Statements,
@@ -41,39 +41,6 @@ MAX_SEEN = 5_000
 """Marks of rows at the cursor's last value that are told to the control plane."""
 _VERSION_TABLE = "_dlt_version"
 _STATE_TABLE = "_dlt_pipeline_state"
-
-
-@dataclass
-class Loaded:
-    """What a table's load did. ``before`` and ``after``: rows of the destination table."""
-
-    rows: int = 0
-    bytes: int = 0
-    before: int | None = None
-    after: int | None = None
-    loaded: int | None = None
-    repeated: int = 0
-    swept: int = 0
-    verdict: str = "not loaded"
-    committed: bool = False
-    cursor_moved: bool = False
-
-    def details(self, table: TableSpec) -> dict[str, Any]:
-        """For people: the figures behind "succeeded"."""
-        return {
-            "source_rows": self.rows,
-            "loaded_rows": self.loaded,
-            "destination_rows_before": self.before,
-            "destination_rows_after": self.after,
-            "repeated_keys": self.repeated,
-            "swept_rows": self.swept,
-            "verdict": self.verdict,
-            "committed": self.committed,
-            "committed_rows": self.rows if self.committed else 0,
-            "cursor_moved": self.cursor_moved,
-            "write_disposition": str(table.write_disposition),
-            "cursor": table.cursor.column if table.cursor else None,
-        }
 
 
 class TableLoad:
@@ -137,7 +104,9 @@ class TableLoad:
             self.warehouse.query("; ".join(self.move.statements(staging)))
         self._report_commit(pipeline, cursor)
         self._report_cursor(pipeline)
-        self._verify(info.loads_ids)
+        verify(
+            self.result, self.table, self.target, self.warehouse, info.loads_ids, self.move.replaces
+        )
         return self.result
 
     def _statements(self, schema: Any) -> Statements | None:
@@ -372,41 +341,6 @@ class TableLoad:
         raise TerminalStepError(
             f"Connection {source.name!r} of kind {source.kind!r} cannot be a source.",
             code="connection_kind_unfit",
-        )
-
-    def _verify(self, load_ids: list[str]) -> None:
-        """Count again at the destination: what was read must be there.
-
-        Raises :class:`TerminalStepError` ``rows_lost`` when it is not.
-        """
-        result = self.result
-        if not self.warehouse.exists(self.target):
-            result.after, result.loaded, result.verdict = 0, 0, "empty"
-            if result.rows:
-                raise self._lost(0)
-            return
-        result.after = self.warehouse.count(self.target)
-        if self.table.write_disposition is WriteDisposition.REPLACE:
-            result.loaded = result.after
-        elif self.table.write_disposition is WriteDisposition.APPEND and not self.move.replaces:
-            result.loaded = result.after - (result.before or 0)
-        else:
-            result.loaded = sum(self.warehouse.count(self.target, load) for load in load_ids)
-        if self.table.write_disposition is WriteDisposition.MERGE:
-            result.repeated = max(0, result.rows - result.loaded)
-        if self.table.write_disposition is WriteDisposition.MERGE:
-            lost = result.loaded > result.rows or (result.rows > 0 and result.loaded == 0)
-        else:
-            lost = result.loaded != result.rows
-        if lost:
-            raise self._lost(result.loaded)
-        result.verdict = "repeated keys" if result.repeated else "exact"
-
-    def _lost(self, loaded: int) -> TerminalStepError:
-        return TerminalStepError(
-            f"{self.result.rows} rows were read, but {loaded} arrived in {self.node}.",
-            code="rows_lost",
-            hint="Somebody else may write this table; the next run loads it again.",
         )
 
 

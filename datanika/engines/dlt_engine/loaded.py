@@ -1,0 +1,90 @@
+"""What a table's load did, and whether everything that was read arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.spec import TableSpec
+from datanika.engines.warehouse import Warehouse
+from datanika.engines.warehouse.base import Table
+from datanika.errors import TerminalStepError
+
+
+@dataclass
+class Loaded:
+    """What a table's load did. ``before`` and ``after``: rows of the destination table."""
+
+    rows: int = 0
+    bytes: int = 0
+    before: int | None = None
+    after: int | None = None
+    loaded: int | None = None
+    repeated: int = 0
+    swept: int = 0
+    verdict: str = "not loaded"
+    committed: bool = False
+    cursor_moved: bool = False
+
+    def details(self, table: TableSpec) -> dict[str, Any]:
+        """For people: the figures behind "succeeded"."""
+        return {
+            "source_rows": self.rows,
+            "loaded_rows": self.loaded,
+            "destination_rows_before": self.before,
+            "destination_rows_after": self.after,
+            "repeated_keys": self.repeated,
+            "swept_rows": self.swept,
+            "verdict": self.verdict,
+            "committed": self.committed,
+            "committed_rows": self.rows if self.committed else 0,
+            "cursor_moved": self.cursor_moved,
+            "write_disposition": str(table.write_disposition),
+            "cursor": table.cursor.column if table.cursor else None,
+        }
+
+
+def verify(
+    result: Loaded,
+    table: TableSpec,
+    target: Table,
+    warehouse: Warehouse,
+    load_ids: Sequence[str],
+    replaced_rows: bool,
+) -> None:
+    """Count again at the destination: what was read must be there. Completes ``result``.
+
+    ``replaced_rows``: rows that were there before went in the same transaction. Raises
+    :class:`TerminalStepError` ``rows_lost``.
+    """
+    if not warehouse.exists(target):
+        result.after, result.loaded, result.verdict = 0, 0, "empty"
+        if result.rows:
+            raise _lost(result, target)
+        return
+    result.after = warehouse.count(target)
+    how = table.write_disposition
+    if how is WriteDisposition.REPLACE:
+        result.loaded = result.after
+    elif how is WriteDisposition.APPEND and not replaced_rows:
+        result.loaded = result.after - (result.before or 0)
+    else:
+        result.loaded = sum(warehouse.count(target, load) for load in load_ids)
+    if how is WriteDisposition.MERGE:
+        result.repeated = max(0, result.rows - result.loaded)
+        lost = result.loaded > result.rows or (result.rows > 0 and result.loaded == 0)
+    else:
+        lost = result.loaded != result.rows
+    if lost:
+        raise _lost(result, target)
+    result.verdict = "repeated keys" if result.repeated else "exact"
+
+
+def _lost(result: Loaded, target: Table) -> TerminalStepError:
+    return TerminalStepError(
+        f"{result.rows} rows were read, but {result.loaded} arrived in {'.'.join(target)}.",
+        code="rows_lost",
+        hint="Somebody else may write this table; the next run loads it again.",
+    )
