@@ -197,6 +197,7 @@ class BackfillService:
                 hint="Wait until it is over, or cancel it.",
             )
         await self._check_limits()
+        await record(self.session, self.actor, "backfill.retried", "backfill", backfill_id)
         start = run.interval_start or backfill.interval_start
         if run.state == RunState.SUCCEEDED.value and run.interval_end is not None:
             # It was cancelled while its chunk came to its end.
@@ -208,7 +209,6 @@ class BackfillService:
         backfill.state, backfill.finished_at = BackfillState.RUNNING.value, None
         version = await self.session.get_one(PipelineVersion, run.pipeline_version_id)
         await self._start(backfill, version, start)
-        await record(self.session, self.actor, "backfill.retried", "backfill", backfill_id)
         return backfill
 
     async def _start(

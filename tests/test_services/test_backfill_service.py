@@ -52,7 +52,7 @@ async def runs_of(backfill_id: int) -> list[Run]:
         return list(await session.scalars(query))
 
 
-async def start(actor: Actor, run: Run) -> RunRecorder | None:
+async def start(actor: Actor, run: Run) -> None:
     async with get_session(actor.scope) as session:
         await claim_run(
             session,
@@ -61,7 +61,6 @@ async def start(actor: Actor, run: Run) -> RunRecorder | None:
             flow_run_id=str(uuid.uuid4()),
             run_id=run.id,
         )
-    return None
 
 
 async def end(actor: Actor, run: Run, state: RunState = RunState.SUCCEEDED) -> None:
@@ -69,6 +68,12 @@ async def end(actor: Actor, run: Run, state: RunState = RunState.SUCCEEDED) -> N
     async with get_session(actor.scope) as session:
         failure = Failure(code="x", message="x") if state is RunState.FAILED else None
         await RunRecorder(session, run.id, 1).finish(RunFinish(state=state, failure=failure))
+
+
+async def audited(actor: Actor) -> list[str]:
+    async with get_session(SYSTEM) as session:
+        query = select(AuditLog.action).where(AuditLog.org_id == actor.org_id)
+        return list(await session.scalars(query))
 
 
 async def test_the_chunks_meet_and_the_last_ends_the_backfill(
@@ -93,9 +98,7 @@ async def test_the_chunks_meet_and_the_last_ends_the_backfill(
     found = await progress(actor, backfill_id)
     assert (found.backfill.state, found.chunks_done) == (BackfillState.SUCCEEDED, 3)
     assert found.backfill.finished_at is not None
-    async with get_session(SYSTEM) as session:
-        query = select(AuditLog.action).where(AuditLog.org_id == actor.org_id)
-        actions = list(await session.scalars(query))
+    actions = await audited(actor)
     assert actions.count("run.triggered") == 3 and actions.count("backfill.created") == 1
 
 
@@ -149,6 +152,23 @@ async def test_a_cancelled_backfill_starts_no_further_chunk(
         await BackfillService(session, actor).retry(backfill_id)
     last = (await runs_of(backfill_id))[-1]
     assert last.interval_start == START + dt.timedelta(days=1 if running else 0)
+
+
+async def test_a_retry_after_the_last_chunk_came_to_its_end_anyway_is_its_success(
+    actor: Actor, pipeline_id: int
+) -> None:
+    backfill_id = await create(actor, pipeline_id, days=1)
+    [run] = await runs_of(backfill_id)
+    await start(actor, run)
+    async with get_session(actor.scope) as session:
+        await BackfillService(session, actor).cancel(backfill_id)
+    async with get_session(actor.scope) as session:
+        await RunRecorder(session, run.id, 1).finish(RunFinish(state=RunState.SUCCEEDED))
+    async with get_session(actor.scope) as session:
+        again = await BackfillService(session, actor).retry(backfill_id)
+        assert again.state == BackfillState.SUCCEEDED
+    assert len(await runs_of(backfill_id)) == 1
+    assert (await audited(actor)).count("backfill.retried") == 1
 
 
 async def test_a_run_that_somebody_cancels_ends_the_backfill(
