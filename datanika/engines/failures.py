@@ -78,6 +78,12 @@ _CAUSES: dict[str, tuple[str, str, str | None, bool]] = {
         "Run it again when the other one is done.",
         True,
     ),
+    "created_at_once": (
+        "destination_busy",
+        "Another session created the same schema or table at that moment.",
+        "Run it again.",
+        True,
+    ),
     "statement_timeout": (
         "statement_timeout",
         "The server ended the statement, because it took too long or somebody cancelled it.",
@@ -166,8 +172,16 @@ _CLASSES = {
     "SSLCertVerificationError": "tls_failed",
 }
 
+# Two sessions created the same schema or table, IF NOT EXISTS or not: the second one finds it in
+# PostgreSQL's own catalog, and would not the next time.
+_CATALOG_RACE = (
+    r"unique constraint .pg_(namespace|class|type|attribute|proc)_\w+_index"
+    r"|tuple concurrently (updated|deleted)"
+)
+
 # Where a driver has no code (libpq's connection phase, DuckDB, dbt's wrapped messages).
 _PHRASES = (
+    (_CATALOG_RACE, "created_at_once"),
     (r"password authentication failed|no password supplied|authentication failed", "authentication_failed"),  # noqa: E501
     (r'database ".*" does not exist', "database_missing"),
     (r"could not translate host name|connection refused|timeout expired|no route to host"
@@ -242,6 +256,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _cause(error: BaseException) -> str | None:
     state = getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
     if isinstance(state, str) and state:
+        if re.search(_CATALOG_RACE, str(error)):
+            return "created_at_once"
         return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2])
     if isinstance(error, MemoryError):
         return "out_of_memory"

@@ -105,7 +105,13 @@ REWRITES_THE_PROJECT = [
     "{{ source('a') }}",
     "{{ source(*['a', 'b']) }}",
 ]
+ENDLESS = [
+    "".join(f"{{% for {name} in range(1000) %}}" for name in "abcd") + "{% endfor %}" * 4,
+    "{% set l = [1] %}{% for i in l %}{% do l.append(1) %}{% endfor %}",
+]
+"""Bombs that only a limit ends, however fast the machine is."""
 BOMBS = [
+    *ENDLESS,
     "{% for i in range(10000000) %}x{% endfor %}",
     "{{ range(0, var('n')) }}",
     "{{ 'a' * 1000000000 }}",
@@ -114,8 +120,6 @@ BOMBS = [
     "{{ 'x' | center(1000000000) }}",
     "{{ config(tags='a' * 1000000000) }}",
     "{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}",
-    "".join(f"{{% for {name} in range(1000) %}}" for name in "abcd") + "{% endfor %}" * 4,
-    "{% set l = [1] %}{% for i in l %}{% do l.append(1) %}{% endfor %}",
     "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
     "x" * 600_000,
 ]

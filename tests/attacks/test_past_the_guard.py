@@ -24,7 +24,7 @@ from datanika.errors import StepError
 from datanika.execution.engine_host import EngineHostClient, start_engine_host
 from datanika.execution.sandbox import StepLimits
 from tests.attacks.corpus import (
-    BOMBS,
+    ENDLESS,
     ESCAPES_THE_LANGUAGE,
     REACHES_FILES,
     READS_THE_PROCESS,
@@ -152,15 +152,11 @@ async def test_a_bomb_ends_at_its_limits_and_its_neighbour_on_time(platform: Pla
     neighbour = asyncio.create_task(platform.run("select 1 as a"))
     begin = time.monotonic()
     bombs = [
-        platform.run(f"select '{text}' as a", cpu_seconds=4, memory_mb=512) for text in BOMBS[:4]
+        platform.run(f"select '{text}' as a", cpu_seconds=4, memory_mb=512) for text in ENDLESS
     ]
     ends = await asyncio.gather(*bombs)
     [finished] = [event for event in await neighbour if isinstance(event, StepFinished)]
     assert finished.state is StepState.SUCCEEDED
-    assert all(
-        event.state is StepState.FAILED
-        for events in ends
-        for event in events
-        if isinstance(event, StepFinished)
-    )
+    # Their processes died before they could say anything.
+    assert ends == [[], []]
     assert time.monotonic() - begin < 120

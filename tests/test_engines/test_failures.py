@@ -74,7 +74,10 @@ POSTGRES = [
     (errorcodes.CONNECTION_FAILURE, "connection_lost", TRANSIENT),
     (errorcodes.READ_ONLY_SQL_TRANSACTION, "server_read_only", TRANSIENT),
 ]
+_AT_ONCE = 'duplicate key value violates unique constraint "pg_namespace_nspname_index"'
 OTHERS: list[tuple[BaseException, str, bool]] = [
+    (psycopg2.Error(_AT_ONCE), "destination_busy", TRANSIENT),
+    (psycopg2.Error("tuple concurrently updated"), "destination_busy", TRANSIENT),
     (psycopg2.OperationalError("could not translate host name"), "host_unreachable", TRANSIENT),
     (psycopg2.OperationalError("FATAL: password authentication failed"), "authentication_failed", TERMINAL),  # noqa: E501
     (psycopg2.OperationalError("server closed the connection unexpectedly"), "connection_lost", TRANSIENT),  # noqa: E501

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from datanika.contracts.enums import WriteDisposition
+from datanika.engines.warehouse.postgres import lock_key
 from tests.support.postgres import PostgresServer, Warehouse
 from tests.test_engines.steps import APPEND, Outcome, load, postgres, run, table
 
@@ -162,7 +166,7 @@ def test_another_writer_of_the_table_is_waited_for_and_reported(
     holder = source.connect()
     try:
         with holder.cursor() as cursor:
-            key = module._lock_key(source.database, ("raw", "t"))
+            key = module.lock_key(source.database, "raw", "t")
             cursor.execute("SELECT pg_advisory_lock(%s)", [key])
         out = load_shop(source)
     finally:
@@ -185,3 +189,37 @@ def test_a_later_attempt_ends_the_sessions_of_an_earlier_one(source: Warehouse) 
         assert other.query("SELECT 1") == [(1,)]
     for warehouse in (zombie, other, later):
         warehouse.close()
+
+
+@pytest.fixture
+def half_made(source: Warehouse) -> Iterator[Any]:
+    """The schema ``raw`` in a transaction that is still open, as another first load makes it."""
+    source.query("CREATE TABLE shop.t AS SELECT 1 AS id")
+    other = source.connect()
+    other.cursor().execute("CREATE SCHEMA raw")
+    yield other
+    other.close()
+
+
+def test_of_two_first_loads_at_once_the_second_waits(source: Warehouse, half_made: Any) -> None:
+    half_made.cursor().execute("SELECT pg_advisory_lock(%s)", [lock_key("schema", "raw")])
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(load_shop, source)
+        time.sleep(3)
+        half_made.commit()
+        half_made.cursor().execute("SELECT pg_advisory_unlock_all()")
+        half_made.commit()
+        assert loading.result().finished.failure is None
+    assert source.query("SELECT id FROM raw.t") == [(1,)]
+
+
+def test_a_schema_that_somebody_else_makes_meanwhile_is_no_lasting_failure(
+    source: Warehouse, half_made: Any
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(load_shop, source)
+        time.sleep(3)
+        half_made.commit()
+        failure = loading.result().finished.failure
+    assert failure is not None
+    assert (failure.code, failure.transient) == ("destination_busy", True)

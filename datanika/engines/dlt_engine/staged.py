@@ -7,11 +7,14 @@ happen.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from datanika.engines.dlt_engine.fence import check_holder, fenced_sql_client
 from datanika.engines.dlt_engine.move import MoveFromStaging, moving_client
+from datanika.engines.warehouse.postgres import lock_key
 
 
 @cache
@@ -39,6 +42,27 @@ def postgres_client() -> type[Any]:
             self.sql_client: Any = fenced_sql_client()(
                 plain.dataset_name, plain.staging_dataset_name, config.credentials, capabilities
             )
+
+        def initialize_storage(self, truncate_tables: Any = None) -> None:
+            with self._only_writer_of_schema():
+                super().initialize_storage(truncate_tables)
+
+        def update_stored_schema(self, *args: Any, **kwargs: Any) -> Any:
+            with self._only_writer_of_schema():
+                return super().update_stored_schema(*args, **kwargs)
+
+        @contextlib.contextmanager
+        def _only_writer_of_schema(self) -> Iterator[None]:
+            """dlt looks whether a schema or a table of its own is there, then creates it: of two
+            first loads at the same time, one would fail."""
+            key = lock_key("schema", self.sql_client.dataset_name)
+            self.sql_client.execute_sql("SELECT pg_advisory_lock(%s)", key)
+            try:
+                yield
+            finally:
+                # A lost session has lost its locks, and the error that is on its way says more.
+                with contextlib.suppress(Exception):
+                    self.sql_client.execute_sql("SELECT pg_advisory_unlock(%s)", key)
 
         def create_load_job(
             self, table: Any, file_path: str, load_id: str, restore: bool = False

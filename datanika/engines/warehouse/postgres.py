@@ -131,7 +131,7 @@ class PostgresWarehouse(Warehouse):
         try:
             # In one order everywhere, so that two steps cannot wait for each other.
             for table in sorted(set(tables)):
-                key = _lock_key(self._config.database, table)
+                key = lock_key(self._config.database, *table)
                 self._acquire(key, table, deadline)
                 held.append(key)
             # Now that nobody else writes these tables: what dead writers left running.
@@ -199,6 +199,7 @@ class PostgresWarehouse(Warehouse):
             time.sleep(0.05)
 
 
-def _lock_key(database: str, table: Table) -> int:
-    text = "\x00".join(("datanika", database, *table))
+def lock_key(*names: str) -> int:
+    """The advisory lock (PostgreSQL counts them per database) of whatever ``names`` say."""
+    text = "\x00".join(("datanika", *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)

@@ -72,7 +72,13 @@ def _page(title: Any, text: Any, *fields: rx.Component, submit: Any, path: str) 
             messages(),
             PlainForm.create(
                 *fields,
-                rx.el.button(submit, type="submit", class_name="button primary"),
+                rx.el.button(
+                    submit,
+                    type="submit",
+                    class_name="button primary",
+                    # What the form posts may come with the page's state: not before it is there.
+                    disabled=~SessionState.is_hydrated,
+                ),
                 action=api_path(path),
                 method="post",
             ),
