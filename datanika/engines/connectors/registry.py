@@ -13,7 +13,13 @@ from datanika.engines.connectors.rest_api import REST_API
 from datanika.errors import TerminalStepError
 
 CONNECTORS: dict[str, Connector[Any]] = {
-    connector.kind: connector for connector in (POSTGRES, DUCKDB, FILES, REST_API)
+    connector.kind: connector
+    for connector in (
+        POSTGRES,
+        DUCKDB,
+        FILES,
+        REST_API,
+    )
 }
 
 
