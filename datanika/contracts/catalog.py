@@ -29,6 +29,7 @@ class ConnectorKind(Contract):
     is_destination: bool
     supports_transform: bool = False
     verified_live: bool = True
+    docs: str = Field(default="", description="Markdown: what its tables and values become.")
     config_schema: dict[str, Any] = Field(description="JSON schema; secrets are writeOnly.")
 
     @property

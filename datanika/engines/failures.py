@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from datanika.contracts.events import Failure
-from datanika.errors import DatanikaError, StepError
+from datanika.errors import DatanikaError, StepError, TerminalStepError, TransientStepError
 
 _CAUSES: dict[str, tuple[str, str, str | None, bool]] = {
     # code: (code, sentence, hint, transient)
@@ -95,6 +95,24 @@ _CAUSES: dict[str, tuple[str, str, str | None, bool]] = {
         "The server accepts no writes.",
         "It may be a standby that is about to take over; else choose the primary's host.",
         True,
+    ),
+    "query_timeout": (
+        "query_timeout",
+        "The statement took too long.",
+        "Ask for less: a filter, fewer joined tables, an aggregate.",
+        False,
+    ),
+    "file_damaged": (
+        "file_damaged",
+        "The file is damaged, or not of this kind.",
+        "Upload it again.",
+        False,
+    ),
+    "not_read_only": (
+        "query_not_read_only",
+        "Only one statement that reads rows can run here.",
+        None,
+        False,
     ),
     "tls_failed": (
         "tls_failed",
@@ -300,6 +318,13 @@ def _explained(cause: str, error: BaseException) -> Failure:
     detail = _one_line(str(error))
     message = f"{sentence} {detail}" if detail else sentence
     return Failure(code=code, message=message, hint=hint, transient=transient)
+
+
+def step_error(cause: str, error: BaseException) -> StepError:
+    """A failure of a driver whose own codes a connector has read; ``cause`` is a key above."""
+    code, sentence, hint, transient = _CAUSES[cause]
+    kind = TransientStepError if transient else TerminalStepError
+    return kind(f"{sentence} {_one_line(str(error))}".strip(), code=code, hint=hint)
 
 
 def explain_text(text: str) -> Failure | None:

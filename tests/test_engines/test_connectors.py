@@ -13,18 +13,23 @@ POSTGRES = {"host": "db.example.com", "database": "d", "user": "u", "password": 
 REST = {"base_url": "https://a.example", "endpoints": [{"name": "a", "path": "a"}]}
 
 
+SECRETS: dict[str, set[str]] = {
+    "postgres": {"password"},
+    "mysql": {"password"},
+    "sqlite": set(),
+    "duckdb": set(),
+    "files": set(),
+    "rest_api": {"password", "token", "api_key"},
+}
+
+
 def test_the_file_of_the_control_plane_is_current() -> None:
     assert TARGET.read_text("utf-8") == render(), "run python -m datanika.engines.connectors.export"
 
 
 def test_every_secret_is_write_only() -> None:
     secrets = {name: set(kind.secret_fields) for name, kind in connector_kinds().items()}
-    assert secrets == {
-        "postgres": {"password"},
-        "duckdb": set(),
-        "files": set(),
-        "rest_api": {"password", "token", "api_key"},
-    }
+    assert secrets == SECRETS
     assert list(CONNECTORS) == list(connector_kinds())
 
 

@@ -9,7 +9,8 @@ from datanika.contracts.ad_hoc import PreviewAction, RowsResult, TableInfo
 from datanika.contracts.events import ColumnInfo
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.ad_hoc.cells import RowCollector
-from datanika.engines.connectors.files import FILES, FilesConfig, find_files
+from datanika.engines.connectors.files import FILES, FOLDER, FilesConfig, find_files
+from datanika.engines.connectors.paths import inside
 from datanika.engines.dlt_engine.sources.base import choose_columns
 from datanika.engines.failures import failure_of
 from datanika.engines.warehouse.base import quoted
@@ -47,6 +48,16 @@ def describe_file(
         row_estimate=rows,
         bytes=size,
         problem=problem,
+    )
+
+
+def file_names(connection: ResolvedConnection) -> list[str]:
+    """Relative paths of the uploaded files; links that lead elsewhere are left out."""
+    top = inside(connection, FOLDER)
+    return sorted(
+        str(path.relative_to(top))
+        for path in top.rglob("*")
+        if path.is_file() and path.resolve().is_relative_to(top.resolve())
     )
 
 

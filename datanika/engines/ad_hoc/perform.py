@@ -22,29 +22,21 @@ def perform(action: AdHocAction, folder: Path) -> AdHocResult:
 
     Raises what drivers and engines raise; :func:`~datanika.engines.failures.failure_of` explains.
     """
-    connector_of(action.connection).parse(action.connection)
+    connector = connector_of(action.connection)
+    connector.parse(action.connection)
     if isinstance(action, ProbeAction):
-        from datanika.engines.ad_hoc.check import check_connection
-
-        check_connection(action.connection)
+        connector.test(action.connection)
         return ProbeResult(ok=True)
     if isinstance(action, IntrospectAction):
-        from datanika.engines.ad_hoc.introspect import introspect
-
-        return introspect(action, folder)
+        return connector.introspect(action, folder)
     if isinstance(action, PreviewAction):
-        from datanika.engines.ad_hoc.preview import preview
-
-        return preview(action, folder)
+        return connector.preview(action, folder)
     if isinstance(action, QueryAction):
-        from datanika.engines.ad_hoc.read_only import read_rows
-
-        return read_rows(action.connection, action.sql, action.limit, folder)
+        return connector.query(action.connection, action.sql, action.limit, folder)
     return _compile(action, folder)
 
 
 def _compile(action: CompileAction, folder: Path) -> AdHocResult:
-    from datanika.engines.ad_hoc.read_only import read_rows
     from datanika.engines.dbt_engine.compile import compile_model
 
     project = folder / "project"
@@ -52,5 +44,6 @@ def _compile(action: CompileAction, folder: Path) -> AdHocResult:
     compiled = compile_model(action.step, action.model, project, incremental=action.incremental)
     if action.limit is None:
         return compiled
-    rows = read_rows(action.connection, compiled.sql, action.limit, folder)
+    connector = connector_of(action.connection)
+    rows = connector.query(action.connection, compiled.sql, action.limit, folder)
     return rows.model_copy(update={"compiled_sql": compiled.sql})

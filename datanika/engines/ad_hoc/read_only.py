@@ -39,15 +39,9 @@ def read_rows(connection: ResolvedConnection, sql: str, limit: int, folder: Path
     Raises :class:`StepError`: ``query_not_read_only``, ``query_timeout``, ``sql_invalid`` and
     what :func:`failure_of` knows, and ``query_not_supported`` for a kind without SQL.
     """
-    if connection.kind == "postgres":
-        with PostgresReader(connection) as reader:
-            return reader.read(sql, limit)
-    if connection.kind == "duckdb":
-        with DuckdbReader(connection, folder) as duck:
-            return duck.read(sql, limit)
-    raise TerminalStepError(
-        f"A connection of kind {connection.kind!r} has no SQL.", code="query_not_supported"
-    )
+    from datanika.engines.connectors.registry import connector_of
+
+    return connector_of(connection).query(connection, sql, limit, folder)
 
 
 class PostgresReader:

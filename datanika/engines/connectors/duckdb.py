@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.base import Connector, ConnectorConfig
 from datanika.engines.connectors.paths import inside
+from datanika.engines.connectors.sql import first_rows
+
+if TYPE_CHECKING:
+    from datanika.contracts.ad_hoc import (
+        IntrospectAction,
+        IntrospectionResult,
+        PreviewAction,
+        RowsResult,
+    )
+    from datanika.engines.dlt_engine.move import MoveFromStaging
+    from datanika.engines.warehouse.base import Warehouse, WriterId
 
 FOLDER = "warehouse"
 
@@ -22,14 +34,54 @@ class DuckdbConfig(ConnectorConfig):
     )
 
 
-DUCKDB = Connector(
-    kind="duckdb",
-    title="DuckDB",
-    description="A DuckDB file on the platform's own disk: small warehouses without a server.",
-    config=DuckdbConfig,
-    is_destination=True,
-    supports_transform=True,
-)
+class DuckdbConnector(Connector[DuckdbConfig]):
+    kind = "duckdb"
+    title = "DuckDB"
+    description = "A DuckDB file on the platform's own disk: small warehouses without a server."
+    config = DuckdbConfig
+    is_destination = True
+    supports_transform = True
+
+    def test(self, connection: ResolvedConnection) -> None:
+        from datanika.engines.warehouse.duckdb import DuckdbWarehouse
+
+        DuckdbWarehouse(connection).close()
+
+    def introspect(self, action: IntrospectAction, folder: Path) -> IntrospectionResult:
+        from datanika.engines.ad_hoc.introspect_duckdb import introspect_duckdb
+
+        return introspect_duckdb(action, folder)
+
+    def preview(self, action: PreviewAction, folder: Path) -> RowsResult:
+        sql = first_rows(action, action.schema_name or "main")
+        return self.query(action.connection, sql, action.limit, folder)
+
+    def query(
+        self, connection: ResolvedConnection, sql: str, limit: int, folder: Path
+    ) -> RowsResult:
+        from datanika.engines.ad_hoc.read_only import DuckdbReader
+
+        with DuckdbReader(connection, folder) as reader:
+            return reader.read(sql, limit)
+
+    def open_warehouse(self, connection: ResolvedConnection, writer: WriterId) -> Warehouse:
+        from datanika.engines.warehouse.duckdb import DuckdbWarehouse
+
+        return DuckdbWarehouse(connection)
+
+    def destination(
+        self,
+        connection: ResolvedConnection,
+        writer: WriterId,
+        warehouse: Warehouse,
+        move: MoveFromStaging,
+    ) -> Any:
+        from datanika.engines.dlt_engine.destination import duckdb_destination
+
+        return duckdb_destination(warehouse, move)
+
+
+DUCKDB = DuckdbConnector()
 
 
 def database_path(connection: ResolvedConnection) -> Path:

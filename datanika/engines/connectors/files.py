@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from datanika.contracts.steps import ResolvedConnection
-from datanika.engines.connectors.base import Connector, ConnectorConfig
+from datanika.engines.connectors.base import Connector, ConnectorConfig, Reading
 from datanika.engines.connectors.paths import inside
 from datanika.errors import TerminalStepError
+
+if TYPE_CHECKING:
+    from datanika.contracts.ad_hoc import (
+        IntrospectAction,
+        IntrospectionResult,
+        PreviewAction,
+        RowsResult,
+    )
+    from datanika.engines.dlt_engine.sources.base import SourceTable
 
 FOLDER = "files"
 
@@ -22,13 +31,42 @@ class FilesConfig(ConnectorConfig):
     )
 
 
-FILES = Connector(
-    kind="files",
-    title="Files",
-    description="CSV, Parquet or JSON-lines files that were uploaded to the platform.",
-    config=FilesConfig,
-    is_source=True,
-)
+class FilesConnector(Connector[FilesConfig]):
+    kind = "files"
+    title = "Files"
+    description = "CSV, Parquet or JSON-lines files that were uploaded to the platform."
+    config = FilesConfig
+    is_source = True
+
+    def test(self, connection: ResolvedConnection) -> None:
+        inside(connection, FOLDER).mkdir(parents=True, exist_ok=True)
+
+    def introspect(self, action: IntrospectAction, folder: Path) -> IntrospectionResult:
+        from datanika.engines.ad_hoc.files import describe_file, file_names
+        from datanika.engines.ad_hoc.pages import page_of_names
+
+        connection = action.connection
+        config = self.parse(connection)
+        return page_of_names(
+            action,
+            file_names(connection),
+            lambda name: describe_file(connection, config, name, folder),
+        )
+
+    def preview(self, action: PreviewAction, folder: Path) -> RowsResult:
+        from datanika.engines.ad_hoc.files import preview_files
+
+        return preview_files(action, folder)
+
+    def open_table(self, reading: Reading) -> SourceTable:
+        from datanika.engines.dlt_engine.sources.files import open_files
+
+        return open_files(
+            reading.connection, reading.table, reading.as_text, reading.normalize, reading.folder
+        )
+
+
+FILES = FilesConnector()
 
 
 def find_files(connection: ResolvedConnection, pattern: str) -> list[Path]:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import contextlib
 import socket
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from datanika.contracts.steps import ResolvedConnection
 from datanika.egress.guard import EgressGuard
-from datanika.engines.connectors.base import Connector, ConnectorConfig, secret
+from datanika.engines.connectors.base import Connector, ConnectorConfig, Reading, secret
+from datanika.engines.connectors.sql import first_rows
+
+if TYPE_CHECKING:
+    from datanika.contracts.ad_hoc import (
+        IntrospectAction,
+        IntrospectionResult,
+        PreviewAction,
+        RowsResult,
+    )
+    from datanika.engines.dlt_engine.move import MoveFromStaging
+    from datanika.engines.dlt_engine.sources.base import SourceTable
+    from datanika.engines.warehouse.base import Warehouse, WriterId
 
 # libpq reads "host" as a socket folder, a list or a service, and "dbname" as a whole connection
 # string. Names that it could read so are refused: a connection is these fields and nothing else.
@@ -35,15 +48,67 @@ class PostgresConfig(ConnectorConfig):
     )
 
 
-POSTGRES = Connector(
-    kind="postgres",
-    title="PostgreSQL",
-    description="A PostgreSQL database: read tables, load into schemas, build dbt models.",
-    config=PostgresConfig,
-    is_source=True,
-    is_destination=True,
-    supports_transform=True,
-)
+class PostgresConnector(Connector[PostgresConfig]):
+    kind = "postgres"
+    title = "PostgreSQL"
+    description = "A PostgreSQL database: read tables, load into schemas, build dbt models."
+    config = PostgresConfig
+    is_source = True
+    is_destination = True
+    supports_transform = True
+
+    def test(self, connection: ResolvedConnection) -> None:
+        from datanika.engines.warehouse.postgres import connect
+
+        opened = connect(locate(connection), "datanika connection test")
+        try:
+            with opened.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        finally:
+            opened.close()
+
+    def introspect(self, action: IntrospectAction, folder: Path) -> IntrospectionResult:
+        from datanika.engines.ad_hoc.introspect_postgres import introspect_postgres
+
+        return introspect_postgres(action)
+
+    def preview(self, action: PreviewAction, folder: Path) -> RowsResult:
+        sql = first_rows(action, action.schema_name or "public")
+        return self.query(action.connection, sql, action.limit, folder)
+
+    def query(
+        self, connection: ResolvedConnection, sql: str, limit: int, folder: Path
+    ) -> RowsResult:
+        from datanika.engines.ad_hoc.read_only import PostgresReader
+
+        with PostgresReader(connection) as reader:
+            return reader.read(sql, limit)
+
+    def open_table(self, reading: Reading) -> SourceTable:
+        from datanika.engines.dlt_engine.sources.postgres import open_postgres
+
+        return open_postgres(
+            reading.connection, reading.table, reading.source_schema, reading.writer
+        )
+
+    def open_warehouse(self, connection: ResolvedConnection, writer: WriterId) -> Warehouse:
+        from datanika.engines.warehouse.postgres import PostgresWarehouse
+
+        return PostgresWarehouse(connection, writer)
+
+    def destination(
+        self,
+        connection: ResolvedConnection,
+        writer: WriterId,
+        warehouse: Warehouse,
+        move: MoveFromStaging,
+    ) -> Any:
+        from datanika.engines.dlt_engine.destination import postgres_destination
+
+        return postgres_destination(connection, writer, warehouse, move)
+
+
+POSTGRES = PostgresConnector()
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,22 @@ from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.base import Connector
 from datanika.engines.connectors.duckdb import DUCKDB
 from datanika.engines.connectors.files import FILES
+from datanika.engines.connectors.mysql import MYSQL
 from datanika.engines.connectors.postgres import POSTGRES
 from datanika.engines.connectors.rest_api import REST_API
+from datanika.engines.connectors.sqlite import SQLITE
 from datanika.errors import TerminalStepError
 
 CONNECTORS: dict[str, Connector[Any]] = {
-    connector.kind: connector for connector in (POSTGRES, DUCKDB, FILES, REST_API)
+    connector.kind: connector
+    for connector in (
+        POSTGRES,
+        MYSQL,
+        SQLITE,
+        DUCKDB,
+        FILES,
+        REST_API,
+    )
 }
 
 

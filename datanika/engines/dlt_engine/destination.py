@@ -11,44 +11,41 @@ from datanika.engines.dlt_engine.move import MoveFromStaging
 from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
 from datanika.engines.warehouse import Warehouse, WriterId
 from datanika.engines.warehouse.postgres import CONNECT_SECONDS
-from datanika.errors import TerminalStepError
 
 if TYPE_CHECKING:
     from datanika.engines.warehouse.duckdb import DuckdbWarehouse
 
 
-def make_destination(
+# A replace goes through staging and one transaction, so that no reader sees half a table, and keeps
+# the table itself, because views of dbt models may hang on it.
+
+
+def postgres_destination(
     connection: ResolvedConnection, writer: WriterId, warehouse: Warehouse, move: MoveFromStaging
 ) -> Any:
-    """The dlt destination of ``connection``; ``move`` is part of its merges.
+    """dlt's PostgreSQL; ``move`` is part of its merges."""
+    from datanika.engines.dlt_engine.staged import staged_postgres
 
-    A replace goes through staging and one transaction, so that no reader sees half a table, and
-    keeps the table itself, because views of dbt models may hang on it.
-    """
-    if connection.kind == "postgres":
-        from datanika.engines.dlt_engine.staged import staged_postgres
+    return staged_postgres(move)(
+        credentials=_credentials(
+            locate(connection), warehouse.name_of_sessions(writer), warehouse.session_options
+        ),
+        replace_strategy="insert-from-staging",
+        staging_dataset_name_layout=STAGING_LAYOUT,
+        create_indexes=False,
+    )
 
-        return staged_postgres(move)(
-            credentials=_credentials(
-                locate(connection), warehouse.name_of_sessions(writer), warehouse.session_options
-            ),
-            replace_strategy="insert-from-staging",
-            staging_dataset_name_layout=STAGING_LAYOUT,
-            create_indexes=False,
-        )
-    if connection.kind == "duckdb":
-        from datanika.engines.dlt_engine.staged import staged_duckdb
 
-        duckdb_warehouse: DuckdbWarehouse = warehouse  # type: ignore[assignment]
-        return staged_duckdb(move)(
-            credentials=duckdb_warehouse.connection,
-            replace_strategy="insert-from-staging",
-            staging_dataset_name_layout=STAGING_LAYOUT,
-            create_indexes=False,
-        )
-    raise TerminalStepError(
-        f"Connection {connection.name!r} of kind {connection.kind!r} cannot be a destination.",
-        code="connection_kind_unfit",
+def duckdb_destination(warehouse: Warehouse, move: MoveFromStaging) -> Any:
+    """dlt's DuckDB in the session that the warehouse has opened; ``move`` is part of its merges."""
+    from datanika.engines.dlt_engine.staged import staged_duckdb
+
+    duckdb_warehouse: DuckdbWarehouse = warehouse  # type: ignore[assignment]
+    return staged_duckdb(move)(
+        credentials=duckdb_warehouse.connection,
+        replace_strategy="insert-from-staging",
+        staging_dataset_name_layout=STAGING_LAYOUT,
+        create_indexes=False,
     )
 
 

@@ -12,9 +12,10 @@ from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.events import CursorMoved, NodeCommitted
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
+from datanika.engines.connectors.base import Reading
+from datanika.engines.connectors.registry import connector_of
 from datanika.engines.dlt_engine.arrow_types import column_hint, fit, stored_type, travel_type
 from datanika.engines.dlt_engine.cursor import ArrowCursor, rewound
-from datanika.engines.dlt_engine.destination import make_destination
 from datanika.engines.dlt_engine.interval import IntervalRows
 from datanika.engines.dlt_engine.loaded import Loaded, verify
 from datanika.engines.dlt_engine.move import (
@@ -34,8 +35,6 @@ from datanika.errors import TerminalStepError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from datanika.engines.dlt_engine.sources.base import SourceTable
 
 MAX_SEEN = 5_000
 """Marks of rows at the cursor's last value that are told to the control plane."""
@@ -66,6 +65,7 @@ class TableLoad:
         self._opened = ExitStack()
         self.interval = step.interval if table.cursor is not None else None
         self.move = MoveFromStaging()
+        self.connector = connector_of(step.source)
 
     def run(self) -> Loaded:
         """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
@@ -81,7 +81,7 @@ class TableLoad:
         pipeline = dlt.pipeline(
             pipeline_name=self.name,
             pipelines_dir=str(self.folder),
-            destination=make_destination(
+            destination=connector_of(self.step.destination).destination(
                 self.step.destination, self.writer, self.warehouse, self.move
             ),
             dataset_name=self.target[0],
@@ -94,7 +94,7 @@ class TableLoad:
             check_loaded(self.table, self.node)
         if existed and (before := self._statements(schema)) is not None:
             self.move.use(before)
-        arrow = self.step.source.kind != "rest_api"
+        arrow = not self.connector.gives_rows
         with self._opened:
             source = self._source(pipeline, schema)
             info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
@@ -207,8 +207,8 @@ class TableLoad:
 
         normalize = schema.naming.normalize_identifier
         check_table(str(self.table.target), normalize)
-        if self.step.source.kind == "rest_api":
-            resource = self._rest_resource(pipeline, normalize)
+        if self.connector.gives_rows:
+            resource = self._row_resource(pipeline, schema, normalize)
         else:
             resource = self._arrow_resource(schema, normalize)
         return DltSource(schema, self.name, [resource])
@@ -222,10 +222,8 @@ class TableLoad:
             "primary_key": keys if self.table.write_disposition is WriteDisposition.MERGE else None,
         }
 
-    def _rest_resource(self, pipeline: Any, normalize: Any) -> Any:
+    def _row_resource(self, pipeline: Any, schema: Any, normalize: Any) -> Any:
         import dlt
-
-        from datanika.engines.dlt_engine.sources.rest import open_endpoint
 
         cursor = None
         inside = self._interval_rows()
@@ -234,7 +232,8 @@ class TableLoad:
         start = cursor.start if cursor else None
         if self.interval is not None:
             start = self.interval.start.isoformat()
-        resource = self._opened.enter_context(open_endpoint(self.step.source, self.table, start))
+        reading = self._reading(schema)
+        resource = self._opened.enter_context(self.connector.open_resource(reading, start))
         hints = self._hints(normalize)
         resource.apply_hints(
             table_name=self.table.target,
@@ -269,7 +268,7 @@ class TableLoad:
         import dlt
 
         stored = schema.tables.get(self.table.target, {}).get("columns", {})
-        source = self._open(normalize, stored)
+        source = self.connector.open_table(self._reading(schema))
         names = check_columns(source.schema.names, normalize, self.table.name)
         types: dict[str, pa.DataType] = {}
         columns: dict[str, Any] = {}
@@ -325,22 +324,18 @@ class TableLoad:
             return None
         return IntervalRows(self.table.cursor.column, self.interval)
 
-    def _open(self, normalize: Any, stored: dict[str, Any]) -> SourceTable:
-        source = self.step.source
-        if source.kind == "files":
-            from datanika.engines.dlt_engine.sources.files import open_files
-
-            texts = frozenset(
+    def _reading(self, schema: Any) -> Reading:
+        stored = schema.tables.get(self.table.target, {}).get("columns", {})
+        return Reading(
+            connection=self.step.source,
+            table=self.table,
+            folder=self.folder,
+            writer=self.writer,
+            normalize=schema.naming.normalize_identifier,
+            source_schema=self.step.step.source_schema,
+            as_text=frozenset(
                 name for name, column in stored.items() if column.get("data_type") == "text"
-            )
-            return open_files(source, self.table, texts, normalize, self.folder)
-        if source.kind == "postgres":
-            from datanika.engines.dlt_engine.sources.postgres import open_postgres
-
-            return open_postgres(source, self.table, self.step.step.source_schema, self.writer)
-        raise TerminalStepError(
-            f"Connection {source.name!r} of kind {source.kind!r} cannot be a source.",
-            code="connection_kind_unfit",
+            ),
         )
 
 

@@ -6,101 +6,110 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from datanika.contracts.spec import TableSpec
-from datanika.contracts.steps import ResolvedConnection
+from datanika.contracts.egress import EgressPolicy
 from datanika.egress.guard import EgressGuard
-from datanika.engines.connectors.rest_api import REST_API, Endpoint, RestApiConfig
-from datanika.errors import TerminalStepError
+from datanika.engines.connectors.rest import Call, RestApi, RestEndpoint
 
 
 @contextmanager
 def open_endpoint(
-    connection: ResolvedConnection, table: TableSpec, start: Any = None
+    api: RestApi, endpoint: RestEndpoint, egress: EgressPolicy, target: str, start: Any = None
 ) -> Iterator[Any]:
-    """The dlt resource of the endpoint that ``table.name`` names; its items are dicts.
+    """The dlt resource of ``endpoint``, called ``target``; its items are dicts.
 
-    ``start`` goes into the endpoint's cursor parameter, if it has one.
+    ``start`` is the cursor's value that the API is asked to begin at, if it can.
     """
     from dlt.sources.rest_api import rest_api_resources
 
     from datanika.engines.dlt_engine.sources.pinned_session import pinned_session
 
-    config = REST_API.parse(connection)
-    endpoint = next((item for item in config.endpoints if item.name == table.name), None)
-    if endpoint is None:
-        raise TerminalStepError(
-            f"Connection {connection.name!r} has no endpoint {table.name!r}.",
-            code="endpoint_missing",
-            hint=f"Its endpoints: {', '.join(item.name for item in config.endpoints)}.",
-        )
-    session = pinned_session(config.base_url, EgressGuard(connection.egress))
+    session = pinned_session(api.base_url, EgressGuard(egress))
     client: dict[str, Any] = {
-        "base_url": config.base_url.rstrip("/") + "/",
+        "base_url": api.base_url.rstrip("/") + "/",
         "session": session,
+        "headers": dict(api.headers),
     }
-    if (login := _auth(config, connection.name)) is not None:
-        client["auth"] = login
-    resources = rest_api_resources(
-        {
-            "client": client,
-            "resources": [{"name": table.target, "endpoint": _endpoint(endpoint, start)}],
-        }
-    )
+    if api.auth is not None:
+        client["auth"] = api.auth
+    chain = _chain(api, endpoint, target, start)
     try:
-        yield resources[0]
+        resources = rest_api_resources({"client": client, "resources": chain})
+        resource = next(one for one in resources if one.name == target)
+        yield _shaped(resource, endpoint)
     finally:
         session.close()
 
 
-def _endpoint(endpoint: Endpoint, start: Any) -> dict[str, Any]:
-    params: dict[str, Any] = dict(endpoint.params)
-    result: dict[str, Any] = {"path": endpoint.path.lstrip("/"), "params": params}
-    if endpoint.data_selector:
-        result["data_selector"] = endpoint.data_selector
-    if endpoint.paginator != "auto":
-        result["paginator"] = _paginator(endpoint)
-    if endpoint.cursor_param and start is not None:
-        params[endpoint.cursor_param] = start
+def _chain(api: RestApi, endpoint: RestEndpoint, target: str, start: Any) -> list[dict[str, Any]]:
+    """The endpoint and those that lead to it."""
+    if endpoint.parent is None:
+        return [{"name": target, "endpoint": _request(api, endpoint, endpoint.path, start)}]
+    above = next(one for one in api.endpoints if one.name == endpoint.parent.endpoint)
+    name = f"above_{target}"
+    field = endpoint.parent.field
+    path = endpoint.path.replace("{" + field + "}", "{resources." + f"{name}.{field}" + "}")
+    params = {
+        key: value.replace("{" + field + "}", "{resources." + f"{name}.{field}" + "}")
+        if isinstance(value, str)
+        else value
+        for key, value in endpoint.params.items()
+    }
+    child = {
+        "name": target,
+        "endpoint": _request(api, endpoint, path, start, params),
+        "include_from_parent": [field],
+    }
+    return [*_chain(api, above, name, None), child]
+
+
+def _request(
+    api: RestApi,
+    endpoint: RestEndpoint,
+    path: str,
+    start: Any,
+    params: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    call = Call(
+        dict(endpoint.params if params is None else params),
+        None if endpoint.json is None else dict(endpoint.json),
+    )
+    if endpoint.since is not None and start is not None:
+        if endpoint.since.apply is not None:
+            endpoint.since.apply(call, start)
+        elif endpoint.since.param is not None:
+            call.params[endpoint.since.param] = endpoint.since.format(start)
+    result: dict[str, Any] = {
+        "path": path.lstrip("/"),
+        "method": endpoint.method,
+        "params": call.params,
+    }
+    if call.json is not None:
+        result["json"] = call.json
+    if endpoint.records:
+        result["data_selector"] = endpoint.records
+    paginator = endpoint.paginator
+    if paginator != "auto":
+        result["paginator"] = paginator() if callable(paginator) else paginator
+    if api.check is not None:
+        result["response_actions"] = [_hook(api.check)]
     return result
 
 
-def _auth(config: RestApiConfig, connection: str) -> dict[str, Any] | None:
-    def needed(value: str | None, field: str) -> str:
-        if not value:
-            raise TerminalStepError(
-                f"Connection {connection!r} logs in by {config.auth} but has no {field}.",
-                code="connection_config_invalid",
-                field=f"config.{field}",
-            )
-        return value
+def _hook(check: Any) -> Any:
+    def look(response: Any, *args: Any, **kwargs: Any) -> None:
+        check(response)
 
-    match config.auth:
-        case "bearer":
-            return {"type": "bearer", "token": needed(config.token, "token")}
-        case "api_key":
-            return {
-                "type": "api_key",
-                "name": config.api_key_name,
-                "api_key": needed(config.api_key, "api_key"),
-                "location": config.api_key_location,
-            }
-        case "basic":
-            return {
-                "type": "http_basic",
-                "username": needed(config.user, "user"),
-                "password": needed(config.password, "password"),
-            }
-    return None
+    return look
 
 
-def _paginator(endpoint: Endpoint) -> dict[str, Any]:
-    match endpoint.paginator:
-        case "json_link":
-            return {"type": "json_link", "next_url_path": endpoint.next_selector or "next"}
-        case "offset":
-            return {"type": "offset", "limit": endpoint.page_size, "total_path": None}
-        case "page_number":
-            return {"type": "page_number", "base_page": 1, "total_path": None}
-        case "cursor":
-            return {"type": "cursor", "cursor_path": endpoint.next_selector or "next_cursor"}
-    return {"type": endpoint.paginator}
+def _shaped(resource: Any, endpoint: RestEndpoint) -> Any:
+    parent = endpoint.parent
+    if parent is not None:
+        given = f"_above_{resource.name}_{parent.field}"
+
+        def rename(item: dict[str, Any]) -> dict[str, Any]:
+            item[parent.column] = item.pop(given)
+            return item
+
+        resource = resource.add_map(rename)
+    return resource if endpoint.lift is None else resource.add_map(endpoint.lift)
