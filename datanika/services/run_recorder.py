@@ -23,6 +23,7 @@ from datanika.models import Run
 from datanika.services.connection_service import resolve_connection
 from datanika.services.cursor_service import load_rewinds
 from datanika.services.event_store import store_events
+from datanika.services.hash_keys import hash_key
 from datanika.services.run_lifecycle import LEASE, close_run, lose_attempt
 from datanika.services.run_rows import LEASED_STATES, lock_run, move, reset_steps, state_of
 from datanika.services.scheduled_run import Refusal, register_scheduled
@@ -161,6 +162,9 @@ class RunRecorder:
             rewinds=await load_rewinds(self._session, run.org_id, run.pipeline_id, step_key),
             full_refresh=planned.full_refresh,
             interval=planned.interval,
+            hash_key=await hash_key(self._session, run.org_id)
+            if any(table.hash for table in planned.step.tables)
+            else "",
         )
 
     async def record(self, events: Sequence[RunEvent]) -> bool:

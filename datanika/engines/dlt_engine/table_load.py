@@ -27,6 +27,9 @@ from datanika.engines.dlt_engine.move import (
 from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.row_cursor import RowCursor
 from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
+from datanika.engines.dlt_engine.shape.filters import RowFilter
+from datanika.engines.dlt_engine.shape.privacy import Privacy
+from datanika.engines.dlt_engine.shape.source import quiet, read_spec, shaped
 from datanika.engines.emit import Emit, RowCounter, log
 from datanika.engines.warehouse import Warehouse, WriterId
 from datanika.engines.warehouse.base import Table, qualified
@@ -66,6 +69,7 @@ class TableLoad:
         self._opened = ExitStack()
         self.interval = step.interval if table.cursor is not None else None
         self.move = MoveFromStaging()
+        self.privacy = Privacy(table, step.hash_key)
 
     def run(self) -> Loaded:
         """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
@@ -255,6 +259,7 @@ class TableLoad:
             return kept
 
         def count(item: dict[str, Any]) -> dict[str, Any]:
+            item = self.privacy.row(item)
             if wanted:
                 item = {name: value for name, value in item.items() if name in wanted}
             if not checked.issuperset(item):
@@ -263,13 +268,14 @@ class TableLoad:
             self.counter.add(1)
             return item
 
-        return resource.add_filter(keep).add_map(count)
+        return resource.add_filter(RowFilter(self.table.filters)).add_filter(keep).add_map(count)
 
     def _arrow_resource(self, schema: Any, normalize: Any) -> Any:
         import dlt
 
         stored = schema.tables.get(self.table.target, {}).get("columns", {})
-        source = self._open(normalize, stored)
+        with quiet(self.privacy):
+            source = shaped(self._open(normalize, stored), self.table, self.privacy)
         names = check_columns(source.schema.names, normalize, self.table.name)
         types: dict[str, pa.DataType] = {}
         columns: dict[str, Any] = {}
@@ -326,18 +332,19 @@ class TableLoad:
         return IntervalRows(self.table.cursor.column, self.interval)
 
     def _open(self, normalize: Any, stored: dict[str, Any]) -> SourceTable:
-        source = self.step.source
+        source, table, privacy = self.step.source, read_spec(self.table), self.privacy
         if source.kind == "files":
             from datanika.engines.dlt_engine.sources.files import open_files
 
             texts = frozenset(
                 name for name, column in stored.items() if column.get("data_type") == "text"
             )
-            return open_files(source, self.table, texts, normalize, self.folder)
+            return open_files(source, table, texts, normalize, self.folder, privacy)
         if source.kind == "postgres":
             from datanika.engines.dlt_engine.sources.postgres import open_postgres
 
-            return open_postgres(source, self.table, self.step.step.source_schema, self.writer)
+            schema = self.step.step.source_schema
+            return open_postgres(source, table, schema, self.writer, privacy)
         raise TerminalStepError(
             f"Connection {source.name!r} of kind {source.kind!r} cannot be a source.",
             code="connection_kind_unfit",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.files import FILES, FilesConfig, find_files
+from datanika.engines.dlt_engine.shape.duckdb import DuckdbShape
+from datanika.engines.dlt_engine.shape.privacy import Privacy
 from datanika.engines.dlt_engine.sources.base import BATCH_ROWS, SourceTable, choose_columns
 from datanika.engines.dlt_engine.sources.csv_types import infer_csv_types
 from datanika.engines.warehouse.base import quoted
@@ -36,6 +38,7 @@ def open_files(
     as_text: frozenset[str],
     normalize: Any,
     folder: Path,
+    privacy: Privacy,
 ) -> SourceTable:
     """The files that ``table.name`` names.
 
@@ -64,26 +67,34 @@ def open_files(
             from datanika.engines.dlt_engine.names import check_columns
 
             check_columns(names, normalize, table.name)
-        text = {name for name in types if normalize(name) in as_text}
+        text = {name for name in types if normalize(name) in as_text or name in privacy.columns}
         types = infer_csv_types(database, source, list(types), text)
     cursor = table.cursor.column if table.cursor else None
     chosen = choose_columns(list(types), table.columns, cursor, table.name)
     json_columns = frozenset(name for name in chosen if _is_nested(types[name]))
-    projection = ", ".join(_select(name, types[name]) for name in chosen)
+    shape = DuckdbShape(database, types, table, privacy)
+    projection = ", ".join(
+        f"{hidden} AS {quoted(name)}"
+        if (hidden := shape.hidden(name)) is not None
+        else _select(name, types[name])
+        for name in chosen
+    )
+    condition = shape.condition()
     select = f"SELECT {projection} FROM {source}"
     schema = database.execute(f"{select} LIMIT 0").to_arrow_table().schema
 
     def read(start: str | None, end: str | None = None) -> Iterator[pa.Table]:
         import pyarrow as pa
 
-        where = ""
+        where = f" WHERE {condition}" if condition else ""
         if start is not None and cursor is not None:
             column, kind = quoted(cursor), types[cursor]
             inside = f"CAST({column} AS {kind}) >= {_literal(start, kind)}"
             if end is not None:
                 inside += f" AND CAST({column} AS {kind}) <= {_literal(end, kind)}"
-            where = f" WHERE ({inside} OR {column} IS NULL)"
-        reader = database.execute(select + where).to_arrow_reader(BATCH_ROWS)
+            inside = f"({inside} OR {column} IS NULL)"
+            where = f"{where} AND {inside}" if where else f" WHERE {inside}"
+        reader = database.execute(select + where).to_arrow_reader(table.batch_rows or BATCH_ROWS)
         try:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
@@ -91,7 +102,9 @@ def open_files(
             reader.close()
             database.close()
 
-    return SourceTable(schema=schema, read=read, json_columns=json_columns)
+    return SourceTable(
+        schema=schema, read=read, json_columns=json_columns, is_filtered=True, is_hidden=True
+    )
 
 
 def _literal(value: str, kind: str) -> str:
