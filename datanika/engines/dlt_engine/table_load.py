@@ -8,11 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.enums import LogLevel, WriteDisposition
 from datanika.contracts.events import CursorMoved, NodeCommitted
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
-from datanika.engines.dlt_engine.arrow_types import column_hint, fit, stored_type, travel_type
 from datanika.engines.dlt_engine.cursor import ArrowCursor, rewound
 from datanika.engines.dlt_engine.destination import make_destination
 from datanika.engines.dlt_engine.interval import IntervalRows
@@ -27,9 +26,7 @@ from datanika.engines.dlt_engine.move import (
 from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.row_cursor import RowCursor
 from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
-from datanika.engines.dlt_engine.shape.filters import RowFilter
-from datanika.engines.dlt_engine.shape.privacy import Privacy
-from datanika.engines.dlt_engine.shape.source import quiet, read_spec, shaped
+from datanika.engines.dlt_engine.shape.table import TableShape
 from datanika.engines.emit import Emit, RowCounter, log
 from datanika.engines.warehouse import Warehouse, WriterId
 from datanika.engines.warehouse.base import Table, qualified
@@ -69,13 +66,16 @@ class TableLoad:
         self._opened = ExitStack()
         self.interval = step.interval if table.cursor is not None else None
         self.move = MoveFromStaging()
-        self.privacy = Privacy(table, step.hash_key)
+        self.shape = TableShape(table, self.target, step.hash_key, warehouse, folder, self._tell)
 
     def run(self) -> Loaded:
         """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
         import dlt
 
         existed = self.warehouse.exists(self.target)
+        if not self.shape.begin(existed):
+            self.result.verdict = "discarded"
+            return self.result
         if existed and self.table.write_disposition is WriteDisposition.APPEND:
             self._sweep()
         if not existed:
@@ -98,14 +98,23 @@ class TableLoad:
             check_loaded(self.table, self.node)
         if existed and (before := self._statements(schema)) is not None:
             self.move.use(before)
+        normalize = schema.naming.normalize_identifier
+        if (deletes := self.shape.deletes(normalize)) is not None:
+            self.move.also(deletes)
         arrow = self.step.source.kind != "rest_api"
         with self._opened:
             source = self._source(pipeline, schema)
-            info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
+            extracted = pipeline.extract(
+                source, **({"loader_file_format": "parquet"} if arrow else {})
+            )
+        self.shape.send(extracted.loads_ids)
+        pipeline.normalize()
+        info = pipeline.load()
         if not self.move.happened:
             # There was no row to move.
             staging = qualified((STAGING_LAYOUT % self.target[0], self.target[1]))
             self.warehouse.query("; ".join(self.move.statements(staging)))
+        self.shape.settle(clears=self.step.full_refresh)
         self._report_commit(pipeline, cursor)
         self._report_cursor(pipeline)
         verify(
@@ -130,8 +139,12 @@ class TableLoad:
         version = schema.stored_version_hash
         return repeat_interval(self.target, name, kind, self.interval, self.name, version)
 
+    def _tell(self, message: str, level: LogLevel) -> None:
+        log(self.emit, self.step.step.key, message, level, self.node)
+
     def _report_commit(self, pipeline: Any, before: Any) -> None:
         result = self.result
+        result.note(self.shape)
         result.rows, result.bytes, result.committed = self.counter.rows, self.counter.bytes, True
         after = self._stored_state(pipeline).get("cursor", {}).get("last")
         result.cursor_moved = self.interval is None and after != before
@@ -212,7 +225,7 @@ class TableLoad:
         normalize = schema.naming.normalize_identifier
         check_table(str(self.table.target), normalize)
         if self.step.source.kind == "rest_api":
-            resource = self._rest_resource(pipeline, normalize)
+            resource = self._rest_resource(pipeline, schema, normalize)
         else:
             resource = self._arrow_resource(schema, normalize)
         return DltSource(schema, self.name, [resource])
@@ -226,7 +239,7 @@ class TableLoad:
             "primary_key": keys if self.table.write_disposition is WriteDisposition.MERGE else None,
         }
 
-    def _rest_resource(self, pipeline: Any, normalize: Any) -> Any:
+    def _rest_resource(self, pipeline: Any, schema: Any, normalize: Any) -> Any:
         import dlt
 
         from datanika.engines.dlt_engine.sources.rest import open_endpoint
@@ -246,8 +259,9 @@ class TableLoad:
             primary_key=hints["primary_key"] or [],
         )
         resource.max_table_nesting = 0
-        wanted = set(self.table.columns)
         checked: set[str] = set()
+        stored = {} if self._is_new else schema.tables.get(self.table.target, {}).get("columns", {})
+        self.shape.judge(stored, normalize, schema)
 
         def keep(item: dict[str, Any]) -> bool:
             if inside is not None:
@@ -259,36 +273,24 @@ class TableLoad:
             return kept
 
         def count(item: dict[str, Any]) -> dict[str, Any]:
-            item = self.privacy.row(item)
-            if wanted:
-                item = {name: value for name, value in item.items() if name in wanted}
             if not checked.issuperset(item):
                 checked.update(item)
                 check_columns(sorted(checked), normalize, self.table.name)
             self.counter.add(1)
             return item
 
-        return resource.add_filter(RowFilter(self.table.filters)).add_filter(keep).add_map(count)
+        resource.add_filter(self.shape.wants).add_filter(keep)
+        judged = resource.add_map(self.shape.row)
+        return judged.add_filter(lambda item: item is not None).add_map(count)
 
     def _arrow_resource(self, schema: Any, normalize: Any) -> Any:
         import dlt
 
         stored = schema.tables.get(self.table.target, {}).get("columns", {})
-        with quiet(self.privacy):
-            source = shaped(self._open(normalize, stored), self.table, self.privacy)
+        source = self.shape.source(lambda: self._open(normalize, stored))
         names = check_columns(source.schema.names, normalize, self.table.name)
-        types: dict[str, pa.DataType] = {}
-        columns: dict[str, Any] = {}
-        for field in source.schema:
-            column, name = travel_type(field.type), names[field.name]
-            known = stored_type(stored[name]) if name in stored else None
-            if known is not None:
-                types[field.name] = known
-            elif column is not None:
-                types[field.name] = column.type
-                is_json = column.is_json or field.name in source.json_columns
-                if (hint := column_hint(column.type, is_json)) is not None:
-                    columns[name] = {"name": name, **hint}
+        planned = self.shape.columns(source, names, {} if self._is_new else stored)
+        types, columns = planned.types, planned.hints
         if not types:
             raise TerminalStepError(
                 f"{self.table.name!r} has no column with a value.", code="columns_empty"
@@ -308,7 +310,7 @@ class TableLoad:
                 state.update(self._before(state))
                 cursor = ArrowCursor(self.table, state)
             batches = source.read(*((cursor.start(), None) if cursor else bounds))
-            fitted = (fit(batch, types) for batch in batches)
+            fitted = self.shape.fit(batches)
             follower = cursor or inside
             for batch in follower.follow(fitted) if follower else fitted:
                 self.counter.add(batch.num_rows, batch.nbytes)
@@ -332,19 +334,27 @@ class TableLoad:
         return IntervalRows(self.table.cursor.column, self.interval)
 
     def _open(self, normalize: Any, stored: dict[str, Any]) -> SourceTable:
-        source, table, privacy = self.step.source, read_spec(self.table), self.privacy
+        source, shape = self.step.source, self.shape
         if source.kind == "files":
             from datanika.engines.dlt_engine.sources.files import open_files
 
             texts = frozenset(
                 name for name, column in stored.items() if column.get("data_type") == "text"
             )
-            return open_files(source, table, texts, normalize, self.folder, privacy)
+            return open_files(
+                source,
+                shape.read_spec,
+                texts,
+                normalize,
+                self.folder,
+                shape.privacy,
+                shape.screen(),
+            )
         if source.kind == "postgres":
             from datanika.engines.dlt_engine.sources.postgres import open_postgres
 
             schema = self.step.step.source_schema
-            return open_postgres(source, table, schema, self.writer, privacy)
+            return open_postgres(source, shape.read_spec, schema, self.writer, shape.privacy)
         raise TerminalStepError(
             f"Connection {source.name!r} of kind {source.kind!r} cannot be a source.",
             code="connection_kind_unfit",

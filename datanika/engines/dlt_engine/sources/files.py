@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.files import FILES, FilesConfig, find_files
+from datanika.engines.dlt_engine.names import check_columns
 from datanika.engines.dlt_engine.shape.duckdb import DuckdbShape
 from datanika.engines.dlt_engine.shape.privacy import Privacy
+from datanika.engines.dlt_engine.shape.screen import MAX_ROW, Screen
 from datanika.engines.dlt_engine.sources.base import BATCH_ROWS, SourceTable, choose_columns
 from datanika.engines.dlt_engine.sources.csv_types import infer_csv_types
 from datanika.engines.warehouse.base import quoted
@@ -39,11 +41,13 @@ def open_files(
     normalize: Any,
     folder: Path,
     privacy: Privacy,
+    screen: Screen | None = None,
 ) -> SourceTable:
     """The files that ``table.name`` names.
 
     ``as_text``: normalised names of columns that the destination holds as text, so a CSV's values
-    are not interpreted. ``folder``: where DuckDB may spill.
+    are not interpreted. ``folder``: where DuckDB may spill. ``screen`` takes the lines that cannot
+    be read.
     """
     import duckdb
 
@@ -57,15 +61,17 @@ def open_files(
         },
     )
     database.execute("SET TimeZone = 'UTC'")
-    source = _reader(config, paths)
+    source = _reader(config, paths) if screen is None else _screened(config, paths, screen)
+    if screen is not None:
+        # DuckDB takes names that differ by case only for the same.
+        check_columns(screen.names, normalize, table.name)
     present = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
     types = {str(row[0]): str(row[1]) for row in present}
     if config.format == "csv":
-        names = _header(paths[0], config.delimiter) if len(paths) == 1 else list(types)
+        one = len(paths) == 1 and screen is None
+        names = _header(paths[0], config.delimiter) if one else list(types)
         if len(names) == len(types):
             # DuckDB renames columns that differ by case only; say so instead.
-            from datanika.engines.dlt_engine.names import check_columns
-
             check_columns(names, normalize, table.name)
         text = {name for name in types if normalize(name) in as_text or name in privacy.columns}
         types = infer_csv_types(database, source, list(types), text)
@@ -122,11 +128,35 @@ def _reader(config: FilesConfig, paths: list[Path]) -> str:
             "convert_strings_to_integers=false)"
         )
     delimiter = config.delimiter.replace("'", "''")
-    # An empty field is NULL; a quoted empty field is an empty string.
+    # An empty field is NULL; a quoted empty field is an empty string. Without `skip` DuckDB takes
+    # another line for the header when the first one does not have as many fields as the rest.
     return (
         f"read_csv({files}, delim='{delimiter}', header=true, all_varchar=true, nullstr='', "
-        "allow_quoted_nulls=false, quote='\"', escape='\"', union_by_name=true)"
+        "allow_quoted_nulls=false, quote='\"', escape='\"', union_by_name=true, "
+        "skip=0)"
     )
+
+
+def _screened(config: FilesConfig, paths: list[Path], screen: Screen) -> str:
+    """Reads what ``screen`` lets through."""
+    if config.format == "jsonl":
+        return _reader(config, screen.jsonl(paths))
+    if config.format == "parquet":
+        return _reader(config, paths)
+    delimiter = _text(config.delimiter)
+    parts = []
+    for path, names in screen.csv(paths, config.delimiter):
+        columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in names)
+        parts.append(
+            f"SELECT * FROM read_csv({_text(str(path))}, delim={delimiter}, header=false, "
+            f"auto_detect=false, columns={{{columns}}}, nullstr='', allow_quoted_nulls=false, "
+            f"quote='\"', escape='\"', max_line_size={2 * MAX_ROW})"
+        )
+    return f"({' UNION ALL BY NAME '.join(parts)})"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _header(path: Path, delimiter: str) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datanika.contracts.shape import ContractMode, OnBadRow
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.postgres import locate
@@ -87,7 +88,7 @@ def open_postgres(
             inside = f"({inside} OR {quoted(column.name)} IS NULL)"
             where = f"{where} AND {inside}" if where else f" WHERE {inside}"
         for batch in _batches(uri, select + where):
-            yield _typed(pa.Table.from_batches([batch]), columns)
+            yield _typed(pa.Table.from_batches([batch]), columns, keeps=_keeps_text(table))
 
     notes = tuple(
         f"{c.name}: {c.type} is loaded as text."
@@ -203,7 +204,15 @@ def _arrow_schema(uri: str, select: str, columns: dict[str, _Column]) -> pa.Sche
     return pa.schema(fields)
 
 
-def _typed(batch: pa.Table, columns: dict[str, _Column]) -> pa.Table:
+def _keeps_text(table: TableSpec) -> bool:
+    """Whether a numeric that does not fit is for others to judge, one value at a time."""
+    return (
+        table.on_bad_row is OnBadRow.QUARANTINE
+        or table.schema_contract.data_types is not ContractMode.EVOLVE
+    )
+
+
+def _typed(batch: pa.Table, columns: dict[str, _Column], *, keeps: bool = False) -> pa.Table:
     import pyarrow as pa
 
     for position, name in enumerate(batch.column_names):
@@ -213,6 +222,8 @@ def _typed(batch: pa.Table, columns: dict[str, _Column]) -> pa.Table:
         try:
             values = batch.column(name).cast(pa.decimal128(*size))
         except pa.ArrowException:
+            if keeps:
+                continue
             raise TerminalStepError(
                 f"Column {name!r} holds NaN, infinity or more digits than numeric{size} has.",
                 code="value_out_of_range",
