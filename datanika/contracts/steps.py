@@ -13,6 +13,7 @@ from pydantic import Field
 from datanika.contracts.base import Contract
 from datanika.contracts.egress import EgressPolicy
 from datanika.contracts.enums import StepKind
+from datanika.contracts.events import ColumnInfo
 from datanika.contracts.overrides import Interval
 from datanika.contracts.spec import LoadStep, TransformStep
 
@@ -62,6 +63,10 @@ class ResolvedLoad(Contract):
     full_refresh: bool = Field(default=False, description="Replace the tables, cursors too.")
     interval: Interval | None = Field(
         default=None, description="Only rows whose cursor is inside; the cursor stays where it is."
+    )
+    known_columns: dict[str, tuple[ColumnInfo, ...]] = Field(
+        default_factory=dict,
+        description="By destination table: what its last successful load read.",
     )
     hash_key: str = Field(
         default="",

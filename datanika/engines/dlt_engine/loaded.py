@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.events import ColumnInfo
 from datanika.contracts.spec import TableSpec
 from datanika.engines.warehouse import Warehouse
 from datanika.engines.warehouse.base import Table
@@ -34,6 +35,7 @@ class Loaded:
     discarded_rows: int = 0
     discarded_values: int = 0
     marked_deleted: int = 0
+    source_columns: tuple[ColumnInfo, ...] = ()
 
     def note(self, shape: TableShape) -> None:
         """What the table's settings kept from being loaded. Rows of the source that meet its
@@ -42,6 +44,7 @@ class Loaded:
         self.discarded_rows = shape.discarded.rows
         self.discarded_values = shape.discarded.values
         self.marked_deleted = shape.deleted
+        self.source_columns = shape.source_columns
 
     def details(self, table: TableSpec) -> dict[str, Any]:
         """For people: the figures behind "succeeded"."""

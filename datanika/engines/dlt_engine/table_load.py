@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import LogLevel, WriteDisposition
-from datanika.contracts.events import CursorMoved, NodeCommitted
+from datanika.contracts.events import ColumnChange, CursorMoved, NodeCommitted, SchemaChanged
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.dlt_engine.cursor import ArrowCursor, rewound
@@ -66,7 +66,16 @@ class TableLoad:
         self._opened = ExitStack()
         self.interval = step.interval if table.cursor is not None else None
         self.move = MoveFromStaging()
-        self.shape = TableShape(table, self.target, step.hash_key, warehouse, folder, self._tell)
+        self.shape = TableShape(
+            table,
+            self.target,
+            step.hash_key,
+            warehouse,
+            folder,
+            self._tell,
+            self._report_changes,
+            step.known_columns.get(self.target[1], ()),
+        )
 
     def run(self) -> Loaded:
         """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
@@ -141,6 +150,9 @@ class TableLoad:
 
     def _tell(self, message: str, level: LogLevel) -> None:
         log(self.emit, self.step.step.key, message, level, self.node)
+
+    def _report_changes(self, changes: tuple[ColumnChange, ...]) -> None:
+        self.emit(SchemaChanged(step_key=self.step.step.key, node=self.node, changes=changes))
 
     def _report_commit(self, pipeline: Any, before: Any) -> None:
         result = self.result

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import LogLevel
-from datanika.contracts.events import ColumnInfo
+from datanika.contracts.events import ColumnChange, ColumnInfo, column_changes
 from datanika.contracts.shape import OnBadRow
 from datanika.contracts.spec import TableSpec
 from datanika.engines.dlt_engine.move import Statements
@@ -40,7 +40,8 @@ Tell = Callable[[str, LogLevel], None]
 
 
 class TableShape:
-    """``tell`` writes a line into the run's log; ``folder`` is the load's own."""
+    """``tell`` writes a line into the run's log; ``folder`` is the load's own. ``changed`` hears
+    how the source differs from ``known``, what its last successful load read."""
 
     def __init__(
         self,
@@ -50,6 +51,8 @@ class TableShape:
         warehouse: Warehouse,
         folder: Path,
         tell: Tell,
+        changed: Callable[[tuple[ColumnChange, ...]], None],
+        known: Iterable[ColumnInfo] = (),
     ) -> None:
         self.table, self.read_spec = table, read_spec(table)
         self.privacy = Privacy(table, hash_key)
@@ -59,6 +62,7 @@ class TableShape:
         """Staged rows that were marked as deleted."""
         self._target, self._warehouse = target, warehouse
         self._folder, self._tell = folder, tell
+        self._changed, self._known = changed, tuple(known)
         self._fitter: Fitter | None = None
         self._judge: RowJudge | None = None
         self._quarantine = (
@@ -96,7 +100,19 @@ class TableShape:
         self.source_columns = tuple(
             ColumnInfo(name=field.name, data_type=str(field.type)) for field in source.schema
         )
+        self._compare()
         return source
+
+    def _compare(self) -> None:
+        if not self._known or not self.source_columns:
+            return
+        changes = column_changes(self._known, self.source_columns)
+        if not changes:
+            return
+        self._changed(changes)
+        for one in changes[:20]:
+            types = " -> ".join(kind for kind in (one.before, one.after) if kind is not None)
+            self._tell(f"Column {one.column!r} was {one.change} ({types}).", LogLevel.WARNING)
 
     def columns(
         self, source: SourceTable, names: Mapping[str, str], stored: dict[str, Any]
@@ -144,9 +160,7 @@ class TableShape:
         if self.table.columns:
             wanted = set(self.table.columns)
             row = {name: value for name, value in row.items() if name in wanted}
-        judged = self._judge.judge(row)
-        self.source_columns = self._judge.columns
-        return judged
+        return self._judge.judge(row)
 
     def deletes(self, normalize: Callable[[str], str]) -> Statements | None:
         """What deletes the rows that the source marks as deleted, before a merge."""
@@ -180,6 +194,9 @@ class TableShape:
 
     def send(self, load_ids: Iterable[str]) -> None:
         """Everything is read and nothing is loaded: write what goes to quarantine."""
+        if self._judge is not None:
+            self.source_columns = self._judge.columns
+            self._compare()
         if self._quarantine is not None:
             self._quarantine.send(next(iter(load_ids), str(time.time())))
 
