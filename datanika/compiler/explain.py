@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from datanika.compiler.table_settings import explain_table_settings
 from datanika.contracts.enums import StepKind, WriteDisposition
 from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
 from datanika.contracts.spec import TableSpec
@@ -66,7 +67,7 @@ def _table_line(table: TableSpec) -> str:
         line += f" on {', '.join(table.primary_key)}"
     if table.cursor is not None:
         line += f", new rows by {table.cursor.column}"
-    return line
+    return "; ".join([line, *explain_table_settings(table)])
 
 
 def _model_lines(planned: PlanTransform) -> Iterator[str]:

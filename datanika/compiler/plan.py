@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from datanika.compiler.graph import find_cycle, stages
 from datanika.compiler.project import compile_models, transformations_of
+from datanika.compiler.table_settings import check_table_settings
 from datanika.contracts.catalog import connector_kinds
 from datanika.contracts.enums import StepKind, WriteDisposition
 from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
@@ -183,7 +184,7 @@ def _plan_table(table: TableSpec, key: str, field: str) -> TableSpec:
     if (
         table.write_disposition is WriteDisposition.APPEND
         and table.cursor is not None
-        and table.cursor.lag_seconds
+        and table.cursor.reads_again
     ):
         raise SpecError(
             f"Step {key!r}: {target!r} is appended, and its cursor's lag reads rows again: they "
@@ -192,6 +193,7 @@ def _plan_table(table: TableSpec, key: str, field: str) -> TableSpec:
             field=f"{field}.cursor.lag_seconds",
             hint="Merge on a primary key, or use a lag of 0.",
         )
+    check_table_settings(table, f"Step {key!r}, table {target!r}", field)
     return table.model_copy(update={"target": target})
 
 

@@ -7,6 +7,7 @@ One JSON object a line on the pipe. Everything is redacted before it is written 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -38,6 +39,33 @@ class ColumnInfo(Contract):
     name: str
     data_type: str
     nullable: bool = True
+
+
+class ColumnChange(Contract):
+    """A column that differs from what the last successful load of its table read. Types are the
+    reader's own names for them."""
+
+    change: Literal["added", "removed", "retyped"]
+    column: str
+    before: str | None = None
+    after: str | None = None
+
+
+def column_changes(
+    before: Iterable[ColumnInfo], after: Iterable[ColumnInfo]
+) -> tuple[ColumnChange, ...]:
+    """What became of the columns, sorted by name."""
+    old = {column.name: column.data_type for column in before}
+    new = {column.name: column.data_type for column in after}
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name), new.get(name)
+        if was != now:
+            change: Literal["added", "removed", "retyped"] = "retyped"
+            if was is None or now is None:
+                change = "added" if was is None else "removed"
+            found.append(ColumnChange(change=change, column=name, before=was, after=now))
+    return tuple(found)
 
 
 class StepStarted(_Event):
@@ -77,6 +105,14 @@ class NodeCommitted(_Event):
     cursor_moved: bool = False
 
 
+class SchemaChanged(_Event):
+    """The source of a table is not what it was when it was last loaded."""
+
+    type: Literal["schema_changed"] = "schema_changed"
+    node: str
+    changes: tuple[ColumnChange, ...] = Field(default=(), max_length=5000)
+
+
 class NodeFinished(_Event):
     type: Literal["node_finished"] = "node_finished"
     node: str
@@ -87,6 +123,9 @@ class NodeFinished(_Event):
     rows: int | None = None
     relation: str | None = Field(default=None, description="schema.table in the destination.")
     columns: tuple[ColumnInfo, ...] = ()
+    source_columns: tuple[ColumnInfo, ...] = Field(
+        default=(), description="What a load read; empty where that is not known."
+    )
     depends_on: tuple[str, ...] = ()
     failure: Failure | None = None
     details: dict[str, Any] = Field(default_factory=dict)
@@ -120,6 +159,7 @@ RunEvent = Annotated[
     | NodeProgress
     | NodeCommitted
     | NodeFinished
+    | SchemaChanged
     | CursorMoved
     | LogLine,
     Field(discriminator="type"),

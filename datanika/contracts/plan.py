@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import StepKind
 from datanika.contracts.overrides import Interval, LeftOut
-from datanika.contracts.spec import ConnectionRef, LoadStep, TransformStep
+from datanika.contracts.spec import (
+    ConnectionRef,
+    IncrementalCursor,
+    LoadStep,
+    TableSpec,
+    TransformStep,
+)
 
 
 class ModelNode(Contract):
@@ -73,5 +79,36 @@ class Plan(Contract):
     @property
     def hash(self) -> str:
         """sha256 of the canonical JSON, hex. Same plan, same hash, on every machine."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        content = self.model_dump(mode="json")
+        for planned in content["steps"]:
+            for table in planned["step"].get("tables", ()):
+                _leave_out(table, _TABLE_SINCE)
+                if table["cursor"] is not None:
+                    _leave_out(table["cursor"], _CURSOR_SINCE)
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _since(model: type[Contract], *names: str) -> dict[str, Any]:
+    """JSON of the defaults of fields that came after hashes were stored."""
+    return model.model_construct().model_dump(mode="json", include=set(names), warnings=False)
+
+
+def _leave_out(content: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """A field at its default says nothing new: a plan from before it keeps its hash."""
+    for name, default in defaults.items():
+        if content.get(name) == default:
+            content.pop(name, None)
+
+
+_TABLE_SINCE = _since(
+    TableSpec,
+    "filters",
+    "hash",
+    "mask",
+    "batch_rows",
+    "delete_column",
+    "schema_contract",
+    "on_bad_row",
+)
+_CURSOR_SINCE = _since(IncrementalCursor, "lag")

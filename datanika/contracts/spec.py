@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import DbtCommand, StepKind, WriteDisposition
+from datanika.contracts.shape import Filter, Mask, OnBadRow, SchemaContract
 from datanika.contracts.text import (
     MAX_INTEGER,
     Code,
@@ -51,6 +52,18 @@ class IncrementalCursor(Contract):
         strict=True,
         description="Read this much again for late rows.",
     )
+    lag: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_INTEGER,
+        strict=True,
+        description="The same for a cursor of numbers, in its own units.",
+    )
+
+    @property
+    def reads_again(self) -> bool:
+        """Whether rows that were loaded before are read again."""
+        return bool(self.lag_seconds or self.lag)
 
 
 class TableSpec(Contract):
@@ -65,6 +78,33 @@ class TableSpec(Contract):
     cursor: IncrementalCursor | None = None
     columns: tuple[SourceName, ...] = Field(
         default=(), description="Only these columns; empty = all."
+    )
+    filters: tuple[Filter, ...] = Field(
+        default=(), max_length=50, description="Only rows that meet all of these."
+    )
+    hash: tuple[SourceName, ...] = Field(
+        default=(),
+        description="Columns of which only a keyed SHA-256 (HMAC, hex) arrives: equal values stay "
+        "equal within the organisation.",
+    )
+    mask: tuple[Mask, ...] = Field(default=(), description="Columns whose values are hidden.")
+    batch_rows: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        strict=True,
+        description="Rows that are read and written at a time, at most.",
+    )
+    delete_column: SourceName | None = Field(
+        default=None,
+        description="With merge: a row where this column is true is deleted at the destination. "
+        "True: any value but false, 0, an empty text and the texts false, f, no, n, off.",
+    )
+    schema_contract: SchemaContract = SchemaContract()
+    on_bad_row: OnBadRow = Field(
+        default=OnBadRow.FAIL,
+        description="A row that cannot be stored as it is: stop before the table is touched, or "
+        "put the row into <schema>_quarantine and load the others.",
     )
 
 

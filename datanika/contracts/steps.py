@@ -13,6 +13,7 @@ from pydantic import Field
 from datanika.contracts.base import Contract
 from datanika.contracts.egress import EgressPolicy
 from datanika.contracts.enums import StepKind
+from datanika.contracts.events import ColumnInfo
 from datanika.contracts.overrides import Interval
 from datanika.contracts.spec import LoadStep, TransformStep
 
@@ -63,6 +64,23 @@ class ResolvedLoad(Contract):
     interval: Interval | None = Field(
         default=None, description="Only rows whose cursor is inside; the cursor stays where it is."
     )
+    known_columns: dict[str, tuple[ColumnInfo, ...]] = Field(
+        default_factory=dict,
+        description="By destination table: what its last successful load read.",
+    )
+    hash_key: str = Field(
+        default="",
+        repr=False,
+        pattern=r"^[0-9a-f]*$",
+        description="The organisation's own key for hashed columns, in hex; empty: none is hashed.",
+    )
+
+    def secrets(self) -> tuple[str, ...]:
+        """The key and what HMAC makes of it: a source's error may quote its query."""
+        if not self.hash_key:
+            return ()
+        block = bytes.fromhex(self.hash_key).ljust(64, b"\0")
+        return (self.hash_key, *(bytes(b ^ pad for b in block).hex() for pad in (0x36, 0x5C)))
 
 
 class ResolvedTransform(Contract):

@@ -106,7 +106,8 @@ def connections_of(step: ResolvedLoad | ResolvedTransform) -> list[ResolvedConne
 
 def secrets_of(step: ResolvedLoad | ResolvedTransform) -> list[str]:
     """Every secret that the step carries."""
-    return [secret for connection in connections_of(step) for secret in connection.secrets()]
+    own = step.secrets() if isinstance(step, ResolvedLoad) else ()
+    return [*own, *(secret for one in connections_of(step) for secret in one.secrets())]
 
 
 class EventWriter:

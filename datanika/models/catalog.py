@@ -12,7 +12,10 @@ from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin, 
 
 
 class CatalogEntry(TimestampMixin, TenantMixin, Base):
-    """A table or view with its columns and the entries it was made from (``upstream``)."""
+    """A table or view with its columns and the entries it was made from (``upstream``).
+
+    ``source_columns``: what the last successful load of a table read.
+    """
 
     __tablename__ = "catalog_entries"
     __table_args__ = (
@@ -26,6 +29,7 @@ class CatalogEntry(TimestampMixin, TenantMixin, Base):
     name: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(16))
     columns: Mapped[list[Any]]
+    source_columns: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     upstream: Mapped[list[str]]
     rows: Mapped[int | None]
     run_id: Mapped[int | None] = mapped_column(

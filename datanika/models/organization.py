@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import Date, String, UniqueConstraint
+from sqlalchemy import Date, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampMixin
@@ -12,7 +12,8 @@ from datanika.models.base import Base, Name, PrimaryKey, TenantMixin, TimestampM
 
 class Organization(TimestampMixin, Base):
     """``audit_seq`` is the number of the last audit entry: it orders the chain, and shows when
-    entries were cut off its end. A limit that is NULL is the platform's own."""
+    entries were cut off its end. A limit that is NULL is the platform's own. ``hash_key`` is
+    a ciphertext: ``services/hash_keys.py``."""
 
     __tablename__ = "organizations"
 
@@ -25,6 +26,7 @@ class Organization(TimestampMixin, Base):
     max_connections: Mapped[int | None]
     max_rows_per_month: Mapped[int | None]
     max_storage_bytes: Mapped[int | None]
+    hash_key: Mapped[str | None] = mapped_column(Text)
 
 
 class UsageMonth(TimestampMixin, TenantMixin, Base):

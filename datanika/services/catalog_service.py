@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from datanika.contracts.events import NodeFinished
+from datanika.contracts.events import ColumnInfo, NodeFinished
 from datanika.errors import NotFound
 from datanika.models import CatalogEntry
 from datanika.services.actor import Actor
@@ -88,6 +88,10 @@ async def record_catalog_entry(
     }
     if event.columns:
         reported["columns"] = [column.model_dump(mode="json") for column in event.columns]
+    if event.source_columns:
+        reported["source_columns"] = [
+            column.model_dump(mode="json") for column in event.source_columns
+        ]
     if event.rows is not None:
         reported["rows"] = event.rows
     key = {
@@ -104,3 +108,23 @@ async def record_catalog_entry(
         .execution_options(populate_existing=True)
     )
     return entry
+
+
+async def columns_read(
+    session: AsyncSession, org_id: int, connection_id: int, schema_name: str, names: list[str]
+) -> dict[str, tuple[ColumnInfo, ...]]:
+    """By table of a destination's schema: what its last successful load read."""
+    rows = await session.execute(
+        select(CatalogEntry.name, CatalogEntry.source_columns).where(
+            CatalogEntry.org_id == org_id,
+            CatalogEntry.connection_id == connection_id,
+            CatalogEntry.schema_name == schema_name,
+            CatalogEntry.name.in_(names),
+            CatalogEntry.deleted_at.is_(None),
+        )
+    )
+    return {
+        name: tuple(ColumnInfo.model_validate(column) for column in columns)
+        for name, columns in rows
+        if columns
+    }

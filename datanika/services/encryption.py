@@ -16,6 +16,7 @@ from datanika.models import (
     IdempotencyKey,
     Job,
     NotificationChannel,
+    Organization,
     PendingMail,
     User,
 )
@@ -89,6 +90,7 @@ CIPHERTEXTS = (
     Ciphertext(Job, "request", "what ad hoc jobs are asked, for a day"),
     Ciphertext(Job, "result", "what ad hoc jobs have found, for a day"),
     Ciphertext(PendingMail, "content", "mails that wait to be sent, with their links"),
+    Ciphertext(Organization, "hash_key", "keys that hash tenants' columns"),
     Ciphertext(IdempotencyKey, "body", "answers kept for repeated requests, for a day"),
 )
 """Every column with ciphertexts: what ``datanika rotate-keys`` goes through. A test compares it

@@ -17,6 +17,7 @@ from datanika.contracts.events import (
     NodeProgress,
     NodeStarted,
     RunEvent,
+    SchemaChanged,
     StepFinished,
     StepStarted,
 )
@@ -28,6 +29,9 @@ from datanika.services.cursor_service import record_position
 
 MAX_MESSAGE = 16_000
 """Characters of a log line or an error that are kept."""
+
+SCHEMA_CHANGES = "schema_changes"
+"""Where the details of a table have what changed in its source."""
 
 _BUILT = (StepState.SUCCEEDED, StepState.WARNED)
 _RELATIONS = ("table", "model", "seed", "snapshot")
@@ -93,6 +97,7 @@ def _apply(step: RunStep, event: RunEvent) -> None:
     elif isinstance(event, NodeStarted):
         _start(step, event)
         _name_node(step, event)
+        step.details = {k: v for k, v in step.details.items() if k != SCHEMA_CHANGES}
     elif isinstance(event, NodeProgress):
         step.rows, step.rows_total = event.rows, event.total
     elif isinstance(event, NodeCommitted):
@@ -102,13 +107,17 @@ def _apply(step: RunStep, event: RunEvent) -> None:
             "committed_rows": event.rows,
             "cursor_moved": event.cursor_moved,
         }
+    elif isinstance(event, SchemaChanged):
+        changes = [one.model_dump(mode="json") for one in event.changes]
+        step.details = {**step.details, SCHEMA_CHANGES: changes}
     elif isinstance(event, NodeFinished):
         _name_node(step, event)
         _finish(step, event)
         step.duration_seconds = event.duration_seconds
         step.relation = _text(event.relation, 400) if event.relation else None
         # A node that was stopped has none to tell; what it committed stays true.
-        step.details = event.details or step.details
+        kept = {k: v for k, v in step.details.items() if k == SCHEMA_CHANGES}
+        step.details = {**kept, **event.details} if event.details else step.details
     elif isinstance(event, StepFinished):
         _finish(step, event)
         step.bytes = event.bytes

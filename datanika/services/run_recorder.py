@@ -20,9 +20,11 @@ from datanika.contracts.plan import Plan, PlanTransform
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
 from datanika.errors import Conflict, InvalidInput, NotFound
 from datanika.models import Run
+from datanika.services.catalog_service import columns_read
 from datanika.services.connection_service import resolve_connection
 from datanika.services.cursor_service import load_rewinds
 from datanika.services.event_store import store_events
+from datanika.services.hash_keys import hash_key
 from datanika.services.run_lifecycle import LEASE, close_run, lose_attempt
 from datanika.services.run_rows import LEASED_STATES, lock_run, move, reset_steps, state_of
 from datanika.services.scheduled_run import Refusal, register_scheduled
@@ -161,6 +163,16 @@ class RunRecorder:
             rewinds=await load_rewinds(self._session, run.org_id, run.pipeline_id, step_key),
             full_refresh=planned.full_refresh,
             interval=planned.interval,
+            known_columns=await columns_read(
+                self._session,
+                run.org_id,
+                planned.destination.id,
+                planned.step.target_schema,
+                [str(table.target) for table in planned.step.tables],
+            ),
+            hash_key=await hash_key(self._session, run.org_id)
+            if any(table.hash for table in planned.step.tables)
+            else "",
         )
 
     async def record(self, events: Sequence[RunEvent]) -> bool:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datanika.contracts.spec import IncrementalCursor
 from tests.test_engines.steps import APPEND, MERGE, REPLACE, files, load, run, table
 from tests.test_engines.targets import Target
 
@@ -96,6 +97,57 @@ def test_merge_replaces_rows_with_the_same_key(target: Target, tmp_path: Path) -
     out = run(step)
     assert target.query("SELECT id, name FROM raw.t ORDER BY id") == [(1, "a"), (2, "B"), (3, "c")]
     assert out.nodes["t"].details["verdict"] == "exact"
+
+
+@pytest.mark.parametrize(
+    ("values", "late", "too_late", "lag"),
+    [
+        ([10, 20], 15, 14, {"lag": 5}),
+        ([dt.date(2024, 1, 1), dt.date(2024, 1, 9)], dt.date(2024, 1, 8), dt.date(2024, 1, 7),
+         {"lag_seconds": 86_400}),
+        ([dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 9)], dt.datetime(2024, 1, 8, 23),
+         dt.datetime(2024, 1, 8, 22), {"lag_seconds": 3600}),
+        ([Decimal("1.5"), Decimal("2.5")], Decimal("1.6"), Decimal("1.4"), {"lag": 1}),
+    ],
+    ids=["int", "date", "timestamp", "decimal"],
+)  # fmt: skip
+def test_a_lag_reads_late_rows(
+    target: Target, tmp_path: Path, values: list[object], late: object, too_late: object, lag: dict
+) -> None:
+    spec = table("t.parquet", "t", MERGE, ("id",)).model_copy(
+        update={"cursor": IncrementalCursor(column="at", **lag)}
+    )
+    step = load(files(tmp_path), target.connection, spec)
+    write_parquet(tmp_path, "t.parquet", id=[1, 2], at=values)
+    run(step)
+    write_parquet(tmp_path, "t.parquet", id=[1, 2, 3, 4], at=[*values, late, too_late])
+    assert run(step).code is None
+    assert target.query("SELECT id FROM raw.t ORDER BY id") == [(1,), (2,), (3,)]
+
+
+def test_a_lag_of_seconds_behind_a_number_is_refused(tmp_path: Path) -> None:
+    from tests.test_engines.steps import duckdb
+
+    spec = table("t.parquet", "t", MERGE, ("id",)).model_copy(
+        update={"cursor": IncrementalCursor(column="at", lag_seconds=5)}
+    )
+    write_parquet(tmp_path, "t.parquet", id=[1], at=[1.5])
+    run(load(files(tmp_path), duckdb(tmp_path), spec))
+    assert run(load(files(tmp_path), duckdb(tmp_path), spec)).code == "cursor_type"
+
+
+def test_no_more_rows_at_a_time_than_are_asked_for(tmp_path: Path) -> None:
+    from datanika.engines.dlt_engine.shape.privacy import Privacy
+    from datanika.engines.dlt_engine.shape.source import shaped
+    from datanika.engines.dlt_engine.sources.files import open_files
+
+    spec = table("t.parquet", "t").model_copy(update={"batch_rows": 3})
+    write_parquet(tmp_path, "t.parquet", id=list(range(10)))
+    privacy = Privacy(spec, "")
+    opened = open_files(files(tmp_path), spec, frozenset(), str, tmp_path, privacy)
+    sizes = [batch.num_rows for batch in shaped(opened, spec, privacy).read(None)]
+    assert sum(sizes) == 10
+    assert max(sizes) <= 3
 
 
 def test_a_dropped_table_is_loaded_anew(target: Target, tmp_path: Path) -> None:
@@ -187,6 +239,18 @@ def test_csv_types_come_from_all_values(target: Target, tmp_path: Path) -> None:
     assert (first[6], second[6]) == (True, False)
     assert (first[7], second[7]) == ("1", "x")
     assert (first[8], second[8]) == (1e300, 2.5)
+
+
+def test_an_empty_field_does_not_change_a_csv_columns_type(tmp_path: Path) -> None:
+    from tests.test_engines.steps import duckdb
+    from tests.test_engines.targets import ask_duckdb
+
+    write_text(tmp_path, "t.csv", "id,flag,day,n\n1,true,2024-01-31,7\n2,,,\n")
+    assert run(load(files(tmp_path, "csv"), duckdb(tmp_path), table("t.csv", "t"))).code is None
+    assert ask_duckdb(tmp_path)("SELECT flag, day, n FROM raw.t ORDER BY id") == [
+        (True, dt.date(2024, 1, 31), 7),
+        (None, None, None),
+    ]
 
 
 def test_csv_text_columns_stay_text_in_later_files(target: Target, tmp_path: Path) -> None:

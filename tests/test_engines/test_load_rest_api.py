@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from datanika.contracts.shape import Filter, Mask
+from datanika.contracts.spec import IncrementalCursor, TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from tests.test_engines.steps import APPEND, LOCAL, MERGE, load, run, table
 from tests.test_engines.targets import Target
@@ -110,6 +112,32 @@ def test_incremental_append_of_an_endpoint_loads_nothing_twice(target: Target, a
     third = run(load(api.connection(), target.connection, spec))
     assert [first.code, second.code, third.code] == [None, None, None]
     assert target.count("raw.items") == 8
+
+
+def test_rows_are_filtered_and_hidden_as_they_arrive(target: Target, api: Api) -> None:
+    spec = TableSpec(
+        name="items",
+        target="items",
+        filters=(Filter(column="at", operator="gte", value=2),),
+        hash=("name",),
+        mask=(Mask(column="tags"),),
+    )
+    step = load(api.connection(), target.connection, spec)
+    out = run(step.model_copy(update={"hash_key": "ab" * 32}))
+    assert out.finished.failure is None
+    rows = target.query("SELECT id, length(name), tags FROM raw.items ORDER BY id")
+    assert rows == [(4, 64, "***"), (5, 64, "***"), (6, 64, "***")]
+
+
+def test_a_lag_reads_the_last_units_of_a_number_again(target: Target, api: Api) -> None:
+    cursor = IncrementalCursor(column="at", lag=2)
+    spec = table("items", "items", MERGE, key=("id",)).model_copy(update={"cursor": cursor})
+    run(load(api.connection(), target.connection, spec))
+    # Late, and behind the highest value (3) by two.
+    api.items.append({"id": 90, "name": "late", "tags": [], "at": 1})
+    api.items.append({"id": 91, "name": "too late", "tags": [], "at": 0})
+    assert run(load(api.connection(), target.connection, spec)).code is None
+    assert target.query("SELECT id FROM raw.items WHERE id >= 90") == [(90,)]
 
 
 def test_a_refused_token_is_said_and_not_shown(target: Target, api: Api) -> None:

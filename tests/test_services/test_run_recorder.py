@@ -12,8 +12,10 @@ import pytest
 from sqlalchemy import select
 
 from datanika.config import settings
+from datanika.contracts.api import RunStepOut
 from datanika.contracts.enums import LogLevel, RunState, StepState
 from datanika.contracts.events import (
+    ColumnChange,
     ColumnInfo,
     Failure,
     LogLine,
@@ -23,6 +25,7 @@ from datanika.contracts.events import (
     RunClaim,
     RunEvent,
     RunFinish,
+    SchemaChanged,
     StepFinished,
     StepStarted,
 )
@@ -400,3 +403,34 @@ async def test_finishing_twice_is_fine_and_differently_is_refused(
         await finish(claimed, RunState.FAILED)
     with pytest.raises(InvalidInput):
         await finish(claimed, RunState.RUNNING)
+
+
+async def test_what_changed_in_a_source_is_kept_with_the_run_and_compared_with_the_last_success(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    claimed = await claimed_run(actor, pipeline)
+    node = {"step_key": "load", "node": "raw.orders"}
+    read = (ColumnInfo(name="id", data_type="int64"),)
+    change = ColumnChange(change="added", column="new", after="string")
+    end = {**node, "name": "orders", "resource_type": "table", "relation": "raw.orders"}
+    await send(
+        claimed,
+        [
+            NodeStarted(**node, name="orders", resource_type="table"),
+            SchemaChanged(**node, changes=(change,)),
+            NodeFinished(
+                **end, state=StepState.SUCCEEDED, source_columns=read, details={"loaded_rows": 1}
+            ),
+        ],
+    )
+    step = (await steps_of(claimed.run_id))["load", "raw.orders"]
+    told = RunStepOut.model_validate(step)
+    assert told.schema_changes == [change]
+    assert told.details["loaded_rows"] == 1
+    # A load that fails changes nothing of what is compared with.
+    await send(claimed, [NodeFinished(**end, state=StepState.FAILED)])
+    async with get_session(TenantScope(claimed.org_id)) as session:
+        resolved = await RunRecorder(session, claimed.run_id, claimed.attempt).resolve("load")
+    assert isinstance(resolved, ResolvedLoad)
+    assert resolved.known_columns == {"orders": read}
+    assert resolved.hash_key == ""

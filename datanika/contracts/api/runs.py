@@ -9,6 +9,7 @@ from pydantic import Field, computed_field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import RunState, RunTrigger, StepState
+from datanika.contracts.events import ColumnChange
 from datanika.contracts.overrides import RunOverrides, StepKeys
 from datanika.contracts.text import Flag
 
@@ -100,6 +101,16 @@ class RunStepOut(Answer):
     error_message: str | None
     error_hint: str | None
     details: dict[str, Any]
+
+    @computed_field(  # type: ignore[prop-decorator]
+        description="How a loaded table's source differs from what its last successful load read."
+    )
+    @property
+    def schema_changes(self) -> list[ColumnChange]:
+        """Empty for everything but tables, and for a first load."""
+        return [
+            ColumnChange.model_validate(one) for one in self.details.get("schema_changes") or ()
+        ]
 
     @computed_field(description="From its start to its end, or to the last that was heard.")  # type: ignore[prop-decorator]
     @property

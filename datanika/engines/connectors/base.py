@@ -9,6 +9,7 @@ and its heirs stay cheap.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
         RowsResult,
     )
     from datanika.engines.dlt_engine.move import MoveFromStaging
+    from datanika.engines.dlt_engine.shape.privacy import Privacy
+    from datanika.engines.dlt_engine.shape.screen import Screen
     from datanika.engines.dlt_engine.sources.base import SourceTable
     from datanika.engines.warehouse.base import Warehouse, WriterId
 
@@ -51,6 +54,10 @@ def secret(title: str, description: str = "", default: Any = ..., **rules: Any) 
     )
 
 
+def _no_screen() -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a source is asked for: one table of one load step."""
@@ -60,11 +67,15 @@ class Reading:
     folder: Path
     """Empty, of this table alone, and gone after the load: for files on their way, and spills."""
     writer: WriterId
+    privacy: Privacy
+    """What is to be hidden: a source that can hides it itself (``SourceTable.is_hidden``)."""
     normalize: Any
     """A source column's name -> its name in the destination."""
     source_schema: str | None = None
     as_text: frozenset[str] = frozenset()
     """Normalised names of columns that the destination holds as text already."""
+    screen: Callable[[], Screen | None] = _no_screen
+    """Where a reader of files puts the lines that it cannot read; None: they end the load."""
 
 
 class Connector[C: ConnectorConfig]:

@@ -62,7 +62,13 @@ class FilesConnector(Connector[FilesConfig]):
         from datanika.engines.dlt_engine.sources.files import open_files
 
         return open_files(
-            reading.connection, reading.table, reading.as_text, reading.normalize, reading.folder
+            reading.connection,
+            reading.table,
+            reading.as_text,
+            reading.normalize,
+            reading.folder,
+            reading.privacy,
+            reading.screen(),
         )
 
 

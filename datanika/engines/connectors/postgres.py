@@ -88,7 +88,11 @@ class PostgresConnector(Connector[PostgresConfig]):
         from datanika.engines.dlt_engine.sources.postgres import open_postgres
 
         return open_postgres(
-            reading.connection, reading.table, reading.source_schema, reading.writer
+            reading.connection,
+            reading.table,
+            reading.source_schema,
+            reading.writer,
+            reading.privacy,
         )
 
     def open_warehouse(self, connection: ResolvedConnection, writer: WriterId) -> Warehouse:

@@ -12,6 +12,7 @@ import datetime as dt
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import WriteDisposition
@@ -30,7 +31,7 @@ class ArrowCursor:
         assert table.cursor is not None
         self.spec: IncrementalCursor = table.cursor
         self._exact = table.write_disposition is WriteDisposition.APPEND
-        if self._exact and self.spec.lag_seconds:
+        if self._exact and self.spec.reads_again:
             raise TerminalStepError(
                 f"{table.name!r}: a lag reads rows again, which append would double.",
                 code="lag_needs_merge",
@@ -50,10 +51,7 @@ class ArrowCursor:
         if self.last is None:
             initial = self.spec.initial_value
             return None if initial is None else _text(initial)
-        if self.spec.lag_seconds:
-            moment = dt.datetime.fromisoformat(self.last)
-            return (moment - dt.timedelta(seconds=self.spec.lag_seconds)).isoformat(" ")
-        return self.last
+        return lagging(self.last, self.spec)
 
     def follow(self, batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """``batches`` without the rows that were loaded before; remembers the highest value."""
@@ -106,6 +104,28 @@ class ArrowCursor:
         if not dropped:
             return batch
         return batch.filter(pa.array(i not in dropped for i in range(batch.num_rows)))
+
+
+def lagging(last: str, spec: IncrementalCursor) -> str:
+    """The text of the value that the cursor's lag leads to.
+
+    Raises :class:`TerminalStepError` ``cursor_type`` for a lag that the cursor's type cannot have.
+    """
+    try:
+        if spec.lag_seconds:
+            moment = dt.datetime.fromisoformat(last) - dt.timedelta(seconds=spec.lag_seconds)
+            return moment.date().isoformat() if len(last) == 10 else moment.isoformat(" ")
+        if spec.lag:
+            return format(Decimal(last) - spec.lag, "f")
+    except (ValueError, InvalidOperation, OverflowError):
+        wanted = "lag" if spec.lag_seconds else "lag_seconds"
+        raise TerminalStepError(
+            f"The cursor column {spec.column!r} holds values like {last!r}, which this lag does "
+            "not fit.",
+            code="cursor_type",
+            hint=f"Use {wanted}: lag_seconds is for times and dates, lag for numbers.",
+        ) from None
+    return last
 
 
 def rewound(saved: dict[str, Any], rewind: CursorRewind | None, *, is_new: bool) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class _LoadRun:
                 rows=None if failure else loaded.rows,
                 relation=node,
                 columns=columns,
+                source_columns=() if failure else loaded.source_columns,
                 failure=failure,
                 details=loaded.details(table),
             )

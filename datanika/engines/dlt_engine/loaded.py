@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.events import ColumnInfo
 from datanika.contracts.spec import TableSpec
 from datanika.engines.warehouse import Warehouse
 from datanika.engines.warehouse.base import Table
 from datanika.errors import TerminalStepError
+
+if TYPE_CHECKING:
+    from datanika.engines.dlt_engine.shape.table import TableShape
 
 
 @dataclass
@@ -27,16 +31,34 @@ class Loaded:
     verdict: str = "not loaded"
     committed: bool = False
     cursor_moved: bool = False
+    quarantined: int = 0
+    discarded_rows: int = 0
+    discarded_values: int = 0
+    marked_deleted: int = 0
+    source_columns: tuple[ColumnInfo, ...] = ()
+
+    def note(self, shape: TableShape) -> None:
+        """What the table's settings kept from being loaded. Rows of the source that meet its
+        filters are ``rows`` + ``quarantined`` + ``discarded_rows``."""
+        self.quarantined = shape.quarantined
+        self.discarded_rows = shape.discarded.rows
+        self.discarded_values = shape.discarded.values
+        self.marked_deleted = shape.deleted
+        self.source_columns = shape.source_columns
 
     def details(self, table: TableSpec) -> dict[str, Any]:
         """For people: the figures behind "succeeded"."""
         return {
-            "source_rows": self.rows,
+            "source_rows": self.rows + self.quarantined + self.discarded_rows,
             "loaded_rows": self.loaded,
             "destination_rows_before": self.before,
             "destination_rows_after": self.after,
             "repeated_keys": self.repeated,
             "swept_rows": self.swept,
+            "quarantined_rows": self.quarantined,
+            "discarded_rows": self.discarded_rows,
+            "discarded_values": self.discarded_values,
+            "deleted_rows": self.marked_deleted,
             "verdict": self.verdict,
             "committed": self.committed,
             "committed_rows": self.rows if self.committed else 0,
@@ -73,13 +95,18 @@ def verify(
     else:
         result.loaded = sum(warehouse.count(target, load) for load in load_ids)
     if how is WriteDisposition.MERGE:
-        result.repeated = max(0, result.rows - result.loaded)
-        lost = result.loaded > result.rows or (result.rows > 0 and result.loaded == 0)
+        expected = result.rows - result.marked_deleted
+        result.repeated = max(0, expected - result.loaded)
+        lost = result.loaded > result.rows or (
+            expected > 0 and result.loaded == 0 and not result.marked_deleted
+        )
     else:
         lost = result.loaded != result.rows
     if lost:
         raise _lost(result, target)
     result.verdict = "repeated keys" if result.repeated else "exact"
+    if result.quarantined:
+        result.verdict = "quarantined"
 
 
 def _lost(result: Loaded, target: Table) -> TerminalStepError:

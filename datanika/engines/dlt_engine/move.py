@@ -28,6 +28,7 @@ class MoveFromStaging:
 
     def __init__(self) -> None:
         self._statements: Statements | None = None
+        self._deletes: Statements | None = None
         self.happened = True
 
     @property
@@ -39,10 +40,15 @@ class MoveFromStaging:
         """Put these in front."""
         self._statements, self.happened = statements, False
 
+    def also(self, deletes: Statements) -> None:
+        """Put these after those; they are about staged rows, so without any there is no need."""
+        self._deletes = deletes
+
     def statements(self, staging: str) -> list[str]:
         """To put in front of dlt's own."""
         self.happened = True
-        return self._statements(staging) if self._statements is not None else []
+        both = (self._statements, self._deletes)
+        return [sql for make in both if make is not None for sql in make(staging)]
 
 
 def moving_client(client: type[Any], move: MoveFromStaging) -> type[Any]:

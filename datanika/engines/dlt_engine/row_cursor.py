@@ -12,6 +12,7 @@ from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.spec import TableSpec
+from datanika.engines.dlt_engine.cursor import lagging
 from datanika.errors import TerminalStepError
 
 
@@ -23,7 +24,7 @@ class RowCursor:
             raise ValueError("The table has no cursor.")
         self._spec = table.cursor
         self._exact = table.write_disposition is WriteDisposition.APPEND
-        if self._exact and self._spec.lag_seconds:
+        if self._exact and self._spec.reads_again:
             raise TerminalStepError(
                 f"{table.name!r}: a lag reads rows again, which append would double.",
                 code="lag_needs_merge",
@@ -87,12 +88,13 @@ class RowCursor:
         if self._saved_last is None:
             initial = self._spec.initial_value
             return initial.isoformat() if isinstance(initial, dt.date) else initial
-        if not self._spec.lag_seconds:
+        if not self._spec.reads_again:
             return self._saved_last
         if isinstance(self._saved_last, str):
-            moment = dt.datetime.fromisoformat(self._saved_last)
-            return (moment - dt.timedelta(seconds=self._spec.lag_seconds)).isoformat()
-        return self._saved_last - self._spec.lag_seconds
+            start = lagging(self._saved_last, self._spec)
+            # Compared as text, so it has to be written as the source writes its times.
+            return start.replace(" ", "T") if "T" in self._saved_last else start
+        return self._saved_last - (self._spec.lag or self._spec.lag_seconds)
 
 
 def _fingerprint(row: dict[str, Any]) -> str:

@@ -8,13 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datanika.contracts.enums import WriteDisposition
-from datanika.contracts.events import CursorMoved, NodeCommitted
+from datanika.contracts.enums import LogLevel, WriteDisposition
+from datanika.contracts.events import ColumnChange, CursorMoved, NodeCommitted, SchemaChanged
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.connectors.base import Reading
 from datanika.engines.connectors.registry import connector_of
-from datanika.engines.dlt_engine.arrow_types import column_hint, fit, stored_type, travel_type
 from datanika.engines.dlt_engine.cursor import ArrowCursor, rewound
 from datanika.engines.dlt_engine.interval import IntervalRows
 from datanika.engines.dlt_engine.loaded import Loaded, verify
@@ -28,6 +27,7 @@ from datanika.engines.dlt_engine.move import (
 from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.row_cursor import RowCursor
 from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
+from datanika.engines.dlt_engine.shape.table import TableShape
 from datanika.engines.emit import Emit, RowCounter, log
 from datanika.engines.warehouse import Warehouse, WriterId
 from datanika.engines.warehouse.base import Table, qualified
@@ -66,12 +66,25 @@ class TableLoad:
         self.interval = step.interval if table.cursor is not None else None
         self.move = MoveFromStaging()
         self.connector = connector_of(step.source)
+        self.shape = TableShape(
+            table,
+            self.target,
+            step.hash_key,
+            warehouse,
+            folder,
+            self._tell,
+            self._report_changes,
+            step.known_columns.get(self.target[1], ()),
+        )
 
     def run(self) -> Loaded:
         """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
         import dlt
 
         existed = self.warehouse.exists(self.target)
+        if not self.shape.begin(existed):
+            self.result.verdict = "discarded"
+            return self.result
         if existed and self.table.write_disposition is WriteDisposition.APPEND:
             self._sweep()
         if not existed:
@@ -94,14 +107,23 @@ class TableLoad:
             check_loaded(self.table, self.node)
         if existed and (before := self._statements(schema)) is not None:
             self.move.use(before)
+        normalize = schema.naming.normalize_identifier
+        if (deletes := self.shape.deletes(normalize)) is not None:
+            self.move.also(deletes)
         arrow = not self.connector.gives_rows
         with self._opened:
             source = self._source(pipeline, schema)
-            info = pipeline.run(source, **({"loader_file_format": "parquet"} if arrow else {}))
+            extracted = pipeline.extract(
+                source, **({"loader_file_format": "parquet"} if arrow else {})
+            )
+        self.shape.send(extracted.loads_ids)
+        pipeline.normalize()
+        info = pipeline.load()
         if not self.move.happened:
             # There was no row to move.
             staging = qualified((STAGING_LAYOUT % self.target[0], self.target[1]))
             self.warehouse.query("; ".join(self.move.statements(staging)))
+        self.shape.settle(clears=self.step.full_refresh)
         self._report_commit(pipeline, cursor)
         self._report_cursor(pipeline)
         verify(
@@ -126,8 +148,15 @@ class TableLoad:
         version = schema.stored_version_hash
         return repeat_interval(self.target, name, kind, self.interval, self.name, version)
 
+    def _tell(self, message: str, level: LogLevel) -> None:
+        log(self.emit, self.step.step.key, message, level, self.node)
+
+    def _report_changes(self, changes: tuple[ColumnChange, ...]) -> None:
+        self.emit(SchemaChanged(step_key=self.step.step.key, node=self.node, changes=changes))
+
     def _report_commit(self, pipeline: Any, before: Any) -> None:
         result = self.result
+        result.note(self.shape)
         result.rows, result.bytes, result.committed = self.counter.rows, self.counter.bytes, True
         after = self._stored_state(pipeline).get("cursor", {}).get("last")
         result.cursor_moved = self.interval is None and after != before
@@ -241,8 +270,9 @@ class TableLoad:
             primary_key=hints["primary_key"] or [],
         )
         resource.max_table_nesting = 0
-        wanted = set(self.table.columns)
         checked: set[str] = set()
+        stored = {} if self._is_new else schema.tables.get(self.table.target, {}).get("columns", {})
+        self.shape.judge(stored, normalize, schema)
 
         def keep(item: dict[str, Any]) -> bool:
             if inside is not None:
@@ -254,34 +284,24 @@ class TableLoad:
             return kept
 
         def count(item: dict[str, Any]) -> dict[str, Any]:
-            if wanted:
-                item = {name: value for name, value in item.items() if name in wanted}
             if not checked.issuperset(item):
                 checked.update(item)
                 check_columns(sorted(checked), normalize, self.table.name)
             self.counter.add(1)
             return item
 
-        return resource.add_filter(keep).add_map(count)
+        resource.add_filter(self.shape.wants).add_filter(keep)
+        judged = resource.add_map(self.shape.row)
+        return judged.add_filter(lambda item: item is not None).add_map(count)
 
     def _arrow_resource(self, schema: Any, normalize: Any) -> Any:
         import dlt
 
         stored = schema.tables.get(self.table.target, {}).get("columns", {})
-        source = self.connector.open_table(self._reading(schema))
+        source = self.shape.source(lambda: self.connector.open_table(self._reading(schema)))
         names = check_columns(source.schema.names, normalize, self.table.name)
-        types: dict[str, pa.DataType] = {}
-        columns: dict[str, Any] = {}
-        for field in source.schema:
-            column, name = travel_type(field.type), names[field.name]
-            known = stored_type(stored[name]) if name in stored else None
-            if known is not None:
-                types[field.name] = known
-            elif column is not None:
-                types[field.name] = column.type
-                is_json = column.is_json or field.name in source.json_columns
-                if (hint := column_hint(column.type, is_json)) is not None:
-                    columns[name] = {"name": name, **hint}
+        planned = self.shape.columns(source, names, {} if self._is_new else stored)
+        types, columns = planned.types, planned.hints
         if not types:
             raise TerminalStepError(
                 f"{self.table.name!r} has no column with a value.", code="columns_empty"
@@ -301,7 +321,7 @@ class TableLoad:
                 state.update(self._before(state))
                 cursor = ArrowCursor(self.table, state)
             batches = source.read(*((cursor.start(), None) if cursor else bounds))
-            fitted = (fit(batch, types) for batch in batches)
+            fitted = self.shape.fit(batches)
             follower = cursor or inside
             for batch in follower.follow(fitted) if follower else fitted:
                 self.counter.add(batch.num_rows, batch.nbytes)
@@ -328,7 +348,7 @@ class TableLoad:
         stored = schema.tables.get(self.table.target, {}).get("columns", {})
         return Reading(
             connection=self.step.source,
-            table=self.table,
+            table=self.shape.read_spec,
             folder=self.folder,
             writer=self.writer,
             normalize=schema.naming.normalize_identifier,
@@ -336,6 +356,8 @@ class TableLoad:
             as_text=frozenset(
                 name for name, column in stored.items() if column.get("data_type") == "text"
             ),
+            privacy=self.shape.privacy,
+            screen=self.shape.screen,
         )
 
 

@@ -24,12 +24,15 @@ class Read(Protocol):
 @dataclass(frozen=True)
 class SourceTable:
     """One table, ready to be read: ``read`` gives tables of ``schema``. ``json_columns`` hold JSON
-    as text."""
+    as text. A source that asks for the table's filters and hides its columns in its own query says
+    so; for the others it is done on what they read."""
 
     schema: pa.Schema
     read: Read
     json_columns: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
+    is_filtered: bool = False
+    is_hidden: bool = False
 
 
 def choose_columns(

@@ -45,9 +45,10 @@ def infer_csv_types(
 
 
 def _probes(column: str) -> list[str]:
+    # An empty value says nothing of the type.
     fits = [
-        f"bool_and(regexp_full_match({column}, '{pattern}') "
-        f"AND TRY_CAST({column} AS {kind}) IS NOT NULL)"
+        f"bool_and(CASE WHEN {column} IS NOT NULL THEN regexp_full_match({column}, '{pattern}') "
+        f"AND TRY_CAST({column} AS {kind}) IS NOT NULL END)"
         for kind, pattern in _CANDIDATES.items()
     ]
     return [

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.files import FILES, FilesConfig, find_files
+from datanika.engines.dlt_engine.names import check_columns
+from datanika.engines.dlt_engine.shape.duckdb import DuckdbShape
+from datanika.engines.dlt_engine.shape.privacy import Privacy
+from datanika.engines.dlt_engine.shape.screen import MAX_ROW, Screen
 from datanika.engines.dlt_engine.sources.base import BATCH_ROWS, SourceTable, choose_columns
 from datanika.engines.dlt_engine.sources.csv_types import infer_csv_types
 from datanika.engines.warehouse.base import quoted
@@ -36,11 +40,14 @@ def open_files(
     as_text: frozenset[str],
     normalize: Any,
     folder: Path,
+    privacy: Privacy,
+    screen: Screen | None = None,
 ) -> SourceTable:
     """The files that ``table.name`` names.
 
     ``as_text``: normalised names of columns that the destination holds as text, so a CSV's values
-    are not interpreted. ``folder``: where DuckDB may spill.
+    are not interpreted. ``folder``: where DuckDB may spill. ``screen`` takes the lines that cannot
+    be read.
     """
     import duckdb
 
@@ -54,36 +61,46 @@ def open_files(
         },
     )
     database.execute("SET TimeZone = 'UTC'")
-    source = _reader(config, paths)
+    source = _reader(config, paths) if screen is None else _screened(config, paths, screen)
+    if screen is not None:
+        # DuckDB takes names that differ by case only for the same.
+        check_columns(screen.names, normalize, table.name)
     present = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
     types = {str(row[0]): str(row[1]) for row in present}
     if config.format == "csv":
-        names = _header(paths[0], config.delimiter) if len(paths) == 1 else list(types)
+        one = len(paths) == 1 and screen is None
+        names = _header(paths[0], config.delimiter) if one else list(types)
         if len(names) == len(types):
             # DuckDB renames columns that differ by case only; say so instead.
-            from datanika.engines.dlt_engine.names import check_columns
-
             check_columns(names, normalize, table.name)
-        text = {name for name in types if normalize(name) in as_text}
+        text = {name for name in types if normalize(name) in as_text or name in privacy.columns}
         types = infer_csv_types(database, source, list(types), text)
     cursor = table.cursor.column if table.cursor else None
     chosen = choose_columns(list(types), table.columns, cursor, table.name)
     json_columns = frozenset(name for name in chosen if _is_nested(types[name]))
-    projection = ", ".join(_select(name, types[name]) for name in chosen)
+    shape = DuckdbShape(database, types, table, privacy)
+    projection = ", ".join(
+        f"{hidden} AS {quoted(name)}"
+        if (hidden := shape.hidden(name)) is not None
+        else _select(name, types[name])
+        for name in chosen
+    )
+    condition = shape.condition()
     select = f"SELECT {projection} FROM {source}"
     schema = database.execute(f"{select} LIMIT 0").to_arrow_table().schema
 
     def read(start: str | None, end: str | None = None) -> Iterator[pa.Table]:
         import pyarrow as pa
 
-        where = ""
+        where = f" WHERE {condition}" if condition else ""
         if start is not None and cursor is not None:
             column, kind = quoted(cursor), types[cursor]
             inside = f"CAST({column} AS {kind}) >= {_literal(start, kind)}"
             if end is not None:
                 inside += f" AND CAST({column} AS {kind}) <= {_literal(end, kind)}"
-            where = f" WHERE ({inside} OR {column} IS NULL)"
-        reader = database.execute(select + where).to_arrow_reader(BATCH_ROWS)
+            inside = f"({inside} OR {column} IS NULL)"
+            where = f"{where} AND {inside}" if where else f" WHERE {inside}"
+        reader = database.execute(select + where).to_arrow_reader(table.batch_rows or BATCH_ROWS)
         try:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
@@ -91,7 +108,9 @@ def open_files(
             reader.close()
             database.close()
 
-    return SourceTable(schema=schema, read=read, json_columns=json_columns)
+    return SourceTable(
+        schema=schema, read=read, json_columns=json_columns, is_filtered=True, is_hidden=True
+    )
 
 
 def _literal(value: str, kind: str) -> str:
@@ -109,11 +128,35 @@ def _reader(config: FilesConfig, paths: list[Path]) -> str:
             "convert_strings_to_integers=false)"
         )
     delimiter = config.delimiter.replace("'", "''")
-    # An empty field is NULL; a quoted empty field is an empty string.
+    # An empty field is NULL; a quoted empty field is an empty string. Without `skip` DuckDB takes
+    # another line for the header when the first one does not have as many fields as the rest.
     return (
         f"read_csv({files}, delim='{delimiter}', header=true, all_varchar=true, nullstr='', "
-        "allow_quoted_nulls=false, quote='\"', escape='\"', union_by_name=true)"
+        "allow_quoted_nulls=false, quote='\"', escape='\"', union_by_name=true, "
+        "skip=0)"
     )
+
+
+def _screened(config: FilesConfig, paths: list[Path], screen: Screen) -> str:
+    """Reads what ``screen`` lets through."""
+    if config.format == "jsonl":
+        return _reader(config, screen.jsonl(paths))
+    if config.format == "parquet":
+        return _reader(config, paths)
+    delimiter = _text(config.delimiter)
+    parts = []
+    for path, names in screen.csv(paths, config.delimiter):
+        columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in names)
+        parts.append(
+            f"SELECT * FROM read_csv({_text(str(path))}, delim={delimiter}, header=false, "
+            f"auto_detect=false, columns={{{columns}}}, nullstr='', allow_quoted_nulls=false, "
+            f"quote='\"', escape='\"', max_line_size={2 * MAX_ROW})"
+        )
+    return f"({' UNION ALL BY NAME '.join(parts)})"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _header(path: Path, delimiter: str) -> list[str]:

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from datanika.contracts.shape import ContractMode, OnBadRow
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.destination import postgres_uri
+from datanika.engines.dlt_engine.shape.postgres import PostgresShape
+from datanika.engines.dlt_engine.shape.privacy import Privacy
 from datanika.engines.dlt_engine.sources.base import SourceTable, choose_columns
 from datanika.engines.warehouse import WriterId
 from datanika.engines.warehouse.base import Table, qualified, quoted
@@ -53,7 +56,11 @@ class _Column:
 
 
 def open_postgres(
-    connection: ResolvedConnection, table: TableSpec, schema: str | None, writer: WriterId
+    connection: ResolvedConnection,
+    table: TableSpec,
+    schema: str | None,
+    writer: WriterId,
+    privacy: Privacy,
 ) -> SourceTable:
     """``table.name`` is a table or view of ``schema``; else ``schema.table``, or of ``public``."""
     import pyarrow as pa
@@ -63,7 +70,7 @@ def open_postgres(
     catalog = connect(target, writer.application_name)
     try:
         with catalog.cursor() as cursor:
-            columns = _columns(cursor, name, table)
+            columns, condition = _columns(cursor, name, table, privacy)
         options = watch_options(catalog)
     finally:
         catalog.close()
@@ -72,15 +79,16 @@ def open_postgres(
     schema_ = _arrow_schema(uri, select, columns)
 
     def read(start: str | None, end: str | None = None) -> Iterator[pa.Table]:
-        where = ""
+        where = f" WHERE {condition}" if condition else ""
         if start is not None and table.cursor is not None:
             column = columns[table.cursor.column]
             inside = f"{quoted(column.name)} >= {_literal(start, column)}"
             if end is not None:
                 inside += f" AND {quoted(column.name)} <= {_literal(end, column)}"
-            where = f" WHERE ({inside} OR {quoted(column.name)} IS NULL)"
+            inside = f"({inside} OR {quoted(column.name)} IS NULL)"
+            where = f"{where} AND {inside}" if where else f" WHERE {inside}"
         for batch in _batches(uri, select + where):
-            yield _typed(pa.Table.from_batches([batch]), columns)
+            yield _typed(pa.Table.from_batches([batch]), columns, keeps=_keeps_text(table))
 
     notes = tuple(
         f"{c.name}: {c.type} is loaded as text."
@@ -92,6 +100,8 @@ def open_postgres(
         read=read,
         json_columns=frozenset(c.name for c in columns.values() if c.is_json),
         notes=notes,
+        is_filtered=True,
+        is_hidden=True,
     )
 
 
@@ -107,7 +117,10 @@ def _split(name: str, schema: str | None) -> Table:
     return (before, after) if dot else ("public", name)
 
 
-def _columns(cursor: Any, name: Table, table: TableSpec) -> dict[str, _Column]:
+def _columns(
+    cursor: Any, name: Table, table: TableSpec, privacy: Privacy
+) -> tuple[dict[str, _Column], str]:
+    """The columns to read, and the condition that rows have to meet."""
     cursor.execute(
         "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
@@ -125,7 +138,13 @@ def _columns(cursor: Any, name: Table, table: TableSpec) -> dict[str, _Column]:
     chosen = choose_columns(
         list(rows), table.columns, table.cursor.column if table.cursor else None, table.name
     )
-    return {column: _travel(cursor, name, column, *rows[column]) for column in chosen}
+    shape = PostgresShape(cursor, found[0], table, privacy)
+    return {
+        column: _Column(column, "text", f"{hidden} AS {quoted(column)}")
+        if (hidden := shape.hidden(column)) is not None
+        else _travel(cursor, name, column, *rows[column])
+        for column in chosen
+    }, shape.condition()
 
 
 def _travel(
@@ -185,7 +204,15 @@ def _arrow_schema(uri: str, select: str, columns: dict[str, _Column]) -> pa.Sche
     return pa.schema(fields)
 
 
-def _typed(batch: pa.Table, columns: dict[str, _Column]) -> pa.Table:
+def _keeps_text(table: TableSpec) -> bool:
+    """Whether a numeric that does not fit is for others to judge, one value at a time."""
+    return (
+        table.on_bad_row is OnBadRow.QUARANTINE
+        or table.schema_contract.data_types is not ContractMode.EVOLVE
+    )
+
+
+def _typed(batch: pa.Table, columns: dict[str, _Column], *, keeps: bool = False) -> pa.Table:
     import pyarrow as pa
 
     for position, name in enumerate(batch.column_names):
@@ -195,6 +222,8 @@ def _typed(batch: pa.Table, columns: dict[str, _Column]) -> pa.Table:
         try:
             values = batch.column(name).cast(pa.decimal128(*size))
         except pa.ArrowException:
+            if keeps:
+                continue
             raise TerminalStepError(
                 f"Column {name!r} holds NaN, infinity or more digits than numeric{size} has.",
                 code="value_out_of_range",
