@@ -6,6 +6,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from datanika.api import transaction
 
@@ -16,6 +17,10 @@ pytest_plugins = [
     "tests.support.platform",
     "tests.support.web",
 ]
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 
 LONGEST = ("fuzz", "e2e", "faults", "attacks")
 """Folders whose tests take minutes each: they begin first, so that no process ends alone."""
