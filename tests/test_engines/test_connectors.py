@@ -20,6 +20,22 @@ SECRETS: dict[str, set[str]] = {
     "duckdb": set(),
     "files": set(),
     "rest_api": {"password", "token", "api_key"},
+    "stripe": {"secret_key"},
+    "github": {"token"},
+    "hubspot": {"token"},
+    "salesforce": {"client_secret"},
+    "shopify": {"token"},
+    "jira": {"token"},
+    "slack": {"token"},
+    "zendesk": {"token"},
+    "pipedrive": {"token"},
+    "freshdesk": {"api_key"},
+    "asana": {"token"},
+    "airtable": {"token"},
+    "notion": {"token"},
+    "facebook_ads": {"token"},
+    "google_analytics": {"service_account"},
+    "google_ads": {"developer_token", "client_secret", "refresh_token"},
 }
 
 
