@@ -19,6 +19,8 @@ SECRETS: dict[str, set[str]] = {
     "sqlite": set(),
     "duckdb": set(),
     "files": set(),
+    "s3": {"secret_access_key"},
+    "google_sheets": {"service_account", "api_key"},
     "rest_api": {"password", "token", "api_key"},
     "stripe": {"secret_key"},
     "github": {"token"},

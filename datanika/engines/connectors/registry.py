@@ -15,6 +15,7 @@ from datanika.engines.connectors.freshdesk import FRESHDESK
 from datanika.engines.connectors.github import GITHUB
 from datanika.engines.connectors.google_ads import GOOGLE_ADS
 from datanika.engines.connectors.google_analytics import GOOGLE_ANALYTICS
+from datanika.engines.connectors.google_sheets import GOOGLE_SHEETS
 from datanika.engines.connectors.hubspot import HUBSPOT
 from datanika.engines.connectors.jira import JIRA
 from datanika.engines.connectors.mysql import MYSQL
@@ -22,6 +23,7 @@ from datanika.engines.connectors.notion import NOTION
 from datanika.engines.connectors.pipedrive import PIPEDRIVE
 from datanika.engines.connectors.postgres import POSTGRES
 from datanika.engines.connectors.rest_api import REST_API
+from datanika.engines.connectors.s3 import S3
 from datanika.engines.connectors.salesforce import SALESFORCE
 from datanika.engines.connectors.shopify import SHOPIFY
 from datanika.engines.connectors.slack import SLACK
@@ -38,6 +40,8 @@ CONNECTORS: dict[str, Connector[Any]] = {
         SQLITE,
         DUCKDB,
         FILES,
+        S3,
+        GOOGLE_SHEETS,
         REST_API,
         STRIPE,
         GITHUB,
