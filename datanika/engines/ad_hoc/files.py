@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from datanika.engines.ad_hoc.cells import RowCollector
 from datanika.engines.connectors.files import FILES, FOLDER, FilesConfig, find_files
 from datanika.engines.connectors.paths import inside
 from datanika.engines.dlt_engine.sources.base import choose_columns
+from datanika.engines.dlt_engine.sources.excel import read_sheet, split_sheet
+from datanika.engines.dlt_engine.sources.grid import header_of
 from datanika.engines.failures import failure_of
 from datanika.engines.warehouse.base import quoted
 
@@ -27,6 +30,15 @@ def describe_file(
     try:
         (path,) = find_files(connection, _literally(name))
         size = path.stat().st_size
+        if config.format == "excel":
+            cells = read_sheet(path, None)
+            columns = tuple(
+                ColumnInfo(name=column, data_type="cell") for column in header_of(cells, name)
+            )
+            return TableInfo(
+                schema_name=None, name=name, kind="file", columns=columns,
+                row_estimate=len(cells) - 1, bytes=size,
+            )  # fmt: skip
         with _database(folder) as database:
             columns = tuple(
                 ColumnInfo(name=str(row[0]), data_type=str(row[1]))
@@ -64,7 +76,31 @@ def file_names(connection: ResolvedConnection) -> list[str]:
 def preview_files(action: PreviewAction, folder: Path) -> RowsResult:
     """The first rows of the files that ``action.table``, a path or glob, names."""
     config = FILES.parse(action.connection)
-    source = _reader(config, find_files(action.connection, action.table))
+    name, sheet = action.table, None
+    if config.format == "excel":
+        name, sheet = split_sheet(name)
+    return preview_paths(config, find_files(action.connection, name), action, folder, sheet)
+
+
+def preview_grid(cells: Sequence[Sequence[Any]], action: PreviewAction) -> RowsResult:
+    """The first rows of a sheet."""
+    header = header_of(cells, action.table)
+    choose_columns(header, action.columns, None, action.table)
+    chosen = action.columns or tuple(header)
+    places = [header.index(name) for name in chosen]
+    rows = RowCollector(action.limit)
+    rows.add([row[p] if p < len(row) else None for p in places] for row in cells[1:])
+    return rows.result((name, "cell") for name in chosen)
+
+
+def preview_paths(
+    config: FilesConfig, paths: list[Path], action: PreviewAction, folder: Path,
+    sheet: str | None = None,
+) -> RowsResult:  # fmt: skip
+    """The first rows of ``paths``."""
+    if config.format == "excel":
+        return preview_grid(read_sheet(paths[0], sheet), action)
+    source = _reader(config, paths)
     rows = RowCollector(action.limit)
     with _database(folder) as database:
         described = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()

@@ -25,7 +25,7 @@ FOLDER = "files"
 
 
 class FilesConfig(ConnectorConfig):
-    format: Literal["csv", "parquet", "jsonl"] = Field(title="Format")
+    format: Literal["csv", "parquet", "jsonl", "excel"] = Field(title="Format")
     delimiter: str = Field(
         default=",", title="Delimiter", description="CSV only.", min_length=1, max_length=1
     )
@@ -34,9 +34,15 @@ class FilesConfig(ConnectorConfig):
 class FilesConnector(Connector[FilesConfig]):
     kind = "files"
     title = "Files"
-    description = "CSV, Parquet or JSON-lines files that were uploaded to the platform."
+    description = "CSV, Parquet, JSON-lines or Excel files that were uploaded to the platform."
     config = FilesConfig
     is_source = True
+    docs = (
+        "A table is a path or glob below the upload folder (`2024/*.csv`); of Excel also with a "
+        "sheet (`book.xlsx#Orders`), else the first. CSV types come from every value: numbers with "
+        "a fraction are decimals, not doubles, and codes with leading zeros stay text. In Excel "
+        "all numbers are doubles: whole ones become integers."
+    )
 
     def test(self, connection: ResolvedConnection) -> None:
         inside(connection, FOLDER).mkdir(parents=True, exist_ok=True)
@@ -61,15 +67,7 @@ class FilesConnector(Connector[FilesConfig]):
     def open_table(self, reading: Reading) -> SourceTable:
         from datanika.engines.dlt_engine.sources.files import open_files
 
-        return open_files(
-            reading.connection,
-            reading.table,
-            reading.as_text,
-            reading.normalize,
-            reading.folder,
-            reading.privacy,
-            reading.screen(),
-        )
+        return open_files(reading)
 
 
 FILES = FilesConnector()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from datanika.contracts.spec import TableSpec
-from datanika.contracts.steps import ResolvedConnection
+from datanika.engines.connectors.base import Reading
 from datanika.engines.connectors.files import FILES, FilesConfig, find_files
 from datanika.engines.dlt_engine.names import check_columns
 from datanika.engines.dlt_engine.shape.duckdb import DuckdbShape
-from datanika.engines.dlt_engine.shape.privacy import Privacy
 from datanika.engines.dlt_engine.shape.screen import MAX_ROW, Screen
 from datanika.engines.dlt_engine.sources.base import BATCH_ROWS, SourceTable, choose_columns
 from datanika.engines.dlt_engine.sources.csv_types import infer_csv_types
@@ -34,25 +32,34 @@ _CASTS = {
 _NESTED = ("STRUCT", "MAP", "UNION", "JSON")
 
 
-def open_files(
-    connection: ResolvedConnection,
-    table: TableSpec,
-    as_text: frozenset[str],
-    normalize: Any,
-    folder: Path,
-    privacy: Privacy,
-    screen: Screen | None = None,
-) -> SourceTable:
-    """The files that ``table.name`` names.
+def open_files(reading: Reading) -> SourceTable:
+    """The files of the upload folder that the table's name means."""
+    from datanika.engines.dlt_engine.sources.excel import split_sheet
 
-    ``as_text``: normalised names of columns that the destination holds as text, so a CSV's values
-    are not interpreted. ``folder``: where DuckDB may spill. ``screen`` takes the lines that cannot
-    be read.
+    config = FILES.parse(reading.connection)
+    name, sheet = reading.table.name, None
+    if config.format == "excel":
+        name, sheet = split_sheet(name)
+    return open_paths(config, find_files(reading.connection, name), reading, sheet)
+
+
+def open_paths(
+    config: FilesConfig, paths: list[Path], reading: Reading, sheet: str | None = None
+) -> SourceTable:
+    """``paths`` as one table. ``sheet`` is a workbook's; without one it is the first.
+
+    A CSV's values are not interpreted in columns that the destination holds as text.
     """
     import duckdb
 
-    config = FILES.parse(connection)
-    paths = find_files(connection, table.name)
+    if config.format == "excel":
+        from datanika.engines.dlt_engine.sources.excel import open_excel
+
+        return open_excel(paths, sheet, reading)
+    table, folder, normalize, as_text = (
+        reading.table, reading.folder, reading.normalize, reading.as_text
+    )  # fmt: skip
+    privacy, screen = reading.privacy, reading.screen()
     database = duckdb.connect(
         ":memory:",
         config={
