@@ -76,7 +76,7 @@ class _LoadRun:
         try:
             folder = self.folder / f"table{index}"
             folder.mkdir()
-            loaded = TableLoad(self.step, table, folder, self.emit, self.warehouse).run()
+            loaded = self._way()(self.step, table, folder, self.emit, self.warehouse).run()
             target = (self.schema, name)
             columns = self.warehouse.columns([target]).get(target, ())
         except Exception as error:
@@ -100,6 +100,15 @@ class _LoadRun:
                 details=loaded.details(table),
             )
         )
+
+    def _way(self) -> type[TableLoad]:
+        """APIs give rows of any shape, which dlt makes tables of; PostgreSQL takes the rest by
+        COPY."""
+        if self.step.destination.kind == "postgres" and self.step.source.kind != "rest_api":
+            from datanika.engines.dlt_engine.direct.postgres_load import PostgresLoad
+
+            return PostgresLoad
+        return TableLoad
 
     def _skip(self, table: TableSpec) -> None:
         self.emit(

@@ -15,7 +15,9 @@ from datanika.errors import TerminalStepError
 
 @dataclass
 class Loaded:
-    """What a table's load did. ``before`` and ``after``: rows of the destination table."""
+    """What a table's load did. ``before`` and ``after``: rows of the destination table. ``path``:
+    the way that its rows took, ``reason`` why not the fastest one, ``placed`` how they came into
+    the table."""
 
     rows: int = 0
     bytes: int = 0
@@ -27,6 +29,9 @@ class Loaded:
     verdict: str = "not loaded"
     committed: bool = False
     cursor_moved: bool = False
+    path: str = "dlt"
+    reason: str = ""
+    placed: str = ""
 
     def details(self, table: TableSpec) -> dict[str, Any]:
         """For people: the figures behind "succeeded"."""
@@ -43,6 +48,9 @@ class Loaded:
             "cursor_moved": self.cursor_moved,
             "write_disposition": str(table.write_disposition),
             "cursor": table.cursor.column if table.cursor else None,
+            "path": self.path,
+            "path_reason": self.reason,
+            "placed": self.placed,
         }
 
 
@@ -62,7 +70,7 @@ def verify(
     if not warehouse.exists(target):
         result.after, result.loaded, result.verdict = 0, 0, "empty"
         if result.rows:
-            raise _lost(result, target)
+            raise lost(result, target)
         return
     result.after = warehouse.count(target)
     how = table.write_disposition
@@ -74,15 +82,16 @@ def verify(
         result.loaded = sum(warehouse.count(target, load) for load in load_ids)
     if how is WriteDisposition.MERGE:
         result.repeated = max(0, result.rows - result.loaded)
-        lost = result.loaded > result.rows or (result.rows > 0 and result.loaded == 0)
+        missing = result.loaded > result.rows or (result.rows > 0 and result.loaded == 0)
     else:
-        lost = result.loaded != result.rows
-    if lost:
-        raise _lost(result, target)
+        missing = result.loaded != result.rows
+    if missing:
+        raise lost(result, target)
     result.verdict = "repeated keys" if result.repeated else "exact"
 
 
-def _lost(result: Loaded, target: Table) -> TerminalStepError:
+def lost(result: Loaded, target: Table) -> TerminalStepError:
+    """What was read is not what arrived."""
     return TerminalStepError(
         f"{result.rows} rows were read, but {result.loaded} arrived in {'.'.join(target)}.",
         code="rows_lost",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,17 @@ MAX_SEEN = 5_000
 """Marks of rows at the cursor's last value that are told to the control plane."""
 _VERSION_TABLE = "_dlt_version"
 _STATE_TABLE = "_dlt_pipeline_state"
+
+
+@dataclass(frozen=True)
+class ArrowPlan:
+    """``names``: source name -> destination name; ``types``: source name -> what it is cast to;
+    ``json_columns``: new columns, by destination name, whose text the destination holds as JSON."""
+
+    source: SourceTable
+    names: dict[str, str]
+    types: dict[str, pa.DataType]
+    json_columns: frozenset[str]
 
 
 class TableLoad:
@@ -102,8 +114,7 @@ class TableLoad:
             # There was no row to move.
             staging = qualified((STAGING_LAYOUT % self.target[0], self.target[1]))
             self.warehouse.query("; ".join(self.move.statements(staging)))
-        self._report_commit(pipeline, cursor)
-        self._report_cursor(pipeline)
+        self._tell_commit(cursor, self._stored_state(pipeline))
         verify(
             self.result, self.table, self.target, self.warehouse, info.loads_ids, self.move.replaces
         )
@@ -126,10 +137,12 @@ class TableLoad:
         version = schema.stored_version_hash
         return repeat_interval(self.target, name, kind, self.interval, self.name, version)
 
-    def _report_commit(self, pipeline: Any, before: Any) -> None:
+    def _tell_commit(self, before: Any, state: dict[str, Any]) -> None:
+        """``before``: the cursor's value before the load; ``state``: the resource's state now."""
         result = self.result
-        result.rows, result.bytes, result.committed = self.counter.rows, self.counter.bytes, True
-        after = self._stored_state(pipeline).get("cursor", {}).get("last")
+        result.rows, result.committed = self.counter.rows, True
+        result.bytes = result.bytes or self.counter.bytes
+        after = state.get("cursor", {}).get("last")
         result.cursor_moved = self.interval is None and after != before
         self.emit(
             NodeCommitted(
@@ -139,12 +152,12 @@ class TableLoad:
                 cursor_moved=result.cursor_moved,
             )
         )
+        self._tell_cursor(state.get("cursor", {}))
 
-    def _report_cursor(self, pipeline: Any) -> None:
+    def _tell_cursor(self, state: dict[str, Any]) -> None:
         """The load has committed, its cursor with it."""
         if self.table.cursor is None or self.interval is not None:
             return
-        state = self._stored_state(pipeline).get("cursor", {})
         if len(state.get("seen", {})) > MAX_SEEN:
             state = {**state, "seen": {}}
         last = state.get("last")
@@ -269,50 +282,28 @@ class TableLoad:
         import dlt
 
         stored = schema.tables.get(self.table.target, {}).get("columns", {})
-        source = self._open(normalize, stored)
-        names = check_columns(source.schema.names, normalize, self.table.name)
-        types: dict[str, pa.DataType] = {}
-        columns: dict[str, Any] = {}
-        for field in source.schema:
-            column, name = travel_type(field.type), names[field.name]
-            known = stored_type(stored[name]) if name in stored else None
-            if known is not None:
-                types[field.name] = known
-            elif column is not None:
-                types[field.name] = column.type
-                is_json = column.is_json or field.name in source.json_columns
-                if (hint := column_hint(column.type, is_json)) is not None:
-                    columns[name] = {"name": name, **hint}
-        if not types:
-            raise TerminalStepError(
-                f"{self.table.name!r} has no column with a value.", code="columns_empty"
-            )
-        for note in source.notes:
-            log(self.emit, self.step.step.key, note, node=self.node)
-        hints = self._hints(normalize)
-        inside = self._interval_rows()
-        bounds = inside.bounds(source.schema) if inside else (None, None)
+        plan = self._arrow_plan(normalize, stored)
+        columns = {
+            name: {"name": name, **hint}
+            for source, kind in plan.types.items()
+            if (name := plan.names[source]) not in stored
+            and (hint := column_hint(kind, name in plan.json_columns)) is not None
+        }
 
         def rows() -> Iterator[pa.Table]:
             import pyarrow as pa
 
-            cursor = None
-            if self.table.cursor is not None and inside is None:
+            state: dict[str, Any] = {}
+            if self.table.cursor is not None and self.interval is None:
                 state = dlt.current.resource_state()
                 state.update(self._before(state))
-                cursor = ArrowCursor(self.table, state)
-            batches = source.read(*((cursor.start(), None) if cursor else bounds))
-            fitted = (fit(batch, types) for batch in batches)
-            follower = cursor or inside
-            for batch in follower.follow(fitted) if follower else fitted:
-                self.counter.add(batch.num_rows, batch.nbytes)
-                if batch.num_rows:
-                    yield batch.rename_columns([names[name] for name in batch.column_names])
+            yield from self._arrow_batches(plan, state)
             if not self.counter.rows:
                 # So that the table exists, and a replace empties it.
-                empty = pa.schema([pa.field(names[name], kind) for name, kind in types.items()])
-                yield empty.empty_table()
+                fields = [pa.field(plan.names[name], kind) for name, kind in plan.types.items()]
+                yield pa.schema(fields).empty_table()
 
+        hints = self._hints(normalize)
         return dlt.resource(
             rows,
             name=str(self.table.target),
@@ -320,12 +311,51 @@ class TableLoad:
             **{key: value for key, value in hints.items() if value is not None},
         )
 
+    def _arrow_plan(self, normalize: Any, stored: Mapping[str, Any]) -> ArrowPlan:
+        """What is read; ``stored``: dlt's words for the columns that the destination has."""
+        source = self._open(normalize, stored)
+        names = check_columns(source.schema.names, normalize, self.table.name)
+        types: dict[str, pa.DataType] = {}
+        json_columns = set()
+        for field in source.schema:
+            column, name = travel_type(field.type), names[field.name]
+            known = stored_type(stored[name]) if name in stored else None
+            if known is not None:
+                types[field.name] = known
+            elif column is not None:
+                types[field.name] = column.type
+                if column.is_json or field.name in source.json_columns:
+                    json_columns.add(name)
+        if not types:
+            raise TerminalStepError(
+                f"{self.table.name!r} has no column with a value.", code="columns_empty"
+            )
+        for note in source.notes:
+            log(self.emit, self.step.step.key, note, node=self.node)
+        return ArrowPlan(source, names, types, frozenset(json_columns))
+
+    def _arrow_batches(self, plan: ArrowPlan, state: dict[str, Any]) -> Iterator[pa.Table]:
+        """The rows that are to be loaded; ``state``, of the table's resource, moves with them."""
+        source, names = plan.source, plan.names
+        inside = self._interval_rows()
+        bounds = inside.bounds(source.schema) if inside else (None, None)
+        cursor = None
+        if self.table.cursor is not None and inside is None:
+            cursor = ArrowCursor(self.table, state)
+        batches = source.read(*((cursor.start(), None) if cursor else bounds))
+        fitted = (fit(batch, plan.types) for batch in batches)
+        follower = cursor or inside
+        for batch in follower.follow(fitted) if follower else fitted:
+            self.counter.add(batch.num_rows, batch.nbytes)
+            if batch.num_rows:
+                yield batch.rename_columns([names[name] for name in batch.column_names])
+
     def _interval_rows(self) -> IntervalRows | None:
         if self.interval is None or self.table.cursor is None:
             return None
         return IntervalRows(self.table.cursor.column, self.interval)
 
-    def _open(self, normalize: Any, stored: dict[str, Any]) -> SourceTable:
+    def _open(self, normalize: Any, stored: Mapping[str, Any]) -> SourceTable:
         source = self.step.source
         if source.kind == "files":
             from datanika.engines.dlt_engine.sources.files import open_files

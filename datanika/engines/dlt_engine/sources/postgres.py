@@ -59,7 +59,7 @@ def open_postgres(
     import pyarrow as pa
 
     target = locate(connection)
-    name = _split(table.name, schema)
+    name = split_name(table.name, schema)
     catalog = connect(target, writer.application_name)
     try:
         with catalog.cursor() as cursor:
@@ -100,7 +100,8 @@ def _literal(value: str, column: _Column) -> str:
     return f"CAST(E'{escaped}' AS {column.type})"
 
 
-def _split(name: str, schema: str | None) -> Table:
+def split_name(name: str, schema: str | None) -> Table:
+    """(schema, table) of a table's ``name``."""
     if schema is not None:
         return schema, name
     before, dot, after = name.partition(".")

@@ -1,0 +1,236 @@
+"""One table into PostgreSQL: the feed is chosen, its rows land, and dlt's entries are made, all in
+one transaction; then it is counted again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.spec import TableSpec
+from datanika.engines.connectors.postgres import locate
+from datanika.engines.dlt_engine.direct import sql_cursor
+from datanika.engines.dlt_engine.direct.arrow_columns import sql_type, stored_hints
+from datanika.engines.dlt_engine.direct.books import Books
+from datanika.engines.dlt_engine.direct.columns import (
+    SourceColumn,
+    Travel,
+    check_values,
+    existing_types,
+    find,
+    hint_of,
+    missing_types,
+    travel,
+)
+from datanika.engines.dlt_engine.direct.feeds import ArrowFeed, CopyFeed, Feed
+from datanika.engines.dlt_engine.direct.landing import Landed, Landing, Place
+from datanika.engines.dlt_engine.direct.session import Session, check, reading, writing
+from datanika.engines.dlt_engine.direct.swap import Swap
+from datanika.engines.dlt_engine.loaded import Loaded, lost, verify
+from datanika.engines.dlt_engine.move import check_loaded, interval_condition
+from datanika.engines.dlt_engine.names import check_table
+from datanika.engines.dlt_engine.sources.postgres import split_name
+from datanika.engines.dlt_engine.table_load import TableLoad
+from datanika.engines.emit import log
+from datanika.engines.warehouse.base import LOAD_ID, Table, qualified
+
+_UNDERSTOOD = frozenset(
+    {"name", "target", "write_disposition", "primary_key", "cursor", "columns", "merge_strategy"}
+)
+"""Settings of a table that COPY obeys; any other one that is set needs the values in arrow."""
+MAX_NAME = 63
+
+
+class NotDirect(Exception):
+    """The rows cannot go by COPY; the message says why."""
+
+
+class PostgresLoad(TableLoad):
+    """Runs once, under the table's lock."""
+
+    def run(self) -> Loaded:
+        how, result = self.table.write_disposition, self.result
+        name = self.warehouse.name_of_sessions(self.writer)
+        with ExitStack() as stack:
+            into = stack.enter_context(writing(locate(self.step.destination), name))
+            books = Books(into, self.target[0], self.name, self.target[1])
+            books.prepare()
+            existing = dict(existing_types(into, self.target))
+            self._is_new = not existing
+            if existing and how is WriteDisposition.APPEND:
+                self._sweep()
+            result.before = self.warehouse.count(self.target) if existing else 0
+            saved = {} if self._is_new else books.resource_state()
+            last = saved.get("cursor", {}).get("last")
+            if self.interval is not None and last is None:
+                check_loaded(self.table, self.node)
+            feed = self._feed(stack, into, existing, saved)
+            before = self._rows_to_replace(existing)
+            into.run("BEGIN")
+            if self.step.full_refresh:
+                books.forget_state()
+            landed = self._land(into, feed, existing, books.load_id, before)
+            if landed.filled != feed.rows:
+                result.rows, result.loaded = feed.rows, landed.filled
+                raise lost(result, self.target)
+            state = saved if self.interval is not None else feed.state
+            columns = {name: hint_of(kind) for name, kind in {**existing, **feed.columns}.items()}
+            columns.pop(LOAD_ID, None)
+            books.enter(columns, state, "replace" if how is WriteDisposition.REPLACE else "merge")
+            check(into)
+            into.run("COMMIT")
+        result.bytes = feed.bytes
+        self.counter.rows = feed.rows
+        self._tell_commit(last, state)
+        replaced = before is not None or self.step.full_refresh
+        verify(result, self.table, self.target, self.warehouse, [books.load_id], replaced)
+        return result
+
+    def _land(
+        self,
+        into: Session,
+        feed: Feed,
+        existing: dict[str, str],
+        load_id: str,
+        before: str | None,
+    ) -> Landed:
+        merge = self.table.write_disposition is WriteDisposition.MERGE
+        cursor = self.table.cursor
+        order = self._normalize(cursor.column) if cursor and merge else None
+        place = Place(
+            target=self.target,
+            columns=feed.columns,
+            existing=existing,
+            key=[self._normalize(key) for key in self.table.primary_key] if merge else (),
+            order=order,
+            strategy=getattr(self.table, "merge_strategy", "delete-insert"),
+        )
+        landing = Landing(into, place, load_id)
+        landed = landing.land(
+            self.table.write_disposition, feed.fill, before, self.step.full_refresh
+        )
+        self.result.path, self.result.placed = feed.path, landed.way
+        return landed
+
+    def _rows_to_replace(self, existing: dict[str, str]) -> str | None:
+        """The statement that takes out the rows of a repeated interval."""
+        how, cursor = self.table.write_disposition, self.table.cursor
+        if self.interval is None or cursor is None or how is not WriteDisposition.APPEND:
+            return None
+        name = self._normalize(cursor.column)
+        condition = interval_condition(name, existing.get(name, ""), self.interval)
+        return f"DELETE FROM {qualified(self.target)} WHERE {condition}"
+
+    # Feeds
+
+    def _feed(
+        self, stack: ExitStack, into: Session, existing: dict[str, str], saved: dict[str, Any]
+    ) -> Feed:
+        check_table(self.target[1], self._normalize)
+        state = self._before(saved)
+        try:
+            feed: Feed = self._copy_feed(stack, into, existing, state)
+            log(self.emit, self.step.step.key, "Goes by binary COPY.", node=self.node)
+        except NotDirect as why:
+            self.result.reason = str(why)
+            message = f"Goes through arrow: {why}."
+            log(self.emit, self.step.step.key, message, node=self.node)
+            feed = self._arrow_feed(into, existing, state)
+        return feed
+
+    def _copy_feed(
+        self, stack: ExitStack, into: Session, existing: dict[str, str], state: dict[str, Any]
+    ) -> CopyFeed:
+        if self.step.source.kind != "postgres":
+            raise NotDirect(f"the source is of the kind {self.step.source.kind}")
+        if setting := other_setting(self.table):
+            raise NotDirect(f"{setting} is set")
+        source = stack.enter_context(
+            reading(locate(self.step.source), self.writer.application_name)
+        )
+        name = split_name(self.table.name, self.step.step.source_schema)
+        columns = find(source, name, self.table)
+        if reason := sql_cursor.unfit(self.table, columns, self.interval is not None):
+            raise NotDirect(reason)
+        travels = self._travels(source, into, name, columns, existing)
+        names = self._names(list(columns))
+        found = self._reading(source, qualified(name), columns, state)
+        for one in travels:
+            if one.note:
+                log(self.emit, self.step.step.key, one.note, node=self.node)
+        return CopyFeed(source, into, found, travels, names)
+
+    def _travels(
+        self,
+        source: Session,
+        into: Session,
+        name: Table,
+        columns: dict[str, SourceColumn],
+        existing: dict[str, str],
+    ) -> list[Travel]:
+        absent = missing_types(into, list(columns.values()))
+        how = self.table.write_disposition
+        fresh = how is WriteDisposition.REPLACE or self.step.full_refresh
+        found: dict[str, Travel | None] = {
+            column.name: travel(column, existing.get(self._normalize(column.name)), absent)
+            for column in columns.values()
+        }
+        for bad in check_values(source, name, [one for one in found.values() if one]):
+            found[bad] = None
+        unfit = [column for column, one in found.items() if one is None]
+        if unfit and not (fresh and Swap(into, self.target).refused() is None):
+            known = existing[self._normalize(unfit[0])]
+            raise NotDirect(f"{unfit[0]} is of the type {columns[unfit[0]].type}, not {known}")
+        for column in unfit:
+            found[column] = travel(columns[column], None, absent)
+        return [one for one in found.values() if one is not None]
+
+    def _reading(
+        self, source: Session, name: str, columns: dict[str, SourceColumn], state: dict[str, Any]
+    ) -> sql_cursor.Reading:
+        cursor = self.table.cursor
+        if cursor is None:
+            return sql_cursor.Reading(name, state)
+        if self.interval is not None:
+            return sql_cursor.inside(source, name, columns, cursor.column, self.interval)
+        found = sql_cursor.after(source, name, columns, self.table, state)
+        if found is None:
+            raise NotDirect("its cursor remembers rows by marks of arrow")
+        return found
+
+    def _arrow_feed(
+        self, into: Session, existing: dict[str, str], state: dict[str, Any]
+    ) -> ArrowFeed:
+        plan = self._arrow_plan(self._normalize, stored_hints(existing))
+        columns = {
+            plan.names[name]: existing.get(plan.names[name])
+            or sql_type(kind, plan.names[name] in plan.json_columns)
+            for name, kind in plan.types.items()
+        }
+
+        def batches() -> Iterator[Any]:
+            return self._arrow_batches(plan, state)
+
+        return ArrowFeed(into, columns, batches, state, "arrow to COPY")
+
+    def _names(self, columns: list[str]) -> dict[str, str]:
+        from datanika.engines.dlt_engine.names import check_columns
+
+        return check_columns(columns, self._normalize, self.table.name)
+
+    def _normalize(self, name: str) -> str:
+        from dlt.common.normalizers.naming.snake_case import NamingConvention
+
+        return str(NamingConvention(MAX_NAME).normalize_identifier(name))
+
+
+def other_setting(table: TableSpec) -> str | None:
+    """A setting of ``table`` that COPY would not obey, if one is set."""
+    defaults = type(table).model_fields
+    for name, value in table:
+        if name not in _UNDERSTOOD and value != defaults[name].get_default(
+            call_default_factory=True
+        ):
+            return name
+    return None
