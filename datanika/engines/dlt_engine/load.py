@@ -28,8 +28,7 @@ def run_load(step: ResolvedLoad, folder: Path, emit: Emit) -> StepFinished:
     except Exception as error:
         return _failed(step, failure_of(error))
     try:
-        with isolated_dlt(folder):
-            return _LoadRun(step, folder, emit, warehouse).run()
+        return _LoadRun(step, folder, emit, warehouse).run()
     except Exception as error:
         return _failed(step, failure_of(error))
     finally:
@@ -76,7 +75,7 @@ class _LoadRun:
         try:
             folder = self.folder / f"table{index}"
             folder.mkdir()
-            loaded = self._way()(self.step, table, folder, self.emit, self.warehouse).run()
+            loaded = self._load_into(table, folder)
             target = (self.schema, name)
             columns = self.warehouse.columns([target]).get(target, ())
         except Exception as error:
@@ -101,14 +100,16 @@ class _LoadRun:
             )
         )
 
-    def _way(self) -> type[TableLoad]:
+    def _load_into(self, table: TableSpec, folder: Path) -> Loaded:
         """APIs give rows of any shape, which dlt makes tables of; PostgreSQL takes the rest by
         COPY."""
+        given = (self.step, table, folder, self.emit, self.warehouse)
         if self.step.destination.kind == "postgres" and self.step.source.kind != "rest_api":
             from datanika.engines.dlt_engine.direct.postgres_load import PostgresLoad
 
-            return PostgresLoad
-        return TableLoad
+            return PostgresLoad(*given).run()
+        with isolated_dlt(self.folder):
+            return TableLoad(*given).run()
 
     def _skip(self, table: TableSpec) -> None:
         self.emit(

@@ -3,8 +3,11 @@ one transaction; then it is counted again."""
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
@@ -40,6 +43,8 @@ _UNDERSTOOD = frozenset(
 )
 """Settings of a table that COPY obeys; any other one that is set needs the values in arrow."""
 MAX_NAME = 63
+_PLAIN = re.compile(r"^[a-z](?:_?[a-z0-9]){0,30}$")
+"""Names that dlt leaves as they are; for the others it is asked."""
 
 
 class NotDirect(Exception):
@@ -67,6 +72,9 @@ class PostgresLoad(TableLoad):
                 check_loaded(self.table, self.node)
             feed = self._feed(stack, into, existing, saved)
             before = self._rows_to_replace(existing)
+            if self._is_new or self.table.cursor is not None:
+                # Its entries will need dlt: in a cold process its import overlaps with the COPY.
+                threading.Thread(target=import_module, args=["dlt"], daemon=True).start()
             into.run("BEGIN")
             if self.step.full_refresh:
                 books.forget_state()
@@ -220,6 +228,8 @@ class PostgresLoad(TableLoad):
         return check_columns(columns, self._normalize, self.table.name)
 
     def _normalize(self, name: str) -> str:
+        if _PLAIN.match(name):
+            return name
         from dlt.common.normalizers.naming.snake_case import NamingConvention
 
         return str(NamingConvention(MAX_NAME).normalize_identifier(name))
