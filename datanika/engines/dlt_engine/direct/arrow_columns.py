@@ -43,3 +43,18 @@ def stored_hints(existing: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     An unbounded numeric is left out: it holds whatever comes.
     """
     return {name: hint_of(kind) for name, kind in existing.items() if kind != "numeric"}
+
+
+def column_of(kind: str) -> str:
+    """The column for a CSV's values of DuckDB's type ``kind``: the same as by way of arrow."""
+    if kind.startswith("DECIMAL"):
+        return kind.replace("DECIMAL", "numeric")
+    return {
+        "BOOLEAN": "boolean",
+        "BIGINT": "bigint",
+        "DATE": "date",
+        "DOUBLE": "double precision",
+        "TIMESTAMP": "timestamp without time zone",
+        "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+        "VARCHAR": "character varying",
+    }[kind]

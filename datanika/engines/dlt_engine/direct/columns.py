@@ -35,7 +35,7 @@ WHERE t.typtype <> 'd' ORDER BY b.attnum
 """
 # Their values name objects or a locale of their own server.
 _LOCAL = re.compile(r"^_?(reg\w+|money|aclitem|cid|tid|xid|xid8|pg_\w+|txid_snapshot)$")
-_TEXTS = frozenset({"text", "character varying", "varchar"})
+TEXTS = frozenset({"text", "character varying", "varchar"})
 _WHOLE = {"smallint": 5, "integer": 10, "bigint": 19}
 _SIZE = re.compile(r"^([a-z ]+?)\((\d+)(?:,(-?\d+))?\)( with(?:out)? time zone)?$")
 
@@ -126,8 +126,8 @@ def travel(column: SourceColumn, existing: str | None, absent: set[str]) -> Trav
 
 
 def _into(column: SourceColumn, name: str, existing: str, native: bool) -> Travel | None:
-    if existing in _TEXTS:
-        if column.type in _TEXTS or column.kind == "varchar":
+    if existing in TEXTS:
+        if column.type in TEXTS or column.kind == "varchar":
             return Travel(column, name, existing)
         note = f"{column.name}: {column.type} is loaded as text."
         return Travel(column, f"CAST({name} AS text)", existing, note=note)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from datanika.engines.dlt_engine.direct.columns import Travel
-from datanika.engines.dlt_engine.direct.relay import CopyOut, relay
+from datanika.engines.dlt_engine.direct.relay import CopyOut, Producer, relay
 from datanika.engines.dlt_engine.direct.session import Session
 from datanika.engines.dlt_engine.direct.sql_cursor import Reading
+from datanika.engines.dlt_engine.sources.base import CsvCheck, RawCsv
 from datanika.engines.warehouse.base import LOAD_ID, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_CHUNK = 256 * 1024
 
 
 class Feed(Protocol):
@@ -66,6 +71,92 @@ class CopyFeed:
         )
         self.rows = out.rows
         return taken
+
+
+class CsvFeed:
+    """The bytes of CSV files: the destination parses them, while DuckDB checks every value.
+
+    Raises :class:`Differs` when the check says that the destination read something else.
+    """
+
+    path: str = "CSV to COPY"
+
+    def __init__(
+        self,
+        into: Session,
+        csv: RawCsv,
+        columns: Mapping[str, str],
+        texts: Mapping[str, str],
+        state: dict[str, Any],
+    ) -> None:
+        self._into, self._csv, self._texts = into, csv, texts
+        self.columns, self.state = columns, state
+        self.rows = 0
+        self.bytes = 0
+
+    def fill(self, table: str, names: Sequence[str], load_id: str | None, freeze: bool) -> int:
+        import psycopg2
+
+        if load_id is not None:
+            raise Differs("rows are appended")
+        delimiter = self._csv.delimiter.replace("'", "''")
+        options = f"FORMAT csv, HEADER, DELIMITER '{delimiter}'{', FREEZE' if freeze else ''}"
+        targets = ", ".join(quoted(name) for name in names)
+        checks: list[CsvCheck | BaseException] = []
+
+        def check() -> None:
+            try:
+                checks.append(self._csv.check())
+            except BaseException as error:
+                checks.append(error)
+
+        thread = threading.Thread(target=check, name="check", daemon=True)
+        thread.start()
+        taken = 0
+        try:
+            for path in self._csv.paths:
+                rows, size = relay(
+                    _file(path), self._into, f"COPY {table} ({targets}) FROM STDIN ({options})"
+                )
+                taken, self.bytes = taken + rows, self.bytes + size
+        except psycopg2.DataError as error:
+            # A type that shows later, or an empty text where there is a number.
+            raise Differs(str(error).partition("\n")[0]) from error
+        finally:
+            thread.join()
+        self._judge(checks[0], table, taken)
+        return taken
+
+    def _judge(self, found: CsvCheck | BaseException, table: str, taken: int) -> None:
+        if isinstance(found, BaseException):
+            raise found
+        self.rows = found.rows
+        if found.missed:
+            raise Differs(f"the type of {found.missed[0]} shows in later rows only")
+        if found.rows != taken:
+            raise Differs("the destination counts other rows")
+        if found.lengths:
+            sums = ", ".join(
+                f"coalesce(sum(octet_length({quoted(self._texts[name])})), 0)"
+                for name in found.lengths
+            )
+            [row] = self._into.run(f"SELECT {sums} FROM {table}")
+            if [int(value) for value in row] != list(found.lengths.values()):
+                raise Differs("the destination reads quotation marks differently")
+
+
+class Differs(Exception):
+    """The destination did not read what the source holds; the message says why."""
+
+
+def _file(path: Path) -> Producer:
+    def produce(file: IO[bytes]) -> None:
+        with path.open("rb", buffering=0) as source:
+            # PostgreSQL has the byte order mark as a part of the header, which it skips.
+            while data := source.read(_CHUNK):
+                file.write(data)
+
+    return produce
 
 
 class ArrowFeed:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from datanika.errors import TerminalStepError
@@ -22,14 +23,36 @@ class Read(Protocol):
 
 
 @dataclass(frozen=True)
+class RawCsv:
+    """CSV files whose bytes PostgreSQL can read itself: UTF-8, one header each, ``types`` (DuckDB's
+    names) of their columns in order. The types are proposed: ``check`` reads every value."""
+
+    paths: tuple[Path, ...]
+    delimiter: str
+    types: dict[str, str]
+    check: Callable[[], CsvCheck]
+
+
+@dataclass(frozen=True)
+class CsvCheck:
+    """What the values say of the proposed types. ``lengths``: bytes of each text column, counted
+    where a text holds a quotation mark."""
+
+    rows: int
+    missed: tuple[str, ...]
+    lengths: dict[str, int] | None
+
+
+@dataclass(frozen=True)
 class SourceTable:
     """One table, ready to be read: ``read`` gives tables of ``schema``. ``json_columns`` hold JSON
-    as text."""
+    as text. ``csv``: a way past arrow."""
 
     schema: pa.Schema
     read: Read
     json_columns: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
+    csv: RawCsv | None = None
 
 
 def choose_columns(

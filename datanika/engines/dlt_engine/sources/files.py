@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.files import FILES, FilesConfig, find_files
-from datanika.engines.dlt_engine.sources.base import BATCH_ROWS, SourceTable, choose_columns
-from datanika.engines.dlt_engine.sources.csv_types import infer_csv_types
+from datanika.engines.dlt_engine.sources.base import (
+    BATCH_ROWS,
+    CsvCheck,
+    RawCsv,
+    SourceTable,
+    choose_columns,
+)
+from datanika.engines.dlt_engine.sources.csv_types import (
+    checked_csv_types,
+    missed,
+    propose_csv_types,
+)
 from datanika.engines.warehouse.base import quoted
 
 if TYPE_CHECKING:
@@ -36,8 +46,11 @@ def open_files(
     as_text: frozenset[str],
     normalize: Any,
     folder: Path,
+    *,
+    raw: bool = False,
 ) -> SourceTable:
-    """The files that ``table.name`` names.
+    """The files that ``table.name`` names. ``raw``: types of a CSV are proposed only, and checked
+    while its bytes are loaded, where that is possible (``SourceTable.csv``).
 
     ``as_text``: normalised names of columns that the destination holds as text, so a CSV's values
     are not interpreted. ``folder``: where DuckDB may spill.
@@ -65,7 +78,9 @@ def open_files(
 
             check_columns(names, normalize, table.name)
         text = {name for name in types if normalize(name) in as_text}
-        types = infer_csv_types(database, source, list(types), text)
+        raw = raw and len(names) == len(types) and _is_raw(config, paths, table, names)
+        find = propose_csv_types if raw else checked_csv_types
+        types = find(database, source, list(types), text)
     cursor = table.cursor.column if table.cursor else None
     chosen = choose_columns(list(types), table.columns, cursor, table.name)
     json_columns = frozenset(name for name in chosen if _is_nested(types[name]))
@@ -91,7 +106,32 @@ def open_files(
             reader.close()
             database.close()
 
-    return SourceTable(schema=schema, read=read, json_columns=json_columns)
+    bytes_of = None
+    if raw and config.format == "csv":
+
+        def check() -> CsvCheck:
+            bad, rows, has_quotes = missed(database, source, types)
+            texts = [name for name in types if types[name] == "VARCHAR"]
+            if not has_quotes:
+                return CsvCheck(rows, tuple(bad), None)
+            sums = ", ".join(f"coalesce(sum(strlen({quoted(name)})), 0)" for name in texts)
+            [lengths] = database.execute(f"SELECT {sums} FROM {source}").fetchall()
+            return CsvCheck(rows, tuple(bad), dict(zip(texts, map(int, lengths), strict=True)))
+
+        bytes_of = RawCsv(tuple(paths), config.delimiter, types, check)
+    return SourceTable(schema=schema, read=read, json_columns=json_columns, csv=bytes_of)
+
+
+def _is_raw(config: FilesConfig, paths: list[Path], table: TableSpec, names: list[str]) -> bool:
+    """Whether a server's own CSV reader sees in the files what DuckDB does: none is compressed,
+    all have one header, and every row is wanted."""
+    plain = all(path.suffix in (".csv", ".txt", ".tsv") for path in paths)
+    if not plain or table.cursor is not None or table.columns or len(config.delimiter) != 1:
+        return False
+    if len(names) == 1:
+        # Empty lines: rows for the one reader, nothing for the other.
+        return False
+    return all(_header(path, config.delimiter) == names for path in paths)
 
 
 def _literal(value: str, kind: str) -> str:
