@@ -108,6 +108,10 @@ class _LoadRun:
             from datanika.engines.dlt_engine.direct.postgres_load import PostgresLoad
 
             return PostgresLoad(*given).run()
+        if self.step.destination.kind == "duckdb" and self.step.source.kind == "postgres":
+            from datanika.engines.dlt_engine.direct.duckdb_load import DuckdbLoad
+
+            return DuckdbLoad(*given).run()
         with isolated_dlt(self.folder):
             return TableLoad(*given).run()
 

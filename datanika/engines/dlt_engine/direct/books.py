@@ -10,11 +10,10 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
-from datanika.engines.dlt_engine.direct.session import Session
 from datanika.engines.warehouse.base import LOAD_ID, LOADS_TABLE, qualified, quoted
 from datanika.engines.warehouse.postgres import lock_key
 
@@ -41,10 +40,20 @@ LOAD_ID_COLUMN: dict[str, Any] = {
 }
 
 
+class BookSession(Protocol):
+    """Where the entries are made: PostgreSQL or DuckDB; placeholders are ``%s``."""
+
+    def run(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]: ...
+
+    def lock(self, key: int) -> None: ...
+
+    def unlock(self, key: int) -> None: ...
+
+
 class Books:
     """What dlt has stored about one table's pipeline in ``schema``, and the entries of a load."""
 
-    def __init__(self, session: Session, schema: str, pipeline: str, resource: str) -> None:
+    def __init__(self, session: BookSession, schema: str, pipeline: str, resource: str) -> None:
         self._session, self._schema, self._pipeline = session, schema, pipeline
         self._resource = resource
         self.load_id = repr(time.time())
@@ -53,20 +62,28 @@ class Books:
 
     def prepare(self) -> None:
         """Make the schema and dlt's tables where they are missing, and read them."""
-        wanted = [qualified((self._schema, name)) for name in _DDL]
-        [present] = self._session.run(
-            f"SELECT {', '.join(['to_regclass(%s) IS NOT NULL'] * len(wanted))}", wanted
-        )
-        if not all(present):
+        present = self._present()
+        if len(present) < len(_DDL):
             with self._only_writer_of_schema():
                 if not self._session.run(
-                    "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", [self._schema]
+                    "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s "
+                    "AND catalog_name = current_database()",
+                    [self._schema],
                 ):
                     self._session.run(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._schema)}")
                 for name, columns in _DDL.items():
                     table = qualified((self._schema, name))
                     self._session.run(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
         self._read()
+
+    def _present(self) -> set[str]:
+        rows = self._session.run(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = %s "
+            f"AND table_name IN ({', '.join(['%s'] * len(_DDL))}) "
+            "AND table_catalog = current_database()",
+            [self._schema, *_DDL],
+        )
+        return {str(name) for (name,) in rows}
 
     def resource_state(self) -> dict[str, Any]:
         """A copy of what the table's resource has stored."""
@@ -165,7 +182,7 @@ class Books:
             self._session.run(
                 f"INSERT INTO {qualified((self._schema, VERSION_TABLE))} "
                 "(version, engine_version, inserted_at, schema_name, version_hash, schema) "
-                "VALUES (%s, %s, clock_timestamp(), %s, %s, %s)",
+                "VALUES (%s, %s, now(), %s, %s, %s)",
                 [
                     stored["version"],
                     stored["engine_version"],
@@ -197,7 +214,7 @@ class Books:
         self._session.run(
             f"INSERT INTO {qualified((self._schema, STATE_TABLE))} (version, engine_version, "
             "pipeline_name, state, created_at, version_hash, _dlt_load_id, _dlt_id) "
-            "VALUES (%s, %s, %s, %s, clock_timestamp(), %s, %s, %s)",
+            "VALUES (%s, %s, %s, %s, now(), %s, %s, %s)",
             [
                 version,
                 state["_state_engine_version"],
@@ -213,12 +230,11 @@ class Books:
     def _only_writer_of_schema(self) -> Iterator[None]:
         """Whoever looks whether a schema is there and then creates it: one at a time."""
         key = lock_key("schema", self._schema)
-        self._session.run("SELECT pg_advisory_lock(%s)", [key])
+        self._session.lock(key)
         try:
             yield
         finally:
-            if not self._session.connection.closed:
-                self._session.run("SELECT pg_advisory_unlock(%s)", [key])
+            self._session.unlock(key)
 
 
 def _decoded_state(pipeline: str, text: str) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
-from datanika.contracts.spec import TableSpec
 from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.direct import sql_cursor
 from datanika.engines.dlt_engine.direct.arrow_columns import column_of, sql_type, stored_hints
 from datanika.engines.dlt_engine.direct.books import Books
+from datanika.engines.dlt_engine.direct.choice import NotDirect, other_setting
 from datanika.engines.dlt_engine.direct.columns import (
     TEXTS,
     SourceColumn,
@@ -39,17 +39,9 @@ from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import log
 from datanika.engines.warehouse.base import LOAD_ID, Table, qualified
 
-_UNDERSTOOD = frozenset(
-    {"name", "target", "write_disposition", "primary_key", "cursor", "columns", "merge_strategy"}
-)
-"""Settings of a table that COPY obeys; any other one that is set needs the values in arrow."""
 MAX_NAME = 63
 _PLAIN = re.compile(r"^[a-z](?:_?[a-z0-9]){0,30}$")
 """Names that dlt leaves as they are; for the others it is asked."""
-
-
-class NotDirect(Exception):
-    """The rows cannot go by COPY; the message says why."""
 
 
 class PostgresLoad(TableLoad):
@@ -158,7 +150,8 @@ class PostgresLoad(TableLoad):
     def _csv_feed(
         self, stack: ExitStack, into: Session, existing: dict[str, str], state: dict[str, Any]
     ) -> Feed:
-        from datanika.engines.dlt_engine.sources.files import FILES, open_files
+        from datanika.engines.connectors.files import FILES
+        from datanika.engines.dlt_engine.sources.files import open_files
 
         kind = FILES.parse(self.step.source).format
         if kind != "csv":
@@ -270,14 +263,3 @@ class PostgresLoad(TableLoad):
         from dlt.common.normalizers.naming.snake_case import NamingConvention
 
         return str(NamingConvention(MAX_NAME).normalize_identifier(name))
-
-
-def other_setting(table: TableSpec) -> str | None:
-    """A setting of ``table`` that COPY would not obey, if one is set."""
-    defaults = type(table).model_fields
-    for name, value in table:
-        if name not in _UNDERSTOOD and value != defaults[name].get_default(
-            call_default_factory=True
-        ):
-            return name
-    return None

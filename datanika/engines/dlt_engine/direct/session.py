@@ -41,6 +41,15 @@ class Session:
             cursor.execute(sql)
             return int(cursor.rowcount)
 
+    def lock(self, key: int) -> None:
+        """Hold the advisory lock ``key``."""
+        self.run("SELECT pg_advisory_lock(%s)", [key])
+
+    def unlock(self, key: int) -> None:
+        """A lost session has lost its locks, and the error that is on its way says more."""
+        if not self.connection.closed:
+            self.run("SELECT pg_advisory_unlock(%s)", [key])
+
     def close(self) -> None:
         """End it; what was not committed is undone."""
         self.connection.close()

@@ -44,7 +44,9 @@ WHERE t.typtype <> 'd' ORDER BY b.attnum
 
 
 @dataclass(frozen=True)
-class _Column:
+class PostgresColumn:
+    """``expression``: what is selected; ``decimal``: (precision, scale) of what then is a text."""
+
     name: str
     type: str
     expression: str
@@ -63,7 +65,7 @@ def open_postgres(
     catalog = connect(target, writer.application_name)
     try:
         with catalog.cursor() as cursor:
-            columns = _columns(cursor, name, table)
+            columns = find_columns(cursor, name, table)
         options = watch_options(catalog)
     finally:
         catalog.close()
@@ -95,7 +97,7 @@ def open_postgres(
     )
 
 
-def _literal(value: str, column: _Column) -> str:
+def _literal(value: str, column: PostgresColumn) -> str:
     escaped = value.replace("\\", "\\\\").replace("'", "''")
     return f"CAST(E'{escaped}' AS {column.type})"
 
@@ -108,7 +110,7 @@ def split_name(name: str, schema: str | None) -> Table:
     return (before, after) if dot else ("public", name)
 
 
-def _columns(cursor: Any, name: Table, table: TableSpec) -> dict[str, _Column]:
+def find_columns(cursor: Any, name: Table, table: TableSpec) -> dict[str, PostgresColumn]:
     cursor.execute(
         "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
@@ -131,25 +133,25 @@ def _columns(cursor: Any, name: Table, table: TableSpec) -> dict[str, _Column]:
 
 def _travel(
     cursor: Any, table: Table, name: str, kind: str, typtype: str, category: str, modifier: int
-) -> _Column:
+) -> PostgresColumn:
     column = quoted(name)
     alias = f"AS {column}"
     if kind in _EXACT:
-        return _Column(name, kind, f"{column} {alias}")
+        return PostgresColumn(name, kind, f"{column} {alias}")
     if kind == "float4":
         # By its text, or 0.1 arrives as 0.10000000149.
-        return _Column(name, kind, f"CAST(CAST({column} AS text) AS float8) {alias}")
+        return PostgresColumn(name, kind, f"CAST(CAST({column} AS text) AS float8) {alias}")
     if kind == "oid":
-        return _Column(name, kind, f"CAST({column} AS int8) {alias}")
+        return PostgresColumn(name, kind, f"CAST({column} AS int8) {alias}")
     if kind in ("json", "jsonb"):
-        return _Column(name, kind, f"CAST({column} AS text) {alias}", is_json=True)
+        return PostgresColumn(name, kind, f"CAST({column} AS text) {alias}", is_json=True)
     if category == "A" or typtype == "c":
-        return _Column(name, kind, f"CAST(to_json({column}) AS text) {alias}", is_json=True)
+        return PostgresColumn(name, kind, f"CAST(to_json({column}) AS text) {alias}", is_json=True)
     if kind == "numeric":
         size = _declared(modifier) or _measured(cursor, table, column)
         if size is not None:
-            return _Column(name, kind, f"CAST({column} AS text) {alias}", decimal=size)
-    return _Column(name, kind, f"CAST({column} AS text) {alias} /* text */")
+            return PostgresColumn(name, kind, f"CAST({column} AS text) {alias}", decimal=size)
+    return PostgresColumn(name, kind, f"CAST({column} AS text) {alias} /* text */")
 
 
 def _declared(modifier: int) -> tuple[int, int] | None:
@@ -173,7 +175,7 @@ def _measured(cursor: Any, table: Table, column: str) -> tuple[int, int] | None:
     return None if special or int(whole) + scale > 38 else (38, scale)
 
 
-def _arrow_schema(uri: str, select: str, columns: dict[str, _Column]) -> pa.Schema:
+def _arrow_schema(uri: str, select: str, columns: dict[str, PostgresColumn]) -> pa.Schema:
     import pyarrow as pa
 
     with _cursor(uri) as cursor:
@@ -186,7 +188,7 @@ def _arrow_schema(uri: str, select: str, columns: dict[str, _Column]) -> pa.Sche
     return pa.schema(fields)
 
 
-def _typed(batch: pa.Table, columns: dict[str, _Column]) -> pa.Table:
+def _typed(batch: pa.Table, columns: dict[str, PostgresColumn]) -> pa.Table:
     import pyarrow as pa
 
     for position, name in enumerate(batch.column_names):
