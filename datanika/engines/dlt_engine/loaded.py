@@ -61,10 +61,12 @@ def verify(
     warehouse: Warehouse,
     load_ids: Sequence[str],
     replaced_rows: bool,
+    placed: int | None = None,
 ) -> None:
     """Count again at the destination: what was read must be there. Completes ``result``.
 
-    ``replaced_rows``: rows that were there before went in the same transaction. Raises
+    ``replaced_rows``: rows that were there before went in the same transaction. ``placed``: how
+    many rows of a merge must be there, where that is known. Raises
     :class:`TerminalStepError` ``rows_lost``.
     """
     if not warehouse.exists(target):
@@ -83,6 +85,8 @@ def verify(
     if how is WriteDisposition.MERGE:
         result.repeated = max(0, result.rows - result.loaded)
         missing = result.loaded > result.rows or (result.rows > 0 and result.loaded == 0)
+        if placed is not None:
+            missing = result.loaded != placed
     else:
         missing = result.loaded != result.rows
     if missing:

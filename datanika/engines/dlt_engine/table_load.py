@@ -227,6 +227,12 @@ class TableLoad:
         return DltSource(schema, self.name, [resource])
 
     def _hints(self, normalize: Any) -> dict[str, Any]:
+        if self.table.merge_strategy != "delete-insert":
+            raise TerminalStepError(
+                f"{self.node} cannot be merged by {self.table.merge_strategy}.",
+                code="merge_strategy_unsupported",
+                hint="Load it from a database or files into PostgreSQL, or use delete-insert.",
+            )
         merged = self.table.write_disposition is not WriteDisposition.REPLACE
         keys = [normalize(key) for key in self.table.primary_key]
         return {

@@ -18,7 +18,7 @@ from datanika.contracts.enums import WriteDisposition
 from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.destination import postgres_uri
 from datanika.engines.dlt_engine.direct.books import Books
-from datanika.engines.dlt_engine.direct.choice import NotDirect, other_setting
+from datanika.engines.dlt_engine.direct.choice import NotDirect, naming, other_setting
 from datanika.engines.dlt_engine.loaded import Loaded, lost, verify
 from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.sources.postgres import (
@@ -64,10 +64,8 @@ class DuckdbLoad(TableLoad):
         extension()
 
     def _run_direct(self) -> Loaded:
-        from dlt.common.normalizers.naming.snake_case import NamingConvention
-
         assert isinstance(self.warehouse, DuckdbWarehouse)
-        normalize = NamingConvention().normalize_identifier
+        normalize = naming()
         check_table(self.target[1], normalize)
         target = locate(self.step.source)
         name = split_name(self.table.name, self.step.step.source_schema)

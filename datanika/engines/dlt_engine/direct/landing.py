@@ -26,7 +26,8 @@ Fill = Callable[[str, Sequence[str], str | None, bool], int]
 class Place:
     """Where rows go. ``columns``: name -> SQL type of what comes, in order; ``existing``: of the
     table as it is (empty: there is none). ``order``: the column whose highest value wins among
-    rows with one key; ``unique``: the source has one row a key."""
+    rows with one key; ``unique``: the source has one row a key; ``whole``: every row of the source
+    comes."""
 
     target: Table
     columns: Mapping[str, str]
@@ -35,14 +36,16 @@ class Place:
     order: str | None = None
     unique: bool = False
     strategy: str = "delete-insert"
+    whole: bool = True
 
 
 @dataclass
 class Landed:
-    """``filled``: rows that the server took in; ``placed``: what became of them in the table;
-    ``way``: for people."""
+    """``filled``: rows that the server took in; ``wanted``: how many of them the table is to have
+    under this load, ``placed``: how many it has; ``way``: for people."""
 
     filled: int = 0
+    wanted: int = 0
     placed: int = 0
     way: str = ""
 
@@ -58,6 +61,11 @@ class Landing:
     def land(self, how: WriteDisposition, fill: Fill, before: str | None, fresh: bool) -> Landed:
         """``before``: a statement that takes rows out first; ``fresh``: every row goes."""
         place = self._place
+        if how is WriteDisposition.MERGE and place.strategy == "scd2":
+            from datanika.engines.dlt_engine.direct.history import History
+
+            history = History(self._session, place, self._load_id)
+            return history.land_history(fill, fresh, place.whole)
         if fresh or not place.existing or how is WriteDisposition.REPLACE:
             return self._fresh(fill)
         self._add_columns()
@@ -65,24 +73,25 @@ class Landing:
             self._session.run(before)
         if how is WriteDisposition.APPEND:
             rows = fill(self._target, self._names, self._load_id, False)
-            return Landed(rows, rows, "straight into the table")
+            return Landed(rows, rows, rows, "straight into the table")
         return self._merge(fill)
 
     # A new table
 
     def _fresh(self, fill: Fill) -> Landed:
-        new = (self._place.target[0], _beside(self._place.target[1], "new"))
+        new = (self._place.target[0], beside(self._place.target[1], "new"))
         swap = Swap(self._session, self._place.target) if self._place.existing else None
         reason = swap.refused() if swap else None
         kind = "UNLOGGED " if reason else ""
         columns = ", ".join(f"{quoted(name)} {kind_}" for name, kind_ in self._columns(reason))
         self._session.run(f"CREATE {kind}TABLE {qualified(new)} ({columns})")
         landed = Landed(fill(qualified(new), self._names, None, True))
-        landed.placed = landed.filled
+        landed.wanted = landed.filled
         if self._place.key and not self._place.unique:
-            landed.placed -= self._keep_one_a_key(qualified(new))
+            landed.wanted -= self._keep_one_a_key(qualified(new))
+        landed.placed = landed.wanted
         if reason or (swap is not None and not self._take_place(swap, new)):
-            self._replace_rows(qualified(new))
+            landed.placed = self._replace_rows(qualified(new))
             landed.way = f"in place of the rows ({reason or 'something hangs on the table'})"
         elif swap is not None:
             landed.way = "into a new table that took the old one's name"
@@ -122,11 +131,12 @@ class Landing:
     def _rename(self, new: Table) -> None:
         self._session.run(f"ALTER TABLE {qualified(new)} RENAME TO {quoted(self._place.target[1])}")
 
-    def _replace_rows(self, new: str) -> None:
+    def _replace_rows(self, new: str) -> int:
         self._add_columns()
         self._session.run(f"DELETE FROM {self._target}")
-        self._insert(new)
+        rows = self._insert(new)
         self._session.run(f"DROP TABLE {new}")
+        return rows
 
     def _add_columns(self) -> None:
         missing = {
@@ -141,29 +151,40 @@ class Landing:
     # By key
 
     def _merge(self, fill: Fill) -> Landed:
-        staging = qualified((self._place.target[0], _beside(self._place.target[1], "staging")))
+        staging = qualified((self._place.target[0], beside(self._place.target[1], "staging")))
         columns = ", ".join(f"{quoted(n)} {k}" for n, k in self._place.columns.items())
         self._session.run(f"CREATE UNLOGGED TABLE {staging} ({columns})")
         landed = Landed(fill(staging, self._names, None, True))
-        landed.placed = landed.filled
+        landed.wanted = landed.filled
         if not self._place.unique:
-            landed.placed -= self._keep_one_a_key(staging)
+            landed.wanted -= self._keep_one_a_key(staging)
         self._session.run(f"ANALYZE {staging}")
         match = self._match(staging)
         if self._place.strategy == "upsert":
             landed.way = "updated and inserted by key"
-            values = ", ".join(f"{quoted(n)} = s.{quoted(n)}" for n in self._names)
-            self._session.run(
-                f"UPDATE {self._target} t SET {values}, {quoted(LOAD_ID)} = '{self._load_id}' "
-                f"FROM {staging} s WHERE {match}"
-            )
-            self._insert(staging, f"WHERE NOT EXISTS (SELECT FROM {self._target} t WHERE {match})")
+            landed.placed = self._upsert(staging, match)
         else:
             landed.way = "deleted and inserted by key"
             self._session.run(f"DELETE FROM {self._target} t USING {staging} s WHERE {match}")
-            self._insert(staging)
+            landed.placed = self._insert(staging)
         self._session.run(f"DROP TABLE {staging}")
         return landed
+
+    def _upsert(self, staging: str, match: str) -> int:
+        # Not MERGE, which PostgreSQL has since version 15.
+        new = self._insert_new(staging, match)
+        values = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in self._names)
+        stamped = f"{values}, {quoted(LOAD_ID)} = '{self._load_id}'"
+        old = self._session.count(
+            f"UPDATE {self._target} t SET {stamped} FROM {staging} s WHERE {match} "
+            f"AND t.{quoted(LOAD_ID)} IS DISTINCT FROM '{self._load_id}'"
+        )
+        return new + old
+
+    def _insert_new(self, staging: str, match: str) -> int:
+        return self._insert(
+            staging, f"WHERE NOT EXISTS (SELECT FROM {self._target} t WHERE {match})"
+        )
 
     def _match(self, staging: str) -> str:
         """Keys that are empty are equal too, as they are where one row a key is kept."""
@@ -192,7 +213,7 @@ class Landing:
         )
 
 
-def _beside(name: str, what: str) -> str:
+def beside(name: str, what: str) -> str:
     """The name of a table beside ``name`` for the length of a transaction."""
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"_datanika_{what}_{name[:30]}_{digest}"

@@ -3,7 +3,6 @@ one transaction; then it is counted again."""
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.direct import sql_cursor
 from datanika.engines.dlt_engine.direct.arrow_columns import column_of, sql_type, stored_hints
 from datanika.engines.dlt_engine.direct.books import Books
-from datanika.engines.dlt_engine.direct.choice import NotDirect, other_setting
+from datanika.engines.dlt_engine.direct.choice import NotDirect, naming, other_setting
 from datanika.engines.dlt_engine.direct.columns import (
     TEXTS,
     SourceColumn,
@@ -40,12 +39,12 @@ from datanika.engines.emit import log
 from datanika.engines.warehouse.base import LOAD_ID, Table, qualified
 
 MAX_NAME = 63
-_PLAIN = re.compile(r"^[a-z](?:_?[a-z0-9]){0,30}$")
-"""Names that dlt leaves as they are; for the others it is asked."""
 
 
 class PostgresLoad(TableLoad):
     """Runs once, under the table's lock."""
+
+    _normalize = staticmethod(naming(MAX_NAME))
 
     def run(self) -> Loaded:
         how, result = self.table.write_disposition, self.result
@@ -82,6 +81,9 @@ class PostgresLoad(TableLoad):
             if landed.filled != feed.rows:
                 result.rows, result.loaded = feed.rows, landed.filled
                 raise lost(result, self.target)
+            if landed.placed != landed.wanted:
+                result.rows, result.loaded = landed.wanted, landed.placed
+                raise lost(result, self.target)
             moved = saved if self.interval is not None else feed.state
             columns = {name: hint_of(kind) for name, kind in {**existing, **feed.columns}.items()}
             columns.pop(LOAD_ID, None)
@@ -92,7 +94,8 @@ class PostgresLoad(TableLoad):
         self.counter.rows = feed.rows
         self._tell_commit(last, moved)
         replaced = before is not None or self.step.full_refresh
-        verify(result, self.table, self.target, self.warehouse, [books.load_id], replaced)
+        ids = [books.load_id]
+        verify(result, self.table, self.target, self.warehouse, ids, replaced, landed.placed)
         return result
 
     def _land(
@@ -112,7 +115,8 @@ class PostgresLoad(TableLoad):
             existing=existing,
             key=[self._normalize(key) for key in self.table.primary_key] if merge else (),
             order=order,
-            strategy=getattr(self.table, "merge_strategy", "delete-insert"),
+            strategy=self.table.merge_strategy,
+            whole=cursor is None,
         )
         landing = Landing(into, place, load_id)
         landed = landing.land(
@@ -151,7 +155,7 @@ class PostgresLoad(TableLoad):
         self, stack: ExitStack, into: Session, existing: dict[str, str], state: dict[str, Any]
     ) -> Feed:
         from datanika.engines.connectors.files import FILES
-        from datanika.engines.dlt_engine.sources.files import open_files
+        from datanika.engines.dlt_engine.sources.files import raw_csv
 
         kind = FILES.parse(self.step.source).format
         if kind != "csv":
@@ -162,20 +166,18 @@ class PostgresLoad(TableLoad):
         if existing and how is WriteDisposition.APPEND and not self.step.full_refresh:
             raise NotDirect("rows are appended")
         texts = frozenset(name for name, type_ in existing.items() if type_ in TEXTS)
-        source = open_files(
-            self.step.source, self.table, texts, self._normalize, self.folder, raw=True
-        )
-        if source.csv is None:
+        csv = raw_csv(self.step.source, self.table, texts, self._normalize, self.folder)
+        if csv is None:
             raise NotDirect("its columns, its cursor or its compression")
-        names = self._names(list(source.csv.types))
+        names = self._names(list(csv.types))
         columns = {}
-        for name, duck in source.csv.types.items():
+        for name, duck in csv.types.items():
             target, found = names[name], column_of(duck)
             known = existing.get(target, found)
             if known != found and not (found == "character varying" and known in TEXTS):
                 raise NotDirect(f"{target} is of the type {known}, not {found}")
             columns[target] = known
-        return CsvFeed(into, source.csv, columns, names, state)
+        return CsvFeed(into, csv, columns, names, state)
 
     def _copy_feed(
         self, stack: ExitStack, into: Session, existing: dict[str, str], state: dict[str, Any]
@@ -256,10 +258,3 @@ class PostgresLoad(TableLoad):
         from datanika.engines.dlt_engine.names import check_columns
 
         return check_columns(columns, self._normalize, self.table.name)
-
-    def _normalize(self, name: str) -> str:
-        if _PLAIN.match(name):
-            return name
-        from dlt.common.normalizers.naming.snake_case import NamingConvention
-
-        return str(NamingConvention(MAX_NAME).normalize_identifier(name))

@@ -46,13 +46,12 @@ class CsvCheck:
 @dataclass(frozen=True)
 class SourceTable:
     """One table, ready to be read: ``read`` gives tables of ``schema``. ``json_columns`` hold JSON
-    as text. ``csv``: a way past arrow."""
+    as text."""
 
     schema: pa.Schema
     read: Read
     json_columns: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
-    csv: RawCsv | None = None
 
 
 def choose_columns(

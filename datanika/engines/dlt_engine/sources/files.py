@@ -46,27 +46,15 @@ def open_files(
     as_text: frozenset[str],
     normalize: Any,
     folder: Path,
-    *,
-    raw: bool = False,
 ) -> SourceTable:
-    """The files that ``table.name`` names. ``raw``: types of a CSV are proposed only, and checked
-    while its bytes are loaded, where that is possible (``SourceTable.csv``).
+    """The files that ``table.name`` names.
 
     ``as_text``: normalised names of columns that the destination holds as text, so a CSV's values
     are not interpreted. ``folder``: where DuckDB may spill.
     """
-    import duckdb
-
     config = FILES.parse(connection)
     paths = find_files(connection, table.name)
-    database = duckdb.connect(
-        ":memory:",
-        config={
-            "temp_directory": str(folder / "duckdb"),
-            "autoinstall_known_extensions": "false",
-        },
-    )
-    database.execute("SET TimeZone = 'UTC'")
+    database = _open(folder)
     source = _reader(config, paths)
     present = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
     types = {str(row[0]): str(row[1]) for row in present}
@@ -78,9 +66,7 @@ def open_files(
 
             check_columns(names, normalize, table.name)
         text = {name for name in types if normalize(name) in as_text}
-        raw = raw and len(names) == len(types) and _is_raw(config, paths, table, names)
-        find = propose_csv_types if raw else checked_csv_types
-        types = find(database, source, list(types), text)
+        types = checked_csv_types(database, source, list(types), text)
     cursor = table.cursor.column if table.cursor else None
     chosen = choose_columns(list(types), table.columns, cursor, table.name)
     json_columns = frozenset(name for name in chosen if _is_nested(types[name]))
@@ -106,20 +92,58 @@ def open_files(
             reader.close()
             database.close()
 
-    bytes_of = None
-    if raw and config.format == "csv":
+    return SourceTable(schema=schema, read=read, json_columns=json_columns)
 
-        def check() -> CsvCheck:
-            bad, rows, has_quotes = missed(database, source, types)
-            texts = [name for name in types if types[name] == "VARCHAR"]
-            if not has_quotes:
-                return CsvCheck(rows, tuple(bad), None)
-            sums = ", ".join(f"coalesce(sum(strlen({quoted(name)})), 0)" for name in texts)
-            [lengths] = database.execute(f"SELECT {sums} FROM {source}").fetchall()
-            return CsvCheck(rows, tuple(bad), dict(zip(texts, map(int, lengths), strict=True)))
 
-        bytes_of = RawCsv(tuple(paths), config.delimiter, types, check)
-    return SourceTable(schema=schema, read=read, json_columns=json_columns, csv=bytes_of)
+def raw_csv(
+    connection: ResolvedConnection,
+    table: TableSpec,
+    as_text: frozenset[str],
+    normalize: Any,
+    folder: Path,
+) -> RawCsv | None:
+    """The CSV files of ``table`` for a reader of bytes, if that sees in them what DuckDB does; the
+    arguments are those of :func:`open_files`."""
+    config = FILES.parse(connection)
+    paths = find_files(connection, table.name)
+    names = _header(paths[0], config.delimiter)
+    if not _is_raw(config, paths, table, names):
+        return None
+    from datanika.engines.dlt_engine.names import check_columns
+
+    check_columns(names, normalize, table.name)
+    database = _open(folder)
+    source = _reader(config, paths)
+    present = [str(row[0]) for row in database.execute(f"DESCRIBE FROM {source}").fetchall()]
+    if present != names:
+        return None
+    text = {name for name in names if normalize(name) in as_text}
+    types = propose_csv_types(database, source, names, text)
+
+    def check() -> CsvCheck:
+        bad, rows, has_quotes = missed(database, source, types)
+        texts = [name for name in types if types[name] == "VARCHAR"]
+        if not has_quotes or not texts:
+            return CsvCheck(rows, tuple(bad), None)
+        sums = ", ".join(f"coalesce(sum(strlen({quoted(name)})), 0)" for name in texts)
+        [lengths] = database.execute(f"SELECT {sums} FROM {source}").fetchall()
+        return CsvCheck(rows, tuple(bad), dict(zip(texts, map(int, lengths), strict=True)))
+
+    return RawCsv(tuple(paths), config.delimiter, types, check)
+
+
+def _open(folder: Path) -> Any:
+    import duckdb
+
+    database = duckdb.connect(
+        ":memory:",
+        config={
+            "temp_directory": str(folder / "duckdb"),
+            "autoinstall_known_extensions": "false",
+        },
+    )
+    database.execute("SET TimeZone = 'UTC'")
+    return database
 
 
 def _is_raw(config: FilesConfig, paths: list[Path], table: TableSpec, names: list[str]) -> bool:
