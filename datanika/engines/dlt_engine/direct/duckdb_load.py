@@ -154,7 +154,10 @@ class DuckdbLoad(TableLoad):
 
 
 def _pushed(column: PostgresColumn) -> str:
-    """Where arrow needs a numeric's text, DuckDB reads the numeric itself."""
+    """Where arrow needs a numeric's text, DuckDB reads the numeric itself; it takes the padding off
+    a char as a cast to text does."""
+    if column.plain and (column.declared or column.type == "bpchar"):
+        return quoted(column.name)
     if column.decimal is None:
         return column.expression
     precision, scale = column.decimal
@@ -174,7 +177,10 @@ def _wrong(column: PostgresColumn) -> str | None:
     if column.decimal is None:
         return None
     name = quoted(column.name)
-    return f"{name} = 'NaN' OR pg_catalog.scale({name}) > {column.decimal[1]}"
+    wrong = f"{name} = 'NaN'"
+    return (
+        wrong if column.declared else f"{wrong} OR pg_catalog.scale({name}) > {column.decimal[1]}"
+    )
 
 
 def _query(sql: str) -> str:

@@ -7,7 +7,7 @@ written from the catalog: what arrow holds exactly travels as it is, everything 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.spec import TableSpec
@@ -30,14 +30,14 @@ _EXACT = frozenset(
 
 _COLUMNS = """
 WITH RECURSIVE base AS (
-    SELECT a.attnum, a.attname, a.atttypid AS type_id, a.atttypmod AS modifier
+    SELECT a.attnum, a.attname, a.atttypid AS type_id, a.atttypmod AS modifier, true AS plain
     FROM pg_attribute a
     WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
-    SELECT b.attnum, b.attname, t.typbasetype, t.typtypmod
+    SELECT b.attnum, b.attname, t.typbasetype, t.typtypmod, false
     FROM base b JOIN pg_type t ON t.oid = b.type_id WHERE t.typtype = 'd'
 )
-SELECT b.attname, t.typname, t.typtype, t.typcategory, b.modifier
+SELECT b.attname, t.typname, t.typtype, t.typcategory, b.modifier, b.plain
 FROM base b JOIN pg_type t ON t.oid = b.type_id
 WHERE t.typtype <> 'd' ORDER BY b.attnum
 """
@@ -45,13 +45,16 @@ WHERE t.typtype <> 'd' ORDER BY b.attnum
 
 @dataclass(frozen=True)
 class PostgresColumn:
-    """``expression``: what is selected; ``decimal``: (precision, scale) of what then is a text."""
+    """``expression``: what is selected; ``decimal``: (precision, scale) of what then is a
+    text, ``declared`` if the column has them itself; ``plain``: its type is no domain."""
 
     name: str
     type: str
     expression: str
     decimal: tuple[int, int] | None = None
     is_json: bool = False
+    declared: bool = False
+    plain: bool = True
 
 
 def open_postgres(
@@ -128,7 +131,10 @@ def find_columns(cursor: Any, name: Table, table: TableSpec) -> dict[str, Postgr
     chosen = choose_columns(
         list(rows), table.columns, table.cursor.column if table.cursor else None, table.name
     )
-    return {column: _travel(cursor, name, column, *rows[column]) for column in chosen}
+    return {
+        column: replace(_travel(cursor, name, column, *rows[column][:-1]), plain=rows[column][-1])
+        for column in chosen
+    }
 
 
 def _travel(
@@ -148,9 +154,11 @@ def _travel(
     if category == "A" or typtype == "c":
         return PostgresColumn(name, kind, f"CAST(to_json({column}) AS text) {alias}", is_json=True)
     if kind == "numeric":
-        size = _declared(modifier) or _measured(cursor, table, column)
+        declared = _declared(modifier)
+        size = declared or _measured(cursor, table, column)
         if size is not None:
-            return PostgresColumn(name, kind, f"CAST({column} AS text) {alias}", decimal=size)
+            text = f"CAST({column} AS text) {alias}"
+            return PostgresColumn(name, kind, text, decimal=size, declared=declared is not None)
     return PostgresColumn(name, kind, f"CAST({column} AS text) {alias} /* text */")
 
 
