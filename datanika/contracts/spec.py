@@ -75,6 +75,11 @@ class TableSpec(Contract):
     target: Identifier | None = Field(default=None, description="Destination table; default: name.")
     write_disposition: WriteDisposition = WriteDisposition.REPLACE
     primary_key: tuple[SourceName, ...] = ()
+    merge_strategy: Literal["delete-insert", "upsert", "scd2"] = Field(
+        default="delete-insert",
+        description="How `merge` treats rows with a key that is there: replace them, update their "
+        "columns, or keep them with the time until which they were valid.",
+    )
     cursor: IncrementalCursor | None = None
     columns: tuple[SourceName, ...] = Field(
         default=(), description="Only these columns; empty = all."

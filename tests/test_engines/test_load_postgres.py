@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from datanika.contracts.enums import WriteDisposition
 from datanika.engines.warehouse.postgres import lock_key
 from tests.support.postgres import PostgresServer, Warehouse
 from tests.test_engines.steps import APPEND, Outcome, load, postgres, run, table
@@ -32,7 +29,7 @@ def load_shop(warehouse: Warehouse, **arguments: Any) -> Outcome:
     return run(load(connection, connection, spec, source_schema="shop"))
 
 
-def test_values_arrive_exactly(source: Warehouse) -> None:
+def test_values_arrive_exactly(source: Source) -> None:
     source.query("CREATE TYPE shop.mood AS ENUM ('sad', 'ok')")
     source.query("CREATE DOMAIN shop.positive AS numeric(10,2) CHECK (value > 0)")
     source.query(
@@ -54,46 +51,42 @@ def test_values_arrive_exactly(source: Warehouse) -> None:
     )
     out = load_shop(source)
     assert out.finished.failure is None
+    assert out.nodes["t"].details["path"] == "binary COPY"
     names = [
-        "small", "big", "single", "nan::text", "inf::text", "price", "unbounded", "enormous",
-        "domain", "empty", "missing", "padded", "mood", "no_bytes", "document::text", "nul::text",
-        "numbers::text", "clock", "zoned", "span", "bits", "oid_value", "span4", "address", "id",
+        "small", "big", "single", "nan", "inf", "price", "unbounded", "enormous", "domain",
+        "empty", "missing", "padded", "mood::text", "no_bytes", "document", "nul", "numbers",
+        "clock", "zoned", "span", "bits", "oid_value", "money::text", "span4", "address", "id",
         "day", "local", "moment", "flag",
     ]  # fmt: skip
-    row = dict(zip(names, source.query(f"SELECT {', '.join(names)} FROM raw.t")[0], strict=True))
-    expected: dict[str, Any] = {
-        "small": 1, "big": 2147483648, "single": 0.1, "nan::text": "NaN", "inf::text": "Infinity",
-        "price": Decimal("12345.6700"), "unbounded": Decimal("0.12345678901234"),
-        "enormous": "9" * 60, "domain": Decimal("5.25"), "empty": "", "missing": None,
-        "padded": "ab", "mood": "ok", "document::text": '{"b": 1, "a": null}', "nul::text": "null",
-        "numbers::text": "[1,2]", "clock": dt.time(13, 30), "zoned": "13:30:00+02",
-        "span": "1 mon 2 days", "bits": "101", "oid_value": 4294967295, "span4": "[1,5)",
-        "address": "::1/128", "id": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
-        "day": dt.date(2024, 2, 29), "local": dt.datetime(2024, 2, 29, 10, 0, 0, 123456),
-        "moment": dt.datetime(2024, 2, 29, 8, tzinfo=dt.UTC), "flag": True,
-    }  # fmt: skip
-    assert bytes(row.pop("no_bytes")) == b""
-    assert row == expected
+    texts = f"SELECT t::text FROM (SELECT {', '.join(names)} FROM {{}}.t) t"
+    assert source.query(texts.format("shop")) == source.query(texts.format("raw"))
+    kinds = "SELECT {} FROM {}.t"
+    typed = ", ".join(f"pg_typeof({name})::text" for name in ("small", "single", "unbounded",
+        "numbers", "span", "zoned", "span4", "address", "id", "document", "bits"))  # fmt: skip
+    assert source.query(kinds.format(typed, "shop")) == source.query(kinds.format(typed, "raw"))
+    assert source.query("SELECT mood, money, ratex FROM raw.t") == [("ok", "$12.50", "100%")]
 
 
 @pytest.mark.parametrize(
-    "value", ["'infinity'::timestamptz", "'-infinity'::date", "'0044-03-15 BC'::date"]
+    "value",
+    [
+        "'infinity'::timestamptz",
+        "'-infinity'::date",
+        "'0044-03-15 BC'::date",
+        "'NaN'::numeric(10,2)",
+        "'NaN'::numeric",
+        "'24:00'::time",
+    ],
 )
-def test_dates_that_nothing_can_hold_are_named(source: Warehouse, value: str) -> None:
-    source.query(f"CREATE TABLE shop.t AS SELECT {value} AS moment")
-    out = load_shop(source)
-    assert out.finished.failure is not None
-    assert not source.query("SELECT 1 FROM pg_tables WHERE schemaname = 'raw' AND tablename = 't'")
+def test_values_that_arrow_has_not_arrive_too(source: Source, value: str) -> None:
+    source.query(f"CREATE TABLE shop.t AS SELECT {value} AS value")
+    assert load_shop(source).finished.failure is None
+    assert source.query("SELECT value::text FROM raw.t") == source.query(
+        "SELECT value::text FROM shop.t"
+    )
 
 
-def test_not_a_number_in_a_numeric_is_named(source: Warehouse) -> None:
-    source.query("CREATE TABLE shop.t AS SELECT 'NaN'::numeric(10,2) AS price")
-    out = load_shop(source)
-    assert out.code == "value_out_of_range"
-    assert "price" in str(out.finished.failure)
-
-
-def test_incremental_append_from_a_table(source: Warehouse) -> None:
+def test_incremental_append_from_a_table(source: Source) -> None:
     source.query("CREATE TABLE shop.t (id bigint, at timestamptz)")
     source.query(
         "INSERT INTO shop.t SELECT i, '2024-01-01'::timestamptz FROM generate_series(1,3) i"
@@ -105,7 +98,7 @@ def test_incremental_append_from_a_table(source: Warehouse) -> None:
     assert source.query("SELECT count(*), count(DISTINCT id) FROM raw.t") == [(5, 5)]
 
 
-def test_a_missing_table_is_named(source: Warehouse) -> None:
+def test_a_missing_table_is_named(source: Source) -> None:
     out = load_shop(source)
     assert out.code == "table_missing"
     assert "shop.t" in str(out.finished.failure)
@@ -119,7 +112,7 @@ def test_a_table_without_permission_is_refused(
     assert load_shop(source).code == "permission_denied"
 
 
-def test_a_dbt_view_does_not_block_a_replace(source: Warehouse) -> None:
+def test_a_dbt_view_does_not_block_a_replace(source: Source) -> None:
     source.query("CREATE TABLE shop.t AS SELECT 1 AS id")
     load_shop(source)
     source.query("CREATE VIEW shop.on_raw AS SELECT id FROM raw.t")
@@ -127,7 +120,7 @@ def test_a_dbt_view_does_not_block_a_replace(source: Warehouse) -> None:
     assert source.query("SELECT id FROM shop.on_raw") == [(1,)]
 
 
-def test_rows_of_a_load_that_never_completed_are_swept(source: Warehouse) -> None:
+def test_rows_of_a_load_that_never_completed_are_swept(source: Source) -> None:
     source.query("CREATE TABLE shop.t AS SELECT 1 AS id")
     load_shop(source, how=APPEND, cursor="id")
     # As a SIGKILL between the rows' commit and dlt's own entry leaves it.
@@ -136,24 +129,6 @@ def test_rows_of_a_load_that_never_completed_are_swept(source: Warehouse) -> Non
     out = load_shop(source, how=APPEND, cursor="id")
     assert out.nodes["t"].details["swept_rows"] == 1
     assert source.query("SELECT id FROM raw.t ORDER BY id") == [(1,), (2,)]
-
-
-@pytest.mark.parametrize("how", [APPEND, WriteDisposition.REPLACE])
-def test_what_a_killed_load_left_in_staging_is_gone_after_the_next_load(
-    source: Warehouse, how: WriteDisposition
-) -> None:
-    source.query("CREATE TABLE shop.t AS SELECT 1 AS id")
-    load_shop(source, how=how)
-    staging = "datanika_staging_raw.t"
-    # As a SIGKILL before the move leaves it.
-    source.query(f"INSERT INTO {staging} (id, _dlt_load_id) VALUES (7, 'killed')")
-    source.query("UPDATE shop.t SET id = 2")
-
-    out = load_shop(source, how=how)
-
-    assert out.finished.failure is None
-    assert source.query(f"SELECT 1 FROM {staging} WHERE _dlt_load_id = 'killed'") == []
-    assert (7,) not in source.query("SELECT id FROM raw.t")
 
 
 def test_another_writer_of_the_table_is_waited_for_and_reported(
@@ -176,7 +151,7 @@ def test_another_writer_of_the_table_is_waited_for_and_reported(
     assert out.finished.failure.transient
 
 
-def test_a_later_attempt_ends_the_sessions_of_an_earlier_one(source: Warehouse) -> None:
+def test_a_later_attempt_ends_the_sessions_of_an_earlier_one(source: Source) -> None:
     from datanika.engines.warehouse import WriterId, open_warehouse
 
     connection = postgres(source.config)
@@ -192,7 +167,7 @@ def test_a_later_attempt_ends_the_sessions_of_an_earlier_one(source: Warehouse) 
 
 
 @pytest.fixture
-def half_made(source: Warehouse) -> Iterator[Any]:
+def half_made(source: Source) -> Iterator[Any]:
     """The schema ``raw`` in a transaction that is still open, as another first load makes it."""
     source.query("CREATE TABLE shop.t AS SELECT 1 AS id")
     other = source.connect()
@@ -201,7 +176,7 @@ def half_made(source: Warehouse) -> Iterator[Any]:
     other.close()
 
 
-def test_of_two_first_loads_at_once_the_second_waits(source: Warehouse, half_made: Any) -> None:
+def test_of_two_first_loads_at_once_the_second_waits(source: Source, half_made: Any) -> None:
     half_made.cursor().execute("SELECT pg_advisory_lock(%s)", [lock_key("schema", "raw")])
     with ThreadPoolExecutor() as pool:
         loading = pool.submit(load_shop, source)

@@ -46,6 +46,11 @@ class ArrowCursor:
         self.last: str | None = None if last is None else str(last)
         self._seen = Counter(saved.get("seen", {})) if self._exact else Counter[str]()
 
+    @property
+    def seen(self) -> Counter[str]:
+        """How often each row at the highest value has been loaded, by its mark."""
+        return self._seen
+
     def start(self) -> str | None:
         """The text of the value to read from, for the source's filter; None reads everything."""
         if self.last is None:

@@ -9,6 +9,8 @@ from datanika.contracts.enums import LogLevel, StepState
 from datanika.contracts.events import ColumnInfo, Failure, NodeFinished, NodeStarted, StepFinished
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
+from datanika.engines.connectors.registry import connector_of
+from datanika.engines.dlt_engine.direct.choice import other_setting
 from datanika.engines.dlt_engine.loaded import Loaded
 from datanika.engines.dlt_engine.runtime import isolated_dlt
 from datanika.engines.dlt_engine.table_load import TableLoad
@@ -28,8 +30,7 @@ def run_load(step: ResolvedLoad, folder: Path, emit: Emit) -> StepFinished:
     except Exception as error:
         return _failed(step, failure_of(error))
     try:
-        with isolated_dlt(folder):
-            return _LoadRun(step, folder, emit, warehouse).run()
+        return _LoadRun(step, folder, emit, warehouse).run()
     except Exception as error:
         return _failed(step, failure_of(error))
     finally:
@@ -76,7 +77,7 @@ class _LoadRun:
         try:
             folder = self.folder / f"table{index}"
             folder.mkdir()
-            loaded = TableLoad(self.step, table, folder, self.emit, self.warehouse).run()
+            loaded = self._load_into(table, folder)
             target = (self.schema, name)
             columns = self.warehouse.columns([target]).get(target, ())
         except Exception as error:
@@ -101,6 +102,25 @@ class _LoadRun:
                 details=loaded.details(table),
             )
         )
+
+    def _load_into(self, table: TableSpec, folder: Path) -> Loaded:
+        """APIs give rows of any shape, which dlt makes tables of, and dlt does what a table's
+        settings ask of single rows; PostgreSQL takes the rest by COPY."""
+        given = (self.step, table, folder, self.emit, self.warehouse)
+        source = connector_of(self.step.source)
+        if source.gives_rows or other_setting(table) is not None:
+            with isolated_dlt(self.folder):
+                return TableLoad(*given).run()
+        if self.step.destination.kind == "postgres":
+            from datanika.engines.dlt_engine.direct.postgres_load import PostgresLoad
+
+            return PostgresLoad(*given).run()
+        if self.step.destination.kind == "duckdb" and self.step.source.kind == "postgres":
+            from datanika.engines.dlt_engine.direct.duckdb_load import DuckdbLoad
+
+            return DuckdbLoad(*given).run()
+        with isolated_dlt(self.folder):
+            return TableLoad(*given).run()
 
     def _skip(self, table: TableSpec) -> None:
         self.emit(

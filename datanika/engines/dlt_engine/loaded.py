@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Loaded:
-    """What a table's load did. ``before`` and ``after``: rows of the destination table."""
+    """What a table's load did. ``before`` and ``after``: rows of the destination table. ``path``:
+    the way that its rows took, ``reason`` why not the fastest one, ``placed`` how they came into
+    the table."""
 
     rows: int = 0
     bytes: int = 0
@@ -31,6 +33,9 @@ class Loaded:
     verdict: str = "not loaded"
     committed: bool = False
     cursor_moved: bool = False
+    path: str = "dlt"
+    reason: str = ""
+    placed: str = ""
     quarantined: int = 0
     discarded_rows: int = 0
     discarded_values: int = 0
@@ -65,6 +70,9 @@ class Loaded:
             "cursor_moved": self.cursor_moved,
             "write_disposition": str(table.write_disposition),
             "cursor": table.cursor.column if table.cursor else None,
+            "path": self.path,
+            "path_reason": self.reason,
+            "placed": self.placed,
         }
 
 
@@ -75,16 +83,18 @@ def verify(
     warehouse: Warehouse,
     load_ids: Sequence[str],
     replaced_rows: bool,
+    placed: int | None = None,
 ) -> None:
     """Count again at the destination: what was read must be there. Completes ``result``.
 
-    ``replaced_rows``: rows that were there before went in the same transaction. Raises
+    ``replaced_rows``: rows that were there before went in the same transaction. ``placed``: how
+    many rows of a merge must be there, where that is known. Raises
     :class:`TerminalStepError` ``rows_lost``.
     """
     if not warehouse.exists(target):
         result.after, result.loaded, result.verdict = 0, 0, "empty"
         if result.rows:
-            raise _lost(result, target)
+            raise lost(result, target)
         return
     result.after = warehouse.count(target)
     how = table.write_disposition
@@ -97,19 +107,22 @@ def verify(
     if how is WriteDisposition.MERGE:
         expected = result.rows - result.marked_deleted
         result.repeated = max(0, expected - result.loaded)
-        lost = result.loaded > result.rows or (
+        missing = result.loaded > result.rows or (
             expected > 0 and result.loaded == 0 and not result.marked_deleted
         )
+        if placed is not None:
+            missing = result.loaded != placed
     else:
-        lost = result.loaded != result.rows
-    if lost:
-        raise _lost(result, target)
+        missing = result.loaded != result.rows
+    if missing:
+        raise lost(result, target)
     result.verdict = "repeated keys" if result.repeated else "exact"
     if result.quarantined:
         result.verdict = "quarantined"
 
 
-def _lost(result: Loaded, target: Table) -> TerminalStepError:
+def lost(result: Loaded, target: Table) -> TerminalStepError:
+    """What was read is not what arrived."""
     return TerminalStepError(
         f"{result.rows} rows were read, but {result.loaded} arrived in {'.'.join(target)}.",
         code="rows_lost",

@@ -99,15 +99,11 @@ def repeat_interval(
     completed at once: the next one must not sweep its rows, because no cursor would bring them
     back. ``schema`` and ``version`` are dlt's. Raises :class:`TerminalStepError`.
     """
-    value, suffix = _as_moment(quoted(column), data_type, column)
-    start, end = (
-        f"{'TIMESTAMPTZ' if suffix else 'TIMESTAMP'} '{_utc_text(moment)}{suffix}'"
-        for moment in (interval.start, interval.end)
-    )
+    condition = interval_condition(column, data_type, interval)
 
     def statements(staging: str) -> list[str]:
         return [
-            f"DELETE FROM {qualified(table)} WHERE {value} >= {start} AND {value} < {end}",
+            f"DELETE FROM {qualified(table)} WHERE {condition}",
             f"INSERT INTO {qualified((table[0], LOADS_TABLE))} "
             "(load_id, schema_name, status, inserted_at, schema_version_hash) "
             f"SELECT DISTINCT {LOAD_ID}, '{schema}', 0, current_timestamp, '{version}' "
@@ -115,6 +111,19 @@ def repeat_interval(
         ]
 
     return statements
+
+
+def interval_condition(column: str, data_type: str, interval: Interval) -> str:
+    """SQL: whether ``column``, of ``data_type`` at the destination, is inside of ``interval``.
+
+    Raises :class:`TerminalStepError` ``interval_not_time``.
+    """
+    value, suffix = _as_moment(quoted(column), data_type, column)
+    start, end = (
+        f"{'TIMESTAMPTZ' if suffix else 'TIMESTAMP'} '{_utc_text(moment)}{suffix}'"
+        for moment in (interval.start, interval.end)
+    )
+    return f"{value} >= {start} AND {value} < {end}"
 
 
 def _utc_text(moment: Any) -> str:

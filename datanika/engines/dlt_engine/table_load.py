@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,21 @@ MAX_SEEN = 5_000
 """Marks of rows at the cursor's last value that are told to the control plane."""
 _VERSION_TABLE = "_dlt_version"
 _STATE_TABLE = "_dlt_pipeline_state"
+
+
+@dataclass(frozen=True)
+class ArrowPlan:
+    """``names``: source name -> destination name; ``types``: source name -> what it is cast to;
+    ``hints``: dlt's words for new columns, by destination name."""
+
+    source: SourceTable
+    names: dict[str, str]
+    types: dict[str, pa.DataType]
+    hints: dict[str, dict[str, Any]]
+
+    def is_json(self, name: str) -> bool:
+        """Whether the destination holds the text of its new column ``name`` as JSON."""
+        return self.hints.get(name, {}).get("data_type") == "json"
 
 
 class TableLoad:
@@ -124,8 +140,7 @@ class TableLoad:
             staging = qualified((STAGING_LAYOUT % self.target[0], self.target[1]))
             self.warehouse.query("; ".join(self.move.statements(staging)))
         self.shape.settle(clears=self.step.full_refresh)
-        self._report_commit(pipeline, cursor)
-        self._report_cursor(pipeline)
+        self._tell_commit(cursor, self._stored_state(pipeline))
         verify(
             self.result, self.table, self.target, self.warehouse, info.loads_ids, self.move.replaces
         )
@@ -154,11 +169,13 @@ class TableLoad:
     def _report_changes(self, changes: tuple[ColumnChange, ...]) -> None:
         self.emit(SchemaChanged(step_key=self.step.step.key, node=self.node, changes=changes))
 
-    def _report_commit(self, pipeline: Any, before: Any) -> None:
+    def _tell_commit(self, before: Any, state: dict[str, Any]) -> None:
+        """``before``: the cursor's value before the load; ``state``: the resource's state now."""
         result = self.result
         result.note(self.shape)
-        result.rows, result.bytes, result.committed = self.counter.rows, self.counter.bytes, True
-        after = self._stored_state(pipeline).get("cursor", {}).get("last")
+        result.rows, result.committed = self.counter.rows, True
+        result.bytes = result.bytes or self.counter.bytes
+        after = state.get("cursor", {}).get("last")
         result.cursor_moved = self.interval is None and after != before
         self.emit(
             NodeCommitted(
@@ -168,12 +185,12 @@ class TableLoad:
                 cursor_moved=result.cursor_moved,
             )
         )
+        self._tell_cursor(state.get("cursor", {}))
 
-    def _report_cursor(self, pipeline: Any) -> None:
+    def _tell_cursor(self, state: dict[str, Any]) -> None:
         """The load has committed, its cursor with it."""
         if self.table.cursor is None or self.interval is not None:
             return
-        state = self._stored_state(pipeline).get("cursor", {})
         if len(state.get("seen", {})) > MAX_SEEN:
             state = {**state, "seen": {}}
         last = state.get("last")
@@ -243,6 +260,12 @@ class TableLoad:
         return DltSource(schema, self.name, [resource])
 
     def _hints(self, normalize: Any) -> dict[str, Any]:
+        if self.table.merge_strategy != "delete-insert":
+            raise TerminalStepError(
+                f"{self.node} cannot be merged by {self.table.merge_strategy}.",
+                code="merge_strategy_unsupported",
+                hint="Load it from a database or files into PostgreSQL, or use delete-insert.",
+            )
         merged = self.table.write_disposition is not WriteDisposition.REPLACE
         keys = [normalize(key) for key in self.table.primary_key]
         return {
@@ -261,7 +284,8 @@ class TableLoad:
         start = cursor.start if cursor else None
         if self.interval is not None:
             start = self.interval.start.isoformat()
-        reading = self._reading(schema)
+        columns = schema.tables.get(self.table.target, {}).get("columns", {})
+        reading = self._reading(normalize, columns)
         resource = self._opened.enter_context(self.connector.open_resource(reading, start))
         hints = self._hints(normalize)
         resource.apply_hints(
@@ -271,7 +295,7 @@ class TableLoad:
         )
         resource.max_table_nesting = 0
         checked: set[str] = set()
-        stored = {} if self._is_new else schema.tables.get(self.table.target, {}).get("columns", {})
+        stored = {} if self._is_new else columns
         self.shape.judge(stored, normalize, schema)
 
         def keep(item: dict[str, Any]) -> bool:
@@ -298,60 +322,71 @@ class TableLoad:
         import dlt
 
         stored = schema.tables.get(self.table.target, {}).get("columns", {})
-        source = self.shape.source(lambda: self.connector.open_table(self._reading(schema)))
+        plan = self._arrow_plan(normalize, {} if self._is_new else stored)
+
+        def rows() -> Iterator[pa.Table]:
+            import pyarrow as pa
+
+            state: dict[str, Any] = {}
+            if self.table.cursor is not None and self.interval is None:
+                state = dlt.current.resource_state()
+                state.update(self._before(state))
+            yield from self._arrow_batches(plan, state)
+            if not self.counter.rows:
+                # So that the table exists, and a replace empties it.
+                fields = [pa.field(plan.names[name], kind) for name, kind in plan.types.items()]
+                yield pa.schema(fields).empty_table()
+
+        hints = self._hints(normalize)
+        return dlt.resource(
+            rows,
+            name=str(self.table.target),
+            columns=plan.hints or None,
+            **{key: value for key, value in hints.items() if value is not None},
+        )
+
+    def _arrow_plan(self, normalize: Any, stored: dict[str, Any]) -> ArrowPlan:
+        """What is read; ``stored``: dlt's words for the columns that the destination has."""
+        reading = self._reading(normalize, stored)
+        source = self.shape.source(lambda: self.connector.open_table(reading))
         names = check_columns(source.schema.names, normalize, self.table.name)
-        planned = self.shape.columns(source, names, {} if self._is_new else stored)
-        types, columns = planned.types, planned.hints
-        if not types:
+        planned = self.shape.columns(source, names, stored)
+        if not planned.types:
             raise TerminalStepError(
                 f"{self.table.name!r} has no column with a value.", code="columns_empty"
             )
         for note in source.notes:
             log(self.emit, self.step.step.key, note, node=self.node)
-        hints = self._hints(normalize)
+        return ArrowPlan(source, names, planned.types, planned.hints)
+
+    def _arrow_batches(self, plan: ArrowPlan, state: dict[str, Any]) -> Iterator[pa.Table]:
+        """The rows that are to be loaded; ``state``, of the table's resource, moves with them."""
+        source, names = plan.source, plan.names
         inside = self._interval_rows()
         bounds = inside.bounds(source.schema) if inside else (None, None)
-
-        def rows() -> Iterator[pa.Table]:
-            import pyarrow as pa
-
-            cursor = None
-            if self.table.cursor is not None and inside is None:
-                state = dlt.current.resource_state()
-                state.update(self._before(state))
-                cursor = ArrowCursor(self.table, state)
-            batches = source.read(*((cursor.start(), None) if cursor else bounds))
-            fitted = self.shape.fit(batches)
-            follower = cursor or inside
-            for batch in follower.follow(fitted) if follower else fitted:
-                self.counter.add(batch.num_rows, batch.nbytes)
-                if batch.num_rows:
-                    yield batch.rename_columns([names[name] for name in batch.column_names])
-            if not self.counter.rows:
-                # So that the table exists, and a replace empties it.
-                empty = pa.schema([pa.field(names[name], kind) for name, kind in types.items()])
-                yield empty.empty_table()
-
-        return dlt.resource(
-            rows,
-            name=str(self.table.target),
-            columns=columns or None,
-            **{key: value for key, value in hints.items() if value is not None},
-        )
+        cursor = None
+        if self.table.cursor is not None and inside is None:
+            cursor = ArrowCursor(self.table, state)
+        batches = source.read(*((cursor.start(), None) if cursor else bounds))
+        fitted = self.shape.fit(batches)
+        follower = cursor or inside
+        for batch in follower.follow(fitted) if follower else fitted:
+            self.counter.add(batch.num_rows, batch.nbytes)
+            if batch.num_rows:
+                yield batch.rename_columns([names[name] for name in batch.column_names])
 
     def _interval_rows(self) -> IntervalRows | None:
         if self.interval is None or self.table.cursor is None:
             return None
         return IntervalRows(self.table.cursor.column, self.interval)
 
-    def _reading(self, schema: Any) -> Reading:
-        stored = schema.tables.get(self.table.target, {}).get("columns", {})
+    def _reading(self, normalize: Any, stored: Mapping[str, Any]) -> Reading:
         return Reading(
             connection=self.step.source,
             table=self.shape.read_spec,
             folder=self.folder,
             writer=self.writer,
-            normalize=schema.naming.normalize_identifier,
+            normalize=normalize,
             source_schema=self.step.step.source_schema,
             as_text=frozenset(
                 name for name, column in stored.items() if column.get("data_type") == "text"

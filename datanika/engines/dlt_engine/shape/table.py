@@ -97,13 +97,16 @@ class TableShape:
         """The source that ``opened`` gives for ``read_spec``, filtered and hidden."""
         with quiet(self.privacy):
             source = shaped(opened(), self.table, self.privacy)
-        self.source_columns = tuple(
-            ColumnInfo(name=field.name, data_type=str(field.type)) for field in source.schema
-        )
-        self._compare()
+        native = source.native
+        self.saw({one.name: native.get(one.name, str(one.type)) for one in source.schema})
         return source
 
-    def _compare(self) -> None:
+    def saw(self, types: Mapping[str, str]) -> None:
+        """Tell how the source's columns differ from what its last load read. ``types`` are the
+        source's own words where it has any, the same on every way that rows can take."""
+        self.source_columns = tuple(
+            ColumnInfo(name=name, data_type=kind) for name, kind in types.items()
+        )
         if not self._known or not self.source_columns:
             return
         changes = column_changes(self._known, self.source_columns)

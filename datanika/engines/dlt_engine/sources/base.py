@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from datanika.errors import TerminalStepError
@@ -22,6 +23,27 @@ class Read(Protocol):
 
 
 @dataclass(frozen=True)
+class RawCsv:
+    """CSV files whose bytes PostgreSQL can read itself: UTF-8, one header each, ``types`` (DuckDB's
+    names) of their columns in order. The types are proposed: ``check`` reads every value."""
+
+    paths: tuple[Path, ...]
+    delimiter: str
+    types: dict[str, str]
+    check: Callable[[], CsvCheck]
+
+
+@dataclass(frozen=True)
+class CsvCheck:
+    """What the values say of the proposed types. ``lengths``: bytes of each text column, counted
+    where a text holds a quotation mark."""
+
+    rows: int
+    missed: tuple[str, ...]
+    lengths: dict[str, int] | None
+
+
+@dataclass(frozen=True)
 class SourceTable:
     """One table, ready to be read: ``read`` gives tables of ``schema``. ``json_columns`` hold JSON
     as text. A source that asks for the table's filters and hides its columns in its own query says
@@ -33,6 +55,8 @@ class SourceTable:
     notes: tuple[str, ...] = ()
     is_filtered: bool = False
     is_hidden: bool = False
+    native: Mapping[str, str] = field(default_factory=dict)
+    """The source's own words for the types of its columns, where it has any."""
 
 
 def choose_columns(

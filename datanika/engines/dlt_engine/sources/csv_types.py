@@ -2,12 +2,13 @@
 
 A sample's guess fails on the row that disagrees, and a sniffer reads decimals as doubles, whose
 sums drift. Numbers with a fraction become DECIMAL here; numbers with leading zeros stay text,
-because they are codes. It costs one more pass over the files.
+because they are codes. A sample proposes each column's type, which costs little, and one pass over
+every value then checks only that one: a type that the sample has refuted stays refuted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datanika.engines.warehouse.base import quoted
@@ -30,10 +31,69 @@ _CANDIDATES = {
 }
 
 
+SAMPLE_ROWS = 5_000
+
+
+def propose_csv_types(
+    database: Any, source: str, columns: Sequence[str], as_text: set[str]
+) -> dict[str, str]:
+    """The type of each column of ``source`` (whose columns are all VARCHAR) by its first rows; of
+    columns that are empty there, by every row. To be checked with :func:`missed`."""
+    sample = f"(FROM {source} LIMIT {SAMPLE_ROWS})"
+    types = infer_csv_types(database, sample, columns, as_text)
+    texts = [name for name in columns if types[name] == "VARCHAR" and name not in as_text]
+    if texts:
+        probes = ", ".join(f"count({quoted(name)})" for name in texts)
+        counts = database.execute(f"SELECT {probes} FROM {sample}").fetchone()
+        empty = [name for name, count in zip(texts, counts, strict=True) if not count]
+        if empty:
+            types |= infer_csv_types(database, source, empty, set())
+    return types
+
+
+def missed(database: Any, source: str, types: Mapping[str, str]) -> tuple[list[str], int, bool]:
+    """One pass over every value: the columns that hold one which does not fit their type, the
+    number of rows, and whether a text holds a quotation mark."""
+    judged = [name for name in types if types[name] != "VARCHAR"]
+    quotes = [f"coalesce(bool_or(contains({quoted(n)}, '\"')), false)" for n in types
+              if types[n] == "VARCHAR"]  # fmt: skip
+    checks = [f"coalesce(bool_and({_fits(quoted(n), types[n])}), true)" for n in judged]
+    row = database.execute(
+        f"SELECT count(*), {' OR '.join(quotes) or 'false'}{''.join(', ' + c for c in checks)} "
+        f"FROM {source}"
+    ).fetchone()
+    bad = [name for name, fits in zip(judged, row[2:], strict=True) if not fits]
+    return bad, int(row[0]), bool(row[1])
+
+
+def checked_csv_types(
+    database: Any, source: str, columns: Sequence[str], as_text: set[str]
+) -> dict[str, str]:
+    """DuckDB type of each column of ``source`` (all of them VARCHAR), from every value."""
+    types = propose_csv_types(database, source, columns, as_text)
+    bad, _, _ = missed(database, source, types)
+    return types | infer_csv_types(database, source, bad, set()) if bad else types
+
+
+def _fits(column: str, kind: str) -> str:
+    if kind.startswith("DECIMAL"):
+        scale = int(kind.rstrip(")").partition(",")[2])
+        whole, part = 37 - scale, f"[0-9]{{1,{scale}}}"
+        pattern = rf"-?((0|[1-9][0-9]{{0,{whole}}})(\.{part})?|\.{part})"
+        return f"regexp_full_match({column}, '{pattern}')"
+    if kind == "DOUBLE":
+        code = f"regexp_full_match({column}, '[-+]?0[0-9].*')"
+        return f"regexp_full_match({column}, '{_DOUBLE}') AND NOT {code}"
+    return (
+        f"regexp_full_match({column}, '{_CANDIDATES[kind]}') "
+        f"AND TRY_CAST({column} AS {kind}) IS NOT NULL"
+    )
+
+
 def infer_csv_types(
     database: Any, source: str, columns: Sequence[str], as_text: set[str]
 ) -> dict[str, str]:
-    """DuckDB type of each column of ``source`` (whose columns are all VARCHAR)."""
+    """The first type that fits every value of a column; slow, for every type is tried."""
     judged = [name for name in columns if name not in as_text]
     if not judged:
         return dict.fromkeys(columns, "VARCHAR")

@@ -12,8 +12,18 @@ from datanika.engines.connectors.files import FILES, FilesConfig, find_files
 from datanika.engines.dlt_engine.names import check_columns
 from datanika.engines.dlt_engine.shape.duckdb import DuckdbShape
 from datanika.engines.dlt_engine.shape.screen import MAX_ROW, Screen
-from datanika.engines.dlt_engine.sources.base import BATCH_ROWS, SourceTable, choose_columns
-from datanika.engines.dlt_engine.sources.csv_types import infer_csv_types
+from datanika.engines.dlt_engine.sources.base import (
+    BATCH_ROWS,
+    CsvCheck,
+    RawCsv,
+    SourceTable,
+    choose_columns,
+)
+from datanika.engines.dlt_engine.sources.csv_types import (
+    checked_csv_types,
+    missed,
+    propose_csv_types,
+)
 from datanika.engines.warehouse.base import quoted
 
 if TYPE_CHECKING:
@@ -50,24 +60,13 @@ def open_paths(
 
     A CSV's values are not interpreted in columns that the destination holds as text.
     """
-    import duckdb
-
     if config.format == "excel":
         from datanika.engines.dlt_engine.sources.excel import open_excel
 
         return open_excel(paths, sheet, reading)
-    table, folder, normalize, as_text = (
-        reading.table, reading.folder, reading.normalize, reading.as_text
-    )  # fmt: skip
+    table, normalize, as_text = reading.table, reading.normalize, reading.as_text
     privacy, screen = reading.privacy, reading.screen()
-    database = duckdb.connect(
-        ":memory:",
-        config={
-            "temp_directory": str(folder / "duckdb"),
-            "autoinstall_known_extensions": "false",
-        },
-    )
-    database.execute("SET TimeZone = 'UTC'")
+    database = _open(reading.folder)
     source = _reader(config, paths) if screen is None else _screened(config, paths, screen)
     if screen is not None:
         # DuckDB takes names that differ by case only for the same.
@@ -81,7 +80,7 @@ def open_paths(
             # DuckDB renames columns that differ by case only; say so instead.
             check_columns(names, normalize, table.name)
         text = {name for name in types if normalize(name) in as_text or name in privacy.columns}
-        types = infer_csv_types(database, source, list(types), text)
+        types = checked_csv_types(database, source, list(types), text)
     cursor = table.cursor.column if table.cursor else None
     chosen = choose_columns(list(types), table.columns, cursor, table.name)
     json_columns = frozenset(name for name in chosen if _is_nested(types[name]))
@@ -116,8 +115,68 @@ def open_paths(
             database.close()
 
     return SourceTable(
-        schema=schema, read=read, json_columns=json_columns, is_filtered=True, is_hidden=True
+        schema=schema,
+        read=read,
+        json_columns=json_columns,
+        is_filtered=True,
+        is_hidden=True,
+        native={name: types[name] for name in chosen},
     )
+
+
+def raw_csv(reading: Reading) -> RawCsv | None:
+    """The CSV files of the table for a reader of bytes, if that sees in them what DuckDB does."""
+    table, normalize = reading.table, reading.normalize
+    config = FILES.parse(reading.connection)
+    paths = find_files(reading.connection, table.name)
+    names = _header(paths[0], config.delimiter)
+    if not _is_raw(config, paths, table, names):
+        return None
+    check_columns(names, normalize, table.name)
+    database = _open(reading.folder)
+    source = _reader(config, paths)
+    present = [str(row[0]) for row in database.execute(f"DESCRIBE FROM {source}").fetchall()]
+    if present != names:
+        return None
+    text = {name for name in names if normalize(name) in reading.as_text}
+    types = propose_csv_types(database, source, names, text)
+
+    def check() -> CsvCheck:
+        bad, rows, has_quotes = missed(database, source, types)
+        texts = [name for name in types if types[name] == "VARCHAR"]
+        if not has_quotes or not texts:
+            return CsvCheck(rows, tuple(bad), None)
+        sums = ", ".join(f"coalesce(sum(strlen({quoted(name)})), 0)" for name in texts)
+        [lengths] = database.execute(f"SELECT {sums} FROM {source}").fetchall()
+        return CsvCheck(rows, tuple(bad), dict(zip(texts, map(int, lengths), strict=True)))
+
+    return RawCsv(tuple(paths), config.delimiter, types, check)
+
+
+def _open(folder: Path) -> Any:
+    import duckdb
+
+    database = duckdb.connect(
+        ":memory:",
+        config={
+            "temp_directory": str(folder / "duckdb"),
+            "autoinstall_known_extensions": "false",
+        },
+    )
+    database.execute("SET TimeZone = 'UTC'")
+    return database
+
+
+def _is_raw(config: FilesConfig, paths: list[Path], table: TableSpec, names: list[str]) -> bool:
+    """Whether a server's own CSV reader sees in the files what DuckDB does: none is compressed,
+    all have one header, and every row is wanted."""
+    plain = all(path.suffix in (".csv", ".txt", ".tsv") for path in paths)
+    if not plain or table.cursor is not None or table.columns or len(config.delimiter) != 1:
+        return False
+    if len(names) == 1:
+        # Empty lines: rows for the one reader, nothing for the other.
+        return False
+    return all(_header(path, config.delimiter) == names for path in paths)
 
 
 def _literal(value: str, kind: str) -> str:

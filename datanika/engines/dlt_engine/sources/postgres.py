@@ -7,7 +7,7 @@ written from the catalog: what arrow holds exactly travels as it is, everything 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.shape import ContractMode, OnBadRow
@@ -33,26 +33,34 @@ _EXACT = frozenset(
 
 _COLUMNS = """
 WITH RECURSIVE base AS (
-    SELECT a.attnum, a.attname, a.atttypid AS type_id, a.atttypmod AS modifier
+    SELECT a.attnum, a.attname, a.atttypid AS type_id, a.atttypmod AS modifier, true AS plain
     FROM pg_attribute a
     WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
-    SELECT b.attnum, b.attname, t.typbasetype, t.typtypmod
+    SELECT b.attnum, b.attname, t.typbasetype, t.typtypmod, false
     FROM base b JOIN pg_type t ON t.oid = b.type_id WHERE t.typtype = 'd'
 )
-SELECT b.attname, t.typname, t.typtype, t.typcategory, b.modifier
+SELECT b.attname, t.typname, t.typtype, t.typcategory, b.modifier, b.plain,
+    format_type(b.type_id, b.modifier)
 FROM base b JOIN pg_type t ON t.oid = b.type_id
 WHERE t.typtype <> 'd' ORDER BY b.attnum
 """
 
 
 @dataclass(frozen=True)
-class _Column:
+class PostgresColumn:
+    """``expression``: what is selected; ``decimal``: (precision, scale) of what then is a
+    text, ``declared`` if the column has them itself; ``plain``: its type is no domain."""
+
     name: str
     type: str
     expression: str
     decimal: tuple[int, int] | None = None
     is_json: bool = False
+    declared: bool = False
+    plain: bool = True
+    native: str = "text"
+    """What format_type says of it, or of its domain's base type."""
 
 
 def open_postgres(
@@ -66,11 +74,11 @@ def open_postgres(
     import pyarrow as pa
 
     target = locate(connection)
-    name = _split(table.name, schema)
+    name = split_name(table.name, schema)
     catalog = connect(target, writer.application_name)
     try:
         with catalog.cursor() as cursor:
-            columns, condition = _columns(cursor, name, table, privacy)
+            columns, condition = find_columns(cursor, name, table, privacy)
         options = watch_options(catalog)
     finally:
         catalog.close()
@@ -102,24 +110,30 @@ def open_postgres(
         notes=notes,
         is_filtered=True,
         is_hidden=True,
+        native={c.name: c.native for c in columns.values()},
     )
 
 
-def _literal(value: str, column: _Column) -> str:
+def _found(column: PostgresColumn, plain: bool, native: str) -> PostgresColumn:
+    return replace(column, plain=plain, native=native)
+
+
+def _literal(value: str, column: PostgresColumn) -> str:
     escaped = value.replace("\\", "\\\\").replace("'", "''")
     return f"CAST(E'{escaped}' AS {column.type})"
 
 
-def _split(name: str, schema: str | None) -> Table:
+def split_name(name: str, schema: str | None) -> Table:
+    """(schema, table) of a table's ``name``."""
     if schema is not None:
         return schema, name
     before, dot, after = name.partition(".")
     return (before, after) if dot else ("public", name)
 
 
-def _columns(
+def find_columns(
     cursor: Any, name: Table, table: TableSpec, privacy: Privacy
-) -> tuple[dict[str, _Column], str]:
+) -> tuple[dict[str, PostgresColumn], str]:
     """The columns to read, and the condition that rows have to meet."""
     cursor.execute(
         "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -140,34 +154,36 @@ def _columns(
     )
     shape = PostgresShape(cursor, found[0], table, privacy)
     return {
-        column: _Column(column, "text", f"{hidden} AS {quoted(column)}")
+        column: PostgresColumn(column, "text", f"{hidden} AS {quoted(column)}", plain=False, native=rows[column][-1])
         if (hidden := shape.hidden(column)) is not None
-        else _travel(cursor, name, column, *rows[column])
+        else _found(_travel(cursor, name, column, *rows[column][:-2]), *rows[column][-2:])
         for column in chosen
     }, shape.condition()
 
 
 def _travel(
     cursor: Any, table: Table, name: str, kind: str, typtype: str, category: str, modifier: int
-) -> _Column:
+) -> PostgresColumn:
     column = quoted(name)
     alias = f"AS {column}"
     if kind in _EXACT:
-        return _Column(name, kind, f"{column} {alias}")
+        return PostgresColumn(name, kind, f"{column} {alias}")
     if kind == "float4":
         # By its text, or 0.1 arrives as 0.10000000149.
-        return _Column(name, kind, f"CAST(CAST({column} AS text) AS float8) {alias}")
+        return PostgresColumn(name, kind, f"CAST(CAST({column} AS text) AS float8) {alias}")
     if kind == "oid":
-        return _Column(name, kind, f"CAST({column} AS int8) {alias}")
+        return PostgresColumn(name, kind, f"CAST({column} AS int8) {alias}")
     if kind in ("json", "jsonb"):
-        return _Column(name, kind, f"CAST({column} AS text) {alias}", is_json=True)
+        return PostgresColumn(name, kind, f"CAST({column} AS text) {alias}", is_json=True)
     if category == "A" or typtype == "c":
-        return _Column(name, kind, f"CAST(to_json({column}) AS text) {alias}", is_json=True)
+        return PostgresColumn(name, kind, f"CAST(to_json({column}) AS text) {alias}", is_json=True)
     if kind == "numeric":
-        size = _declared(modifier) or _measured(cursor, table, column)
+        declared = _declared(modifier)
+        size = declared or _measured(cursor, table, column)
         if size is not None:
-            return _Column(name, kind, f"CAST({column} AS text) {alias}", decimal=size)
-    return _Column(name, kind, f"CAST({column} AS text) {alias} /* text */")
+            text = f"CAST({column} AS text) {alias}"
+            return PostgresColumn(name, kind, text, decimal=size, declared=declared is not None)
+    return PostgresColumn(name, kind, f"CAST({column} AS text) {alias} /* text */")
 
 
 def _declared(modifier: int) -> tuple[int, int] | None:
@@ -191,7 +207,7 @@ def _measured(cursor: Any, table: Table, column: str) -> tuple[int, int] | None:
     return None if special or int(whole) + scale > 38 else (38, scale)
 
 
-def _arrow_schema(uri: str, select: str, columns: dict[str, _Column]) -> pa.Schema:
+def _arrow_schema(uri: str, select: str, columns: dict[str, PostgresColumn]) -> pa.Schema:
     import pyarrow as pa
 
     with _cursor(uri) as cursor:
@@ -212,7 +228,9 @@ def _keeps_text(table: TableSpec) -> bool:
     )
 
 
-def _typed(batch: pa.Table, columns: dict[str, _Column], *, keeps: bool = False) -> pa.Table:
+def _typed(
+    batch: pa.Table, columns: dict[str, PostgresColumn], *, keeps: bool = False
+) -> pa.Table:
     import pyarrow as pa
 
     for position, name in enumerate(batch.column_names):
