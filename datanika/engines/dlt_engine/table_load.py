@@ -320,10 +320,11 @@ class TableLoad:
     def _arrow_plan(self, normalize: Any, stored: Mapping[str, Any]) -> ArrowPlan:
         """What is read; ``stored``: dlt's words for the columns that the destination has."""
         source = self._open(normalize, stored)
-        names = check_columns(source.schema.names, normalize, self.table.name)
+        fields = [field for field in source.schema if field.name != source.mark]
+        names = check_columns([field.name for field in fields], normalize, self.table.name)
         types: dict[str, pa.DataType] = {}
         json_columns = set()
-        for field in source.schema:
+        for field in fields:
             column, name = travel_type(field.type), names[field.name]
             known = stored_type(stored[name]) if name in stored else None
             if known is not None:
@@ -349,7 +350,10 @@ class TableLoad:
         if self.table.cursor is not None and inside is None:
             cursor = ArrowCursor(self.table, state)
         batches = source.read(*((cursor.start(), None) if cursor else bounds))
-        fitted = (fit(batch, plan.types) for batch in batches)
+        types = plan.types
+        if cursor is not None and source.mark is not None:
+            types = {**types, source.mark: source.schema.field(source.mark).type}
+        fitted = (fit(batch, types) for batch in batches)
         follower = cursor or inside
         for batch in follower.follow(fitted) if follower else fitted:
             self.counter.add(batch.num_rows, batch.nbytes)

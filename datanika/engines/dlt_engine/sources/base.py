@@ -46,12 +46,14 @@ class CsvCheck:
 @dataclass(frozen=True)
 class SourceTable:
     """One table, ready to be read: ``read`` gives tables of ``schema``. ``json_columns`` hold JSON
-    as text."""
+    as text. ``mark``: a column that is no value of the table, but its server's mark of the row
+    (``direct/marks.py``)."""
 
     schema: pa.Schema
     read: Read
     json_columns: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
+    mark: str | None = None
 
 
 def choose_columns(

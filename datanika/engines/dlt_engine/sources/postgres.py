@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.destination import postgres_uri
+from datanika.engines.dlt_engine.direct.marks import MARK, mark_of
 from datanika.engines.dlt_engine.sources.base import SourceTable, choose_columns
 from datanika.engines.warehouse import WriterId
 from datanika.engines.warehouse.base import Table, qualified, quoted
@@ -72,6 +74,11 @@ def open_postgres(
         options = watch_options(catalog)
     finally:
         catalog.close()
+    mark = None
+    if table.cursor is not None and table.write_disposition is WriteDisposition.APPEND:
+        mark = MARK
+        expression = f"{mark_of(columns)} AS {quoted(MARK)}"
+        columns = {**columns, MARK: PostgresColumn(MARK, "text", expression)}
     select = f"SELECT {', '.join(c.expression for c in columns.values())} FROM {qualified(name)}"
     uri = postgres_uri(target, writer.application_name, options)
     schema_ = _arrow_schema(uri, select, columns)
@@ -97,6 +104,7 @@ def open_postgres(
         read=read,
         json_columns=frozenset(c.name for c in columns.values() if c.is_json),
         notes=notes,
+        mark=mark,
     )
 
 
