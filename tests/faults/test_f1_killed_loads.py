@@ -8,6 +8,7 @@ number of seeds for these; the default is what CI can afford.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -161,9 +162,11 @@ async def test_crashes_at_random_moments_lose_and_double_nothing(
             for attempt in range(1, 4):
                 work = asyncio.create_task(outcome(host, one.attempt(run_id, attempt)))
                 await asyncio.sleep(chance.uniform(0.05, 1.3 * usual))
-                if not work.done() and children_of(host):
-                    await hit(host, chance.choice(SIGNALS))
-                # dlt lets what it is doing end at a SIGTERM: then it may even have succeeded.
+                number = chance.choice(SIGNALS)
+                for child in children_of(host):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child.pid, number)
+                # It may have been over before.
                 await work
             assert await outcome(host, one.attempt(run_id, 4)) is None
     await one.equals_a_clean_run(host)

@@ -101,7 +101,7 @@ async def test_a_step_that_wakes_up_late_writes_nothing_to_the_destination(
     assert left_behind(Place(postgres_server.admin_url, home, [warehouse])) == []
 
 
-def test_a_load_that_lost_its_locks_opens_no_session_that_writes(
+def test_a_load_that_lost_its_locks_commits_nothing(
     tmp_path: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was stopped after its last look at the destination, while it read the source."""
@@ -110,16 +110,16 @@ def test_a_load_that_lost_its_locks_opens_no_session_that_writes(
     step = load(files(tmp_path), destination, table("t.parquet", "t", APPEND, (), "id"))
     assert run(step).code is None
     write_rows(tmp_path, 500)
-    read = TableLoad._arrow_resource
+    read = TableLoad._arrow_plan
 
-    def read_and_lose(self: TableLoad, schema: Any, normalize: Any) -> Any:
+    def read_and_lose(self: TableLoad, normalize: Any, stored: Any) -> Any:
         warehouse.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
             (self.writer.application_name,),
         )
-        return read(self, schema, normalize)
+        return read(self, normalize, stored)
 
-    monkeypatch.setattr(TableLoad, "_arrow_resource", read_and_lose)
+    monkeypatch.setattr(TableLoad, "_arrow_plan", read_and_lose)
     assert run(step).code == "superseded"
     assert warehouse.query("SELECT count(*) FROM raw.t") == [(300,)]
 

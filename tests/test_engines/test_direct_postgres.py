@@ -11,6 +11,7 @@ from datanika.contracts.enums import WriteDisposition
 from tests.support.postgres import PostgresServer, Warehouse
 from tests.test_engines import steps
 from tests.test_engines.steps import APPEND, MERGE, REPLACE, Outcome, load, run, table
+from tests.test_engines.test_type_matrix import through_arrow
 
 Warehouses = tuple[Warehouse, Warehouse]
 
@@ -218,3 +219,46 @@ def test_readers_see_the_old_table_while_the_new_one_comes(shop: Warehouses) -> 
     thread.join()
     assert seen <= {3, 200}
     assert shop[1].query("SELECT count(*) FROM raw.orders") == [(200,)]
+
+
+def test_an_append_goes_on_by_the_other_way_without_a_double(
+    shop: Warehouses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with the cursor's highest value are known again, whichever way saw them first."""
+    shop[0].query("ALTER TABLE orders ADD COLUMN at date DEFAULT '2024-01-01'")
+    shop[0].query("INSERT INTO orders SELECT 4, 'twin', '2024-01-01' FROM generate_series(1, 2)")
+    source, destination = (steps.postgres(one.config) for one in shop)
+    step = load(source, destination, table("orders", "orders", APPEND, (), "at"))
+    for turn, direct in enumerate([True, False, True, False, False, True]):
+        with monkeypatch.context() as patch:
+            if not direct:
+                through_arrow(patch)
+            out = run(step)
+            assert (out.finished.failure, out.nodes["orders"].details["path"]) == (
+                None,
+                "binary COPY" if direct else "arrow to COPY",
+            )
+            assert run(step).finished.rows == 0
+        shop[0].query(f"INSERT INTO orders VALUES (4, 'twin', '2024-01-0{1 + turn // 3}')")
+    rows = "SELECT id, note, at, count(*) FROM {} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    shop[0].query("DELETE FROM orders WHERE at = '2024-01-02' AND ctid = (SELECT max(ctid) "
+                  "FROM orders)")  # fmt: skip
+    assert shop[1].query(rows.format("raw.orders")) == shop[0].query(rows.format("orders"))
+
+
+def test_marks_of_before_are_known_again(shop: Warehouses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table whose cursor was kept by an older version."""
+    from datanika.engines.dlt_engine import cursor
+
+    source, destination = (steps.postgres(one.config) for one in shop)
+    step = load(source, destination, table("orders", "orders", APPEND, (), "id"))
+    with monkeypatch.context() as patch:
+        through_arrow(patch)
+        patch.setattr(cursor, "_marks", cursor._fingerprints)
+        assert run(step).finished.rows == 3
+    shop[0].query("INSERT INTO orders VALUES (3, 'late'), (4, 'new')")
+    out = run(step)
+    assert out.finished.rows == 2
+    assert out.nodes["orders"].details["path_reason"].endswith("marks of arrow")
+    assert run(step).finished.rows == 0
+    assert run(step).nodes["orders"].details["path"] == "binary COPY"

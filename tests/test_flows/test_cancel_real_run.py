@@ -13,7 +13,7 @@ import httpx
 from sqlalchemy import select
 
 from datanika.config import settings
-from datanika.contracts.enums import RunState
+from datanika.contracts.enums import RunState, WriteDisposition
 from datanika.contracts.spec import (
     LoadStep,
     PipelineSpec,
@@ -43,11 +43,11 @@ SLOW = """
 CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql
 AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$
 """
-STAGED, MOVED = "datanika_staging_raw.slow", "raw.slow"
 
 
-async def make(actor: Actor, warehouse: Warehouse) -> tuple[int, int]:
-    """Pipelines: two tables, the second of which can be made slow; and a model that sleeps."""
+async def make(actor: Actor, warehouse: Warehouse) -> tuple[dict[str, int], int]:
+    """Pipelines: two tables, the second of which can be made slow where rows are copied into it, or
+    where they are inserted from beside it; and a model that sleeps."""
     retry = RetryPolicy(retries=0)
     async with get_session(actor.scope) as session:
         connections = ConnectionService(session, actor)
@@ -61,19 +61,28 @@ async def make(actor: Actor, warehouse: Warehouse) -> tuple[int, int]:
                 materialization="table",
             )
         )
-        load = LoadStep(
-            key="load",
-            source_id=source.id,
-            destination_id=target.id,
-            target_schema="raw",
-            tables=(TableSpec(name="fast.csv"), TableSpec(name="slow.csv")),
-            retry=retry,
-        )
         pipelines = PipelineService(session, actor)
-        loads = await pipelines.create("loads", "", PipelineSpec(steps=(load,)))
+        loads = {}
+        for what, how in (
+            ("COPY", WriteDisposition.APPEND),
+            ("INSERT", WriteDisposition.REPLACE),
+        ):
+            load = LoadStep(
+                key="load",
+                source_id=source.id,
+                destination_id=target.id,
+                target_schema="raw",
+                tables=(
+                    TableSpec(name="fast.csv", target=f"fast_{how}"),
+                    TableSpec(name="slow.csv", target=f"slow_{how}", write_disposition=how),
+                ),
+                retry=retry,
+            )
+            spec = PipelineSpec(steps=(load,))
+            loads[what] = (await pipelines.create(f"loads {how}", "", spec)).id
         build = TransformStep(key="build", destination_id=target.id, retry=retry)
         builds = await pipelines.create("builds", "", PipelineSpec(steps=(build,)))
-        return loads.id, builds.id
+        return loads, builds.id
 
 
 async def trigger(actor: Actor, pipeline_id: int) -> int:
@@ -141,21 +150,21 @@ async def test_a_cancel_interrupts_copy_insert_and_model_within_five_seconds(
             base_url=url, headers={"Authorization": f"Bearer {access_token(owner)}"}
         ) as api,
     ):
-        assert await until_over(owner, await trigger(owner, loads)) == RunState.SUCCEEDED
+        for pipeline in loads.values():
+            assert await until_over(owner, await trigger(owner, pipeline)) == RunState.SUCCEEDED
         warehouse.query(SLOW)
-        for what, table in (("COPY", STAGED), ("INSERT", MOVED)):
+        for what, how in (("COPY", "append"), ("INSERT", "replace")):
             warehouse.query(
-                f"CREATE TRIGGER slow BEFORE INSERT ON {table} "
+                f"CREATE TRIGGER slow BEFORE INSERT ON raw.slow_{how} "
                 "FOR EACH ROW EXECUTE FUNCTION public.slow()"
             )
-            run_id = await trigger(owner, loads)
+            run_id = await trigger(owner, loads[what])
             took[what] = await seconds_to_cancel(api, owner, warehouse, run_id)
             assert await committed(owner, run_id) == (
-                {"fast": True, "slow": False},
-                "Committed: raw.fast (2 rows). Not committed: raw.slow.",
+                {f"fast_{how}": True, f"slow_{how}": False},
+                f"Committed: raw.fast_{how} (2 rows). Not committed: raw.slow_{how}.",
             )
-            warehouse.query(f"DROP TRIGGER slow ON {table}")
-            assert warehouse.query("SELECT count(*) FROM raw.slow")[0][0] == 2, "as it was"
+            assert warehouse.query(f"SELECT count(*) FROM raw.slow_{how}")[0][0] == 2, "as it was"
         run_id = await trigger(owner, builds)
         took["model"] = await seconds_to_cancel(api, owner, warehouse, run_id)
         assert await committed(owner, run_id) == (

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.spec import IncrementalCursor, TableSpec
 from datanika.contracts.steps import CursorRewind
+from datanika.engines.dlt_engine.direct.marks import MARK, are_of_server
 from datanika.errors import TerminalStepError
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ class ArrowCursor:
                     last, marks = _text_of(highest), Counter()
                     known = highest
                 if self._exact and pc.equal(highest, known).as_py():
-                    marks.update(_fingerprints(batch.filter(pc.equal(values, highest))))
-            yield batch
+                    marks.update(_marks(batch.filter(pc.equal(values, highest))))
+            yield batch.drop_columns([MARK]) if MARK in batch.column_names else batch
         self._state["cursor"] = {
             "column": self.spec.column,
             "last": last,
@@ -102,8 +103,13 @@ class ArrowCursor:
         at_last = pc.equal(batch.column(self.spec.column), last)
         positions = pc.indices_nonzero(at_last).to_pylist()
         dropped = set()
-        for position, mark in zip(positions, _fingerprints(batch.filter(at_last)), strict=True):
-            if seen[mark] > 0:
+        rows = batch.filter(at_last)
+        by_server = _marks(rows)
+        # Those of before the server made them.
+        by_arrow = by_server if are_of_server(seen) else _fingerprints(rows)
+        for position, *marks in zip(positions, by_server, by_arrow, strict=True):
+            mark = next((one for one in marks if seen[one] > 0), None)
+            if mark is not None:
                 seen[mark] -= 1
                 dropped.add(position)
         if not dropped:
@@ -146,9 +152,17 @@ def rewound(saved: dict[str, Any], rewind: CursorRewind | None, *, is_new: bool)
     return {**rewind.state, "column": rewind.column, "rewind": rewind.number}
 
 
+def _marks(rows: pa.Table) -> list[str]:
+    """The server's mark of each row, where it gives them."""
+    if MARK in rows.column_names:
+        marks: list[str] = rows.column(MARK).to_pylist()
+        return marks
+    return _fingerprints(rows)
+
+
 def _fingerprints(rows: pa.Table) -> list[str]:
     """A short hash of each row: its columns by name, so that their order does not matter."""
-    ordered = rows.select(sorted(rows.column_names))
+    ordered = rows.select(sorted(name for name in rows.column_names if name != MARK))
     return [
         hashlib.blake2b(repr(list(row.items())).encode(), digest_size=12).hexdigest()
         for row in ordered.to_pylist()

@@ -349,7 +349,8 @@ class TableLoad:
         """What is read; ``stored``: dlt's words for the columns that the destination has."""
         reading = self._reading(normalize, stored)
         source = self.shape.source(lambda: self.connector.open_table(reading))
-        names = check_columns(source.schema.names, normalize, self.table.name)
+        present = [name for name in source.schema.names if name != source.mark]
+        names = check_columns(present, normalize, self.table.name)
         planned = self.shape.columns(source, names, stored)
         if not planned.types:
             raise TerminalStepError(
@@ -368,7 +369,7 @@ class TableLoad:
         if self.table.cursor is not None and inside is None:
             cursor = ArrowCursor(self.table, state)
         batches = source.read(*((cursor.start(), None) if cursor else bounds))
-        fitted = self.shape.fit(batches)
+        fitted = self.shape.fit(batches, source.mark if cursor is not None else None)
         follower = cursor or inside
         for batch in follower.follow(fitted) if follower else fitted:
             self.counter.add(batch.num_rows, batch.nbytes)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from datanika.engines.warehouse.base import quoted
 
 PREFIX = "s:"
+MARK = "_datanika_mark"
+"""The column of an arrow batch that holds them."""
 
 
 def mark_of(columns: Iterable[str]) -> str:

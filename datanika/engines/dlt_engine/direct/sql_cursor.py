@@ -16,7 +16,7 @@ from datanika.contracts.overrides import Interval
 from datanika.contracts.spec import TableSpec
 from datanika.engines.dlt_engine.cursor import ArrowCursor
 from datanika.engines.dlt_engine.direct.columns import SourceColumn
-from datanika.engines.dlt_engine.direct.marks import are_of_server, mark_of
+from datanika.engines.dlt_engine.direct.marks import MARK, are_of_server, mark_of
 from datanika.engines.dlt_engine.direct.session import Session
 from datanika.engines.warehouse.base import quoted
 from datanika.errors import TerminalStepError
@@ -134,10 +134,10 @@ def _without(
     texts = ", ".join(f"('{mark}', {int(count)})" for mark, count in seen.items())
     return (
         f"(SELECT {names} FROM {name} WHERE {value} > {last} UNION ALL SELECT {names} FROM "
-        f"(SELECT marked.*, row_number() OVER (PARTITION BY _datanika_mark) AS _datanika_number "
-        f"FROM (SELECT {names}, {mark_of(columns)} AS _datanika_mark FROM {name} "
+        f"(SELECT marked.*, row_number() OVER (PARTITION BY {MARK}) AS _datanika_number "
+        f"FROM (SELECT {names}, {mark_of(columns)} AS {MARK} FROM {name} "
         f"WHERE {value} = {last}) AS marked) AS numbered "
-        f"LEFT JOIN (VALUES {texts}) AS seen (mark, often) ON seen.mark = _datanika_mark "
+        f"LEFT JOIN (VALUES {texts}) AS seen (mark, often) ON seen.mark = {MARK} "
         f"WHERE _datanika_number > coalesce(often, 0)) AS r"
     )
 

@@ -59,15 +59,19 @@ class Fitter:
         self._mode = table.schema_contract.data_types
         self._quarantines = table.on_bad_row is OnBadRow.QUARANTINE
 
-    def fit(self, batch: pa.Table) -> pa.Table:
-        """The rows of ``batch`` that are loaded. Raises :class:`TerminalStepError`."""
+    def fit(self, batch: pa.Table, mark: str | None = None) -> pa.Table:
+        """The rows of ``batch`` that are loaded, with the column ``mark``. Raises
+        :class:`TerminalStepError`."""
         batch = self._without_new(batch)
+        types = (
+            self._types if mark is None else {**self._types, mark: batch.schema.field(mark).type}
+        )
         try:
-            fitted = fit(batch, self._types)
+            fitted = fit(batch, types)
         except TerminalStepError:
             if not self._quarantines and self._mode in (ContractMode.EVOLVE, ContractMode.FREEZE):
                 raise
-            batch, fitted = self._rowwise(batch)
+            batch, fitted = self._rowwise(batch, types)
         return self._storable(batch, fitted)
 
     def _without_new(self, batch: pa.Table) -> pa.Table:
@@ -79,7 +83,9 @@ class Fitter:
             batch = kept
         return batch
 
-    def _rowwise(self, batch: pa.Table) -> tuple[pa.Table, pa.Table]:
+    def _rowwise(
+        self, batch: pa.Table, types: Mapping[str, pa.DataType]
+    ) -> tuple[pa.Table, pa.Table]:
         """(rows that stay as they were read, the same rows fitted)"""
         import pyarrow as pa
 
@@ -104,7 +110,7 @@ class Fitter:
             for position, (name, error) in sorted(problems.items()):
                 self._report(batch, position, name, error.code, error.message)
         good = batch.filter(pa.array(i not in problems for i in range(batch.num_rows)))
-        return good, fit(good, self._types)
+        return good, fit(good, types)
 
     def _storable(self, batch: pa.Table, fitted: pa.Table) -> pa.Table:
         """Without rows that hold what no text column and no cursor can."""

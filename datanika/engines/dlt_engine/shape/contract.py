@@ -60,6 +60,8 @@ def plan_columns(
     """
     contract, result = table.schema_contract, Columns()
     for one in source.schema:
+        if one.name == source.mark:
+            continue
         name = names[one.name]
         travel = travel_type(one.type)
         known = stored_type(stored[name]) if name in stored else None

@@ -35,7 +35,7 @@ def shaped(source: SourceTable, table: TableSpec, privacy: Privacy) -> SourceTab
     for name in sorted(privacy.columns):
         if name not in source.schema.names:
             raise missing(name, source.schema.names)
-    keep = _kept(source.schema.names, table)
+    keep = _kept(source.schema.names, table, source.mark)
     rows = ArrowFilter(() if source.is_filtered else table.filters, source.schema)
     hide = None if source.is_hidden or not privacy.columns else privacy
     schema = hide.schema(source.schema) if hide else source.schema
@@ -82,10 +82,10 @@ def quiet(privacy: Privacy) -> Iterator[None]:
         ) from None
 
 
-def _kept(present: list[str], table: TableSpec) -> list[str]:
+def _kept(present: list[str], table: TableSpec, mark: str | None) -> list[str]:
     if not table.columns:
         return present
-    wanted = {*table.columns, *([table.cursor.column] if table.cursor else [])}
+    wanted = {*table.columns, *([table.cursor.column] if table.cursor else []), mark}
     return [name for name in present if name in wanted]
 
 

@@ -98,7 +98,13 @@ class TableShape:
         with quiet(self.privacy):
             source = shaped(opened(), self.table, self.privacy)
         native = source.native
-        self.saw({one.name: native.get(one.name, str(one.type)) for one in source.schema})
+        self.saw(
+            {
+                one.name: native.get(one.name, str(one.type))
+                for one in source.schema
+                if one.name != source.mark
+            }
+        )
         return source
 
     def saw(self, types: Mapping[str, str]) -> None:
@@ -136,11 +142,12 @@ class TableShape:
         )
         return planned
 
-    def fit(self, batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """``batches`` as the destination holds them, after :meth:`columns`."""
+    def fit(self, batches: Iterable[pa.Table], mark: str | None = None) -> Iterator[pa.Table]:
+        """``batches`` as the destination holds them, after :meth:`columns`, and the column
+        ``mark``."""
         assert self._fitter is not None
         for batch in batches:
-            yield self._fitter.fit(batch)
+            yield self._fitter.fit(batch, mark)
 
     # -- an API's rows ----------------------------------------------------------------------------
 

@@ -47,7 +47,8 @@ class CsvCheck:
 class SourceTable:
     """One table, ready to be read: ``read`` gives tables of ``schema``. ``json_columns`` hold JSON
     as text. A source that asks for the table's filters and hides its columns in its own query says
-    so; for the others it is done on what they read."""
+    so; for the others it is done on what they read. ``mark``: a column that is no value of the
+    table, but its server's mark of the row (``direct/marks.py``)."""
 
     schema: pa.Schema
     read: Read
@@ -57,6 +58,7 @@ class SourceTable:
     is_hidden: bool = False
     native: Mapping[str, str] = field(default_factory=dict)
     """The source's own words for the types of its columns, where it has any."""
+    mark: str | None = None
 
 
 def choose_columns(

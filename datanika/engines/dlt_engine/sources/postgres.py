@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.shape import ContractMode, OnBadRow
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.destination import postgres_uri
+from datanika.engines.dlt_engine.direct.marks import MARK, mark_of
 from datanika.engines.dlt_engine.shape.postgres import PostgresShape
 from datanika.engines.dlt_engine.shape.privacy import Privacy
 from datanika.engines.dlt_engine.sources.base import SourceTable, choose_columns
@@ -82,6 +84,13 @@ def open_postgres(
         options = watch_options(catalog)
     finally:
         catalog.close()
+    mark = None
+    appends = table.cursor is not None and table.write_disposition is WriteDisposition.APPEND
+    # A mark is made of all values and is kept: those that are to be hidden must not be among them.
+    if appends and not privacy.columns:
+        mark = MARK
+        expression = f"{mark_of(columns)} AS {quoted(MARK)}"
+        columns = {**columns, MARK: PostgresColumn(MARK, "text", expression)}
     select = f"SELECT {', '.join(c.expression for c in columns.values())} FROM {qualified(name)}"
     uri = postgres_uri(target, writer.application_name, options)
     schema_ = _arrow_schema(uri, select, columns)
@@ -111,6 +120,7 @@ def open_postgres(
         is_filtered=True,
         is_hidden=True,
         native={c.name: c.native for c in columns.values()},
+        mark=mark,
     )
 
 
@@ -154,7 +164,9 @@ def find_columns(
     )
     shape = PostgresShape(cursor, found[0], table, privacy)
     return {
-        column: PostgresColumn(column, "text", f"{hidden} AS {quoted(column)}", plain=False, native=rows[column][-1])
+        column: PostgresColumn(
+            column, "text", f"{hidden} AS {quoted(column)}", plain=False, native=rows[column][-1]
+        )
         if (hidden := shape.hidden(column)) is not None
         else _found(_travel(cursor, name, column, *rows[column][:-2]), *rows[column][-2:])
         for column in chosen
@@ -228,9 +240,7 @@ def _keeps_text(table: TableSpec) -> bool:
     )
 
 
-def _typed(
-    batch: pa.Table, columns: dict[str, PostgresColumn], *, keeps: bool = False
-) -> pa.Table:
+def _typed(batch: pa.Table, columns: dict[str, PostgresColumn], *, keeps: bool = False) -> pa.Table:
     import pyarrow as pa
 
     for position, name in enumerate(batch.column_names):
