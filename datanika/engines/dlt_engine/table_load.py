@@ -37,6 +37,8 @@ from datanika.errors import TerminalStepError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from datanika.engines.dlt_engine.sources.base import SourceTable
+
 MAX_SEEN = 5_000
 """Marks of rows at the cursor's last value that are told to the control plane."""
 _VERSION_TABLE = "_dlt_version"

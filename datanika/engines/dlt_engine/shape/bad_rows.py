@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from datanika.contracts.shape import ContractMode, OnBadRow
 from datanika.contracts.spec import TableSpec
 from datanika.engines.dlt_engine.arrow_types import fit
+from datanika.engines.dlt_engine.direct.marks import MARK
 from datanika.engines.dlt_engine.shape.privacy import text_of
 from datanika.errors import TerminalStepError
 
@@ -63,9 +64,9 @@ class Fitter:
         """The rows of ``batch`` that are loaded, with the column ``mark``. Raises
         :class:`TerminalStepError`."""
         batch = self._without_new(batch)
-        types = (
-            self._types if mark is None else {**self._types, mark: batch.schema.field(mark).type}
-        )
+        types = dict(self._types)
+        if mark is not None:
+            types[mark] = batch.schema.field(mark).type
         try:
             fitted = fit(batch, types)
         except TerminalStepError:
@@ -149,7 +150,8 @@ class Fitter:
 
     def _report(self, batch: pa.Table, position: int, name: str, code: str, message: str) -> None:
         one = batch.slice(position, 1)
-        row = {column: _value(one.column(column)) for column in one.column_names}
+        columns = [column for column in one.column_names if column != MARK]
+        row = {column: _value(one.column(column)) for column in columns}
         self._bad(BadRow(code, message, name, row_json(row)))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from datanika.contracts.spec import TableSpec
 from datanika.engines.connectors.base import Reading
 from datanika.engines.connectors.files import FILES, FilesConfig, find_files
 from datanika.engines.dlt_engine.names import check_columns

@@ -164,8 +164,10 @@ def find_columns(
     )
     shape = PostgresShape(cursor, found[0], table, privacy)
     return {
-        column: PostgresColumn(
-            column, "text", f"{hidden} AS {quoted(column)}", plain=False, native=rows[column][-1]
+        column: _found(
+            PostgresColumn(column, "text", f"{hidden} AS {quoted(column)}"),
+            False,
+            rows[column][-1],
         )
         if (hidden := shape.hidden(column)) is not None
         else _found(_travel(cursor, name, column, *rows[column][:-2]), *rows[column][-2:])
