@@ -17,6 +17,9 @@ from datanika.engines.failures import failure_of
 from tests.test_engines.steps import LOCAL, MERGE, duckdb, load, run, table
 from tests.test_engines.targets import Target, ask_duckdb
 
+# kafka-python reads its compatibility tables in an old way when it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
+
 DAY = 86_400_000
 START = 1_704_067_200_000
 """2024-01-01, in Kafka's milliseconds."""
@@ -38,7 +41,8 @@ class Broker:
 
     def connection(self, **changes: Any) -> ResolvedConnection:
         return ResolvedConnection(
-            id=22, name="bus", kind="kafka", config={"host": self.host, "port": self.port} | changes,
+            id=22, name="bus", kind="kafka",
+            config={"host": self.host, "port": self.port} | changes,
             secret_fields=("password",), egress=LOCAL,
         )  # fmt: skip
 

@@ -53,7 +53,9 @@ def test_values_keep_what_they_are() -> None:
             "huge": Decimal128("1E+6000"), "at": dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
             "raw": Binary(b"\x00\xff"), "empty": "", "none": None, "flag": True,
             "who": uuid.UUID(int=1),
-            "deep": {"at": dt.datetime(2024, 1, 1), "raw": b"\x00", "list": [key, Decimal128("1.5")]},
+            "deep": {
+                "at": dt.datetime(2024, 1, 1), "raw": b"\x00", "list": [key, Decimal128("1.5")],
+            },
         }
     )  # fmt: skip
     assert str(row.pop("price")) == "0.10"

@@ -59,7 +59,8 @@ MATRIX: list[tuple[str, CatalogColumn, Any, Any, Any]] = [
     # (kind, column, arrow type, what the driver gives, what is loaded)
     ("mssql", column("bigint"), pa.int64(), -(2**63), -(2**63)),
     ("mssql", column("decimal", 38, 4), pa.decimal128(38, 4), "0.1000", "0.1000"),
-    ("mssql", column("money"), pa.decimal128(19, 4), "922337203685477.5807", "922337203685477.5807"),
+    ("mssql", column("money"), pa.decimal128(19, 4), "922337203685477.5807",
+     "922337203685477.5807"),
     ("mssql", column("real"), pa.float64(), 0.10000000149011612, 0.1),
     ("mssql", column("datetime2"), NAIVE, "2024-02-29 23:59:59.1234567",
      dt.datetime(2024, 2, 29, 23, 59, 59, 123456)),

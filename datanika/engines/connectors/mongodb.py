@@ -7,12 +7,14 @@ import datetime as dt
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from datanika.contracts.steps import ResolvedConnection
+from datanika.egress.guard import EgressGuard
 from datanika.engines.connectors.base import Connector, ConnectorConfig, Reading, secret
 from datanika.engines.connectors.hosts import HOST, NAME, judged_names
 from datanika.errors import StepError, TerminalStepError
@@ -100,6 +102,9 @@ class MongodbConnector(Connector[MongodbConfig]):
         from datanika.engines.failures import step_error
 
         config = self.parse(connection)
+        if not config.srv:
+            # The driver tries again what is refused to it, until its time is up.
+            EgressGuard(connection.egress).check(config.host, config.port)
         with judged_names(connection.egress):
             client = self._client(config)
             try:
@@ -221,8 +226,7 @@ def _value(value: Any, *, nested: bool) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Decimal128):
         number = value.to_decimal()
-        fits = number.is_finite() and len(number.as_tuple().digits) <= 38
-        return number if fits and not nested else str(number)
+        return number if _fits(number) and not nested else str(number)
     if isinstance(value, dt.datetime):
         # One spelling: cursors are compared as text.
         utc = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
@@ -234,6 +238,16 @@ def _value(value: Any, *, nested: bool) -> Any:
     if isinstance(value, list | tuple):
         return [_value(one, nested=True) for one in value]
     return str(value)
+
+
+def _fits(number: Decimal) -> bool:
+    """Whether a destination's decimal of 38 digits holds it."""
+    exponent = number.as_tuple().exponent
+    return (
+        isinstance(exponent, int)
+        and exponent >= -38
+        and max(number.adjusted(), 0) - min(exponent, 0) < 38
+    )
 
 
 def _like(sample: Any, start: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -140,7 +141,7 @@ class MssqlConnector(InformationSchemaConnector[MssqlConfig]):
             text = "CONVERT(varchar(27), CAST(SWITCHOFFSET({column}, '+00:00') AS datetime2), 121)"
             return Travel(pa.timestamp("us", "UTC"), text, lambda value: value[:26] + "Z")
         if kind == "time":
-            return Travel(pa.time64("us"), "CAST({column} AS varchar(16))", lambda v: v[:15])
+            return Travel(pa.time64("us"), "CAST({column} AS varchar(16))", _time)
         if kind in _TEXTS:
             return Travel(pa.string())
         if kind in _BYTES:
@@ -149,6 +150,11 @@ class MssqlConnector(InformationSchemaConnector[MssqlConfig]):
         if kind in ("geometry", "geography", "hierarchyid"):
             return Travel(pa.string(), "{column}.ToString()", note=note)
         return Travel(pa.string(), "CAST({column} AS nvarchar(max))", note=note)
+
+
+def _time(text: str) -> dt.time:
+    """Microseconds of seven digits."""
+    return dt.time.fromisoformat(text[:15])
 
 
 class SynapseConnector(MssqlConnector):

@@ -63,7 +63,7 @@ class MysqlConfig(ConnectorConfig):
 
 class MysqlConnector(SqlConnector[MysqlConfig]):
     kind = "mysql"
-    title = "MySQL"
+    title = "MySQL and MariaDB"
     description = "Tables and views of a MySQL or MariaDB server."
     config = MysqlConfig
     quotes = ("`", "`")
