@@ -128,7 +128,8 @@ def connections_page() -> str:
             "# Connection kinds",
             "Fields marked *secret* are encrypted at rest and never returned by any API.",
             "*Verified live*: a test loads from the real thing. The others are built against their"
-            " vendor's document or their driver's interface, and tested against that.",
+            " vendor's document or their driver's interface, and tested against that."
+            " [Write a connector](../how-to/write-a-connector.md) says how a kind is made.",
             table(
                 ("Kind", "Source", "Destination", "dbt", "Verified live"),
                 (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,9 +31,11 @@ class Broker:
         self.producer = Producer({"bootstrap.servers": "", "test.mock.num.brokers": 1})
         (broker,) = self.producer.list_topics(timeout=10).brokers.values()
         self.host, self.port = broker.host, broker.port
+        self.times: dict[tuple[str, int], list[int]] = {}
 
     def send(self, topic: str, *values: bytes | None, day: int = 0) -> None:
         for number, value in enumerate(values):
+            self.times.setdefault((topic, number % 2), []).append(START + day * DAY)
             self.producer.produce(
                 topic, value, key=f"k{number}", partition=number % 2, timestamp=START + day * DAY,
                 headers=[("h", b"\x00")],
@@ -63,7 +66,21 @@ def test_every_message_up_to_now_arrives_once(target: Target, broker: Broker) ->
     assert rows == [(3000, 1500, "k999")]
 
 
-def test_a_cursor_starts_at_its_moment(broker: Broker, tmp_path: Path) -> None:
+def test_a_cursor_starts_at_its_moment(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kafka import KafkaConsumer
+
+    def offsets_for_times(self: Any, wanted: dict[Any, int]) -> dict[Any, Any]:
+        """As Kafka answers; librdkafka's broker knows no times."""
+        result: dict[Any, Any] = {}
+        for part, since in wanted.items():
+            times = enumerate(broker.times.get((part.topic, part.partition), []))
+            offset = next((n for n, at in times if at >= since), None)
+            result[part] = None if offset is None else SimpleNamespace(offset=offset)
+        return result
+
+    monkeypatch.setattr(KafkaConsumer, "offsets_for_times", offsets_for_times)
     broker.send("log", b"1", b"2", b"null", day=1)
     spec = table("log", "log", MERGE, ("partition", "offset"), cursor="timestamp")
     step = load(broker.connection(), duckdb(tmp_path), spec)
