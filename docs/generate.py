@@ -127,14 +127,18 @@ def connections_page() -> str:
         [
             "# Connection kinds",
             "Fields marked *secret* are encrypted at rest and never returned by any API.",
+            "*Verified live*: a test loads from the real thing. The others are built against their"
+            " vendor's document or their driver's interface, and tested against that."
+            " [Write a connector](../how-to/write-a-connector.md) says how a kind is made.",
             table(
-                ("Kind", "Source", "Destination", "dbt"),
+                ("Kind", "Source", "Destination", "dbt", "Verified live"),
                 (
                     (
                         f"[`{kind.kind}`](#{kind.kind})",
                         "x" if kind.is_source else "",
                         "x" if kind.is_destination else "",
                         "x" if kind.supports_transform else "",
+                        "x" if kind.verified_live else "",
                     )
                     for kind in kinds
                 ),
@@ -149,6 +153,10 @@ def kind_sections(kind: Any) -> Iterable[str]:
     head = ("Field", "Type", "Required", "Meaning")
     yield f"## {kind.kind}"
     yield f"{kind.title}. {kind.description}".strip()
+    if not kind.verified_live:
+        yield "Not verified live."
+    if kind.docs:
+        yield kind.docs
     yield table(head, config_rows(kind.config_schema))
     for name, schema in kind.config_schema.get("$defs", {}).items():
         if "properties" in schema:

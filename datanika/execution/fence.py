@@ -53,7 +53,7 @@ WRITABLE = ("/dev/null", "/dev/shm")
 """dbt keeps its locks, POSIX semaphores, in /dev/shm."""
 
 DNS = 53
-PORTS = {"postgres": 5432, "mysql": 3306}
+PORTS = {"postgres": 5432, "mysql": 3306, "redshift": 5439}
 """Kinds that connect to one port only, and the port unless their configuration names another."""
 LOCAL = frozenset({"duckdb", "files", "sqlite"})
 """Kinds that connect to nothing."""

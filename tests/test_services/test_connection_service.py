@@ -112,7 +112,7 @@ async def test_another_organisations_connection_does_not_exist() -> None:
 @pytest.mark.parametrize(
     ("kind", "config", "code", "field"),
     [
-        ("oracle", {}, "unknown_connection_kind", "kind"),
+        ("teradata", {}, "unknown_connection_kind", "kind"),
         ("postgres", CONFIG | {"port": "x"}, "connection_config_invalid", "config.port"),
         ("postgres", CONFIG | {"service": "x"}, "connection_config_invalid", "config"),
         ("postgres", CONFIG | {"host": "/tmp"}, "connection_config_invalid", "config.host"),

@@ -63,7 +63,7 @@ class MysqlConfig(ConnectorConfig):
 
 class MysqlConnector(SqlConnector[MysqlConfig]):
     kind = "mysql"
-    title = "MySQL"
+    title = "MySQL and MariaDB"
     description = "Tables and views of a MySQL or MariaDB server."
     config = MysqlConfig
     quotes = ("`", "`")
@@ -172,7 +172,7 @@ class MysqlConnector(SqlConnector[MysqlConfig]):
             return Travel(pa.float64())
         if kind == "float":
             # As text it has six digits only; as a double the digits of a binary fraction.
-            return Travel(pa.float64(), "{column} + 0e0", _shortest)
+            return Travel(pa.float64(), "{column} + 0e0", shortest)
         if kind == "date":
             return Travel(pa.date32(), convert=no_zero)
         if kind == "datetime":
@@ -274,7 +274,7 @@ def _without_zero_dates(text: str) -> str | None:
     return None if text.startswith("0000") or "-00" in text[4:10] else text
 
 
-def _shortest(value: float) -> float:
+def shortest(value: float) -> float:
     """The double with the digits that a 4-byte float needs."""
     import numpy as np
 

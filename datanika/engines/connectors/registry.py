@@ -8,6 +8,9 @@ from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.airtable import AIRTABLE
 from datanika.engines.connectors.asana import ASANA
 from datanika.engines.connectors.base import Connector
+from datanika.engines.connectors.bigquery import BIGQUERY
+from datanika.engines.connectors.clickhouse import CLICKHOUSE
+from datanika.engines.connectors.databricks import DATABRICKS
 from datanika.engines.connectors.duckdb import DUCKDB
 from datanika.engines.connectors.facebook_ads import FACEBOOK_ADS
 from datanika.engines.connectors.files import FILES
@@ -18,15 +21,22 @@ from datanika.engines.connectors.google_analytics import GOOGLE_ANALYTICS
 from datanika.engines.connectors.google_sheets import GOOGLE_SHEETS
 from datanika.engines.connectors.hubspot import HUBSPOT
 from datanika.engines.connectors.jira import JIRA
+from datanika.engines.connectors.kafka import KAFKA
+from datanika.engines.connectors.mongodb import MONGODB
+from datanika.engines.connectors.mssql import MSSQL, SYNAPSE
 from datanika.engines.connectors.mysql import MYSQL
 from datanika.engines.connectors.notion import NOTION
+from datanika.engines.connectors.openapi import OPENAPI
+from datanika.engines.connectors.oracle import ORACLE
 from datanika.engines.connectors.pipedrive import PIPEDRIVE
 from datanika.engines.connectors.postgres import POSTGRES
+from datanika.engines.connectors.redshift import REDSHIFT
 from datanika.engines.connectors.rest_api import REST_API
 from datanika.engines.connectors.s3 import S3
 from datanika.engines.connectors.salesforce import SALESFORCE
 from datanika.engines.connectors.shopify import SHOPIFY
 from datanika.engines.connectors.slack import SLACK
+from datanika.engines.connectors.snowflake import SNOWFLAKE
 from datanika.engines.connectors.sqlite import SQLITE
 from datanika.engines.connectors.stripe import STRIPE
 from datanika.engines.connectors.zendesk import ZENDESK
@@ -37,12 +47,23 @@ CONNECTORS: dict[str, Connector[Any]] = {
     for connector in (
         POSTGRES,
         MYSQL,
+        MSSQL,
+        ORACLE,
         SQLITE,
         DUCKDB,
+        CLICKHOUSE,
+        MONGODB,
+        BIGQUERY,
+        SNOWFLAKE,
+        REDSHIFT,
+        DATABRICKS,
+        SYNAPSE,
         FILES,
         S3,
         GOOGLE_SHEETS,
+        KAFKA,
         REST_API,
+        OPENAPI,
         STRIPE,
         GITHUB,
         HUBSPOT,

@@ -165,6 +165,8 @@ class SqlConnector[C: ConnectorConfig](Connector[C]):
             cursor.fetchall()
 
     probe: ClassVar[str] = "SELECT 1"
+    runs_scripts: ClassVar[bool] = False
+    """Whether one call may hold several statements, so that a semicolon has to be refused."""
 
     def introspect(self, action: IntrospectAction, folder: Path) -> IntrospectionResult:
         from datanika.contracts.ad_hoc import TableInfo
@@ -210,6 +212,11 @@ class SqlConnector[C: ConnectorConfig](Connector[C]):
         self, connection: ResolvedConnection, sql: str, limit: int, folder: Path
     ) -> RowsResult:
         check_reads(sql)
+        if self.runs_scripts and ";" in sql.rstrip().removesuffix(";"):
+            raise TerminalStepError(
+                "Only one statement can run here, without a semicolon in it.",
+                code="query_not_read_only",
+            )
         return self._rows(connection, sql, limit)
 
     def _rows(self, connection: ResolvedConnection, sql: str, limit: int) -> RowsResult:
@@ -268,3 +275,35 @@ def information_schema_tables(
         for one, name, kind in cursor.fetchall()
         if str(one).lower() not in hidden
     ]
+
+
+class InformationSchemaConnector[C: ConnectorConfig](SqlConnector[C]):
+    """A database that has the standard's ``information_schema``."""
+
+    hidden: ClassVar[tuple[str, ...]] = ("information_schema", "sys", "pg_catalog")
+    catalog: ClassVar[str] = "information_schema"
+
+    def schemas(self, cursor: Any) -> list[str]:
+        return sorted({schema for schema, _, _ in self.tables(cursor, None)})
+
+    def tables(self, cursor: Any, schema: str | None) -> list[tuple[str, str, str]]:
+        return information_schema_tables(cursor, schema, self.hidden, self.placeholder)
+
+    def columns(self, cursor: Any, schema: str, table: str) -> list[CatalogColumn]:
+        cursor.execute(
+            "SELECT column_name, data_type, is_nullable, numeric_precision, numeric_scale "
+            f"FROM {self.catalog}.columns WHERE table_schema = {self.placeholder} "
+            f"AND table_name = {self.placeholder} ORDER BY ordinal_position",
+            (schema, table),
+        )
+        return [
+            CatalogColumn(
+                name=str(name),
+                data_type=str(kind).lower(),
+                declared=str(kind).lower(),
+                nullable=str(nullable).upper() == "YES",
+                precision=None if precision is None else int(precision),
+                scale=None if scale is None else int(scale),
+            )
+            for name, kind, nullable, precision, scale in cursor.fetchall()
+        ]
