@@ -159,6 +159,12 @@ class Settings(BaseSettings):
     default_max_storage_bytes: int | None = Field(
         default=None, ge=0, description="Bytes of an organisation's files and local warehouses."
     )
+    max_upload_bytes: int = Field(
+        default=1_000_000_000, ge=1, description="Bytes of an uploaded file."
+    )
+    max_unpacked_bytes: int = Field(
+        default=20_000_000_000, ge=1, description="Bytes that may come out of a packed one."
+    )
     purge_after_days: int = Field(
         default=30, ge=0, description="Days until a deleted organisation is gone for good."
     )

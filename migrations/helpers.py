@@ -38,6 +38,7 @@ PUBLIC_TABLES = (
     "schedules",
     "throttles",
     "transformations",
+    "uploaded_files",
     "usage_months",
     "user_identities",
     "user_tokens",

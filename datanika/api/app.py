@@ -15,6 +15,7 @@ from datanika.api import (
     connections,
     cursors,
     dependencies,
+    files,
     following,
     health,
     internal,
@@ -68,6 +69,8 @@ _ROUTERS = (
     catalog.router,
     notifications.router,
     audit.router,
+    files.uploads,
+    files.router,
     jobs.router,
 )
 

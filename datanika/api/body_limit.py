@@ -8,9 +8,12 @@ from datanika.api.problems import OURS, problem_response
 from datanika.config import settings
 from datanika.errors import BodyTooLarge
 
+UPLOADS = "/api/v1/files"
+
 
 class BodyLimit:
-    """ASGI middleware: :class:`BodyTooLarge` for a body over ``DATANIKA_MAX_BODY_BYTES``.
+    """ASGI middleware: :class:`BodyTooLarge` for a body over ``DATANIKA_MAX_BODY_BYTES``, and for
+    an uploaded file over ``DATANIKA_MAX_UPLOAD_BYTES``.
 
     A body that says its length is refused unread. One that does not (chunked) is counted, and the
     error is raised where the application reads it.
@@ -23,7 +26,7 @@ class BodyLimit:
         if scope["type"] != "http" or not scope["path"].startswith(OURS):
             await self.app(scope, receive, send)
             return
-        limit = settings.max_body_bytes
+        limit = _limit(scope)
         if _declared(scope) > limit:
             await problem_response(scope, _too_large(limit))(scope, receive, send)
             return
@@ -40,6 +43,13 @@ class BodyLimit:
         await self.app(scope, counted, send)
 
 
+def _limit(scope: Scope) -> int:
+    """An upload is written to the disk as it comes, so it may be longer."""
+    if scope["path"] == UPLOADS and scope["method"] == "POST":
+        return settings.max_upload_bytes
+    return settings.max_body_bytes
+
+
 def _declared(scope: Scope) -> int:
     """Content-Length; 0 where there is none or none that is a number."""
     for name, value in scope["headers"]:
@@ -51,5 +61,6 @@ def _declared(scope: Scope) -> int:
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"The request is longer than {limit} bytes.",
-        hint="Send less at once; the operator sets DATANIKA_MAX_BODY_BYTES.",
+        hint="Send less at once; the operator sets DATANIKA_MAX_BODY_BYTES, and "
+        "DATANIKA_MAX_UPLOAD_BYTES for files.",
     )

@@ -25,6 +25,7 @@ from datanika.config import settings
 from datanika.contracts.api import (
     CompileIn,
     ConnectionTestIn,
+    FilePreviewIn,
     IntrospectIn,
     JobOut,
     PreviewIn,
@@ -37,6 +38,7 @@ from datanika.errors import Unavailable
 from datanika.models import Job
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService, check_unsaved
+from datanika.services.file_service import FileService
 from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
 from datanika.services.job_actions import check_can_compile, check_can_query
 from datanika.services.job_service import JobService, job_state
@@ -204,6 +206,12 @@ async def preview_transformation(
     )
 
 
+@router.post("/files/{file_id}/preview", **_STARTS, **needs("file:preview"))
+async def preview_file(file_id: Id, job: Starter, body: FilePreviewIn | None = None) -> JobOut:
+    """An uploaded file's columns, with the types that are seen in it, and its first rows."""
+    return await job.start(JobAction.PREVIEW_FILE, file_id, body or FilePreviewIn())
+
+
 @router.get("/jobs/{job_id}", **needs("job:read"))
 async def read_job(job_id: Id, actor: Caller) -> JobOut:
     """How a job is doing. Its result is for those who may do what it did, for an hour."""
@@ -222,6 +230,8 @@ async def _check(
     """Refuse now what could only fail later."""
     if resource_id is None:
         check_unsaved(request["kind"], request["config"])
+    elif action.resource_type == "file":
+        await FileService(session, actor).find(resource_id)
     elif action.resource_type == "transformation":
         check_can_compile(await TransformationService(session, actor).find(resource_id))
     else:

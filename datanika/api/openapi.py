@@ -45,6 +45,7 @@ TAGS = {
     "account": "One's own account: address, password, second factor, logins, erasure.",
     "organization": "Organisations: switch, members, invitations, limits and usage.",
     "connections": "Sources and destinations. Secrets go in and never come out.",
+    "files": "Uploaded files, for connections of the kind `files`.",
     "transformations": "What the organisation wrote for dbt.",
     "pipelines": "What is loaded and transformed, in which order, and the plan of it.",
     "schedules": "When pipelines run by themselves.",

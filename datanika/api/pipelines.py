@@ -108,12 +108,13 @@ async def read_plan(pipeline_id: Id, tx: Tx) -> PlanOut:
     service = PipelineService(tx.session, tx.actor)
     pipeline = await service.get(pipeline_id)
     plan = await service.plan(pipeline_id)
+    shared = await service.shared_tables(pipeline_id, plan)
     return PlanOut(
         plan=plan,
         hash=plan.hash,
-        text=explain_text(plan, pipeline.name),
+        text=explain_text(plan, pipeline.name, shared),
         mermaid=explain_mermaid(plan),
-        warnings=list(plan_warnings(plan)),
+        warnings=[*plan_warnings(plan), *shared],
     )
 
 

@@ -17,6 +17,7 @@ from datanika.client.connections import Connections
 from datanika.client.credentials import find_credentials
 from datanika.client.cursors import Cursors
 from datanika.client.dependencies import Dependencies
+from datanika.client.files import Files
 from datanika.client.http import Http
 from datanika.client.invitations import Invitations
 from datanika.client.jobs import Jobs
@@ -60,6 +61,7 @@ class DatanikaClient:
         self.connections = Connections(http)
         self.cursors = Cursors(http)
         self.dependencies = Dependencies(http)
+        self.files = Files(http)
         self.invitations = Invitations(http)
         self.jobs = Jobs(http)
         self.members = Members(http)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import httpx
 from pydantic import ValidationError
@@ -121,6 +121,28 @@ class Http:
                 break
             self._sleep(pause)
         raise error
+
+    def send(
+        self, path: str, content: IO[bytes] | bytes, *, params: dict[str, Any], longer: float = 0
+    ) -> bytes:
+        """POST ``content`` as it is, in pieces where it is an open file. It is sent once: what is
+        sent again changes nothing where it has arrived."""
+        try:
+            response = self._client.post(
+                path,
+                content=content,
+                params=params,
+                headers={
+                    "Content-Type": "application/octet-stream",
+                    "Idempotency-Key": secrets.token_hex(16),
+                },
+                timeout=self._timeout + longer,
+            )
+        except httpx.TransportError:
+            raise self._unreachable() from None
+        if not response.is_success:
+            raise as_error(response)
+        return response.content
 
     def download(
         self,

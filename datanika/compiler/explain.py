@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from datanika.compiler.table_settings import explain_table_settings
 from datanika.contracts.enums import StepKind, WriteDisposition
@@ -10,8 +10,11 @@ from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
 from datanika.contracts.spec import TableSpec
 
 
-def explain_text(plan: Plan, pipeline_name: str) -> str:
-    """The plan for a terminal: stages, steps, tables, models, and what looks wrong."""
+def explain_text(plan: Plan, pipeline_name: str, more_warnings: Sequence[str] = ()) -> str:
+    """The plan for a terminal: stages, steps, tables, models, and what looks wrong.
+
+    ``more_warnings`` are of what the plan alone does not tell.
+    """
     count = len(plan.steps)
     lines = [
         f"Pipeline {pipeline_name}: {count} {'step' if count == 1 else 'steps'} in "
@@ -26,7 +29,7 @@ def explain_text(plan: Plan, pipeline_name: str) -> str:
     if plan.left_out:
         lines += ["", "Left out"]
         lines += [f"  {one.node or one.step_key}: {one.note}" for one in plan.left_out]
-    warnings = plan_warnings(plan)
+    warnings = [*plan_warnings(plan), *more_warnings]
     if warnings:
         lines += ["", "Warnings", *(f"  {warning}" for warning in warnings)]
     return "\n".join(lines) + "\n"

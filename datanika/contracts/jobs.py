@@ -16,6 +16,7 @@ class JobAction(StrEnum):
     INTROSPECT_CONNECTION = "introspect_connection"
     PREVIEW_CONNECTION = "preview_connection"
     QUERY_CONNECTION = "query_connection"
+    PREVIEW_FILE = "preview_file"
     COMPILE_TRANSFORMATION = "compile_transformation"
     PREVIEW_TRANSFORMATION = "preview_transformation"
 
@@ -38,6 +39,7 @@ _PERMISSIONS = {
     "introspect_connection": "connection:test",
     "preview_connection": "connection:query",
     "query_connection": "connection:query",
+    "preview_file": "file:preview",
     "compile_transformation": "transformation:preview",
     "preview_transformation": "transformation:preview",
 }

@@ -80,13 +80,19 @@ class Plan(Contract):
     def hash(self) -> str:
         """sha256 of the canonical JSON, hex. Same plan, same hash, on every machine."""
         content = self.model_dump(mode="json")
-        for planned in content["steps"]:
-            for table in planned["step"].get("tables", ()):
-                _leave_out(table, _TABLE_SINCE)
-                if table["cursor"] is not None:
-                    _leave_out(table["cursor"], _CURSOR_SINCE)
+        leave_out_defaults([planned["step"] for planned in content["steps"]])
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def leave_out_defaults(steps: list[dict[str, Any]]) -> None:
+    """Take from the JSON of steps what later versions added and nobody has set, so that the hash
+    of what was stored before stays as it is."""
+    for step in steps:
+        for table in step.get("tables", ()):
+            _leave_out(table, _TABLE_SINCE)
+            if table["cursor"] is not None:
+                _leave_out(table["cursor"], _CURSOR_SINCE)
 
 
 def _since(model: type[Contract], *names: str) -> dict[str, Any]:

@@ -64,6 +64,11 @@ class ResolvedLoad(Contract):
     interval: Interval | None = Field(
         default=None, description="Only rows whose cursor is inside; the cursor stays where it is."
     )
+    owner: str = Field(
+        default="",
+        description="Names the organisation, of all installations, in the destination's table "
+        "of owners; empty: tables are nobody's.",
+    )
     known_columns: dict[str, tuple[ColumnInfo, ...]] = Field(
         default_factory=dict,
         description="By destination table: what its last successful load read.",

@@ -7,6 +7,7 @@ from datanika.models.catalog import CatalogEntry
 from datanika.models.connection import Connection
 from datanika.models.cursor import CursorVersion
 from datanika.models.dependency import PipelineDependency
+from datanika.models.file import UploadedFile
 from datanika.models.idempotency import IdempotencyKey
 from datanika.models.job import Job
 from datanika.models.mail import PendingMail
@@ -55,6 +56,7 @@ __all__ = [
     "Schedule",
     "Throttle",
     "Transformation",
+    "UploadedFile",
     "UsageMonth",
     "User",
     "UserIdentity",

@@ -18,7 +18,7 @@ from datanika.contracts.jobs import JobAction
 from datanika.contracts.spec import TransformStep
 from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
 from datanika.errors import InvalidInput, NotFound
-from datanika.models import Connection, Transformation
+from datanika.models import Connection, Transformation, UploadedFile
 from datanika.services.connection_service import resolve_connection, resolve_unsaved
 from datanika.services.job_service import ClaimedJob
 from datanika.services.transformation_service import load_transformation_specs
@@ -50,6 +50,8 @@ async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
     """What to do, with the credentials it takes. Never an answer, never stored."""
     if job.action in (JobAction.COMPILE_TRANSFORMATION, JobAction.PREVIEW_TRANSFORMATION):
         return await _compile(session, job)
+    if job.action is JobAction.PREVIEW_FILE:
+        return await _preview_file(session, job)
     connection = await _connection(session, job)
     match job.action:
         case JobAction.TEST_CONNECTION:
@@ -66,6 +68,15 @@ async def _connection(session: AsyncSession, job: ClaimedJob) -> ResolvedConnect
     if job.resource_id is not None:
         return await resolve_connection(session, job.org_id, job.resource_id)
     return await resolve_unsaved(job.org_id, job.request["kind"], job.request["config"])
+
+
+async def _preview_file(session: AsyncSession, job: ClaimedJob) -> PreviewAction:
+    file = await session.get(UploadedFile, job.resource_id)
+    if file is None or file.org_id != job.org_id:
+        raise NotFound("The file was deleted.", code="file_not_found")
+    config = {"format": file.format, "delimiter": job.request["delimiter"]}
+    connection = await resolve_unsaved(job.org_id, "files", config)
+    return PreviewAction(connection=connection, table=file.name, limit=job.request["limit"])
 
 
 async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datanika.compiler import compile_plan
 from datanika.contracts.enums import OverlapPolicy, StepKind
 from datanika.contracts.events import utcnow
-from datanika.contracts.plan import Plan
+from datanika.contracts.plan import Plan, leave_out_defaults
 from datanika.contracts.spec import ConnectionRef, PipelineSpec
 from datanika.errors import Conflict, NotFound
 from datanika.models import Connection, Pipeline, PipelineDependency, PipelineVersion
@@ -33,6 +33,7 @@ from datanika.services.paging import (
     rows_of,
     sorts_of,
 )
+from datanika.services.table_owners import shared_tables
 from datanika.services.transformation_service import load_transformation_specs
 from datanika.services.validation import check_revision, valid_name
 
@@ -70,7 +71,9 @@ async def compile_version(session: AsyncSession, org_id: int, version: PipelineV
 
 def spec_hash(spec: PipelineSpec) -> str:
     """sha256 of the specification's canonical JSON, hex."""
-    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    content = spec.model_dump(mode="json")
+    leave_out_defaults(content["steps"])
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -125,6 +128,11 @@ class PipelineService:
         if is_paused is not None:
             query = query.where(Pipeline.is_paused == is_paused)
         return await fetch_page(self.session, query, SORTS, page)
+
+    async def shared_tables(self, pipeline_id: int, plan: Plan) -> tuple[str, ...]:
+        """What other pipelines of the organisation write, too, of what ``plan`` writes."""
+        self.actor.require("pipeline:read")
+        return await shared_tables(self.session, self.actor.org_id, pipeline_id, plan)
 
     async def names(self, pipeline_ids: Collection[int]) -> dict[int, str]:
         """Names by id, of deleted pipelines as well: their runs are still shown."""

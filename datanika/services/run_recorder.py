@@ -28,6 +28,7 @@ from datanika.services.hash_keys import hash_key
 from datanika.services.run_lifecycle import LEASE, close_run, lose_attempt
 from datanika.services.run_rows import LEASED_STATES, lock_run, move, reset_steps, state_of
 from datanika.services.scheduled_run import Refusal, register_scheduled
+from datanika.services.table_owners import owner_name
 from datanika.services.transformation_service import load_transformation_specs
 
 
@@ -163,6 +164,7 @@ class RunRecorder:
             rewinds=await load_rewinds(self._session, run.org_id, run.pipeline_id, step_key),
             full_refresh=planned.full_refresh,
             interval=planned.interval,
+            owner=await owner_name(self._session, run.org_id),
             known_columns=await columns_read(
                 self._session,
                 run.org_id,

@@ -45,6 +45,12 @@ def query_connection(org_id: int, job_id: int) -> None:
     asyncio.run(run_job(org_id, job_id))
 
 
+@app.task(name=JobAction.PREVIEW_FILE.task_name)
+def preview_file(org_id: int, job_id: int) -> None:
+    """The first rows of an uploaded file."""
+    asyncio.run(run_job(org_id, job_id))
+
+
 @app.task(name=JobAction.COMPILE_TRANSFORMATION.task_name)
 def compile_transformation(org_id: int, job_id: int) -> None:
     """A transformation as SQL."""

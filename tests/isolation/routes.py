@@ -227,6 +227,12 @@ API: dict[str, Entry] = {
         EDITOR, 202, _body(sql="select 1"), ids={"connection_id": "destination_id"}
     ),
     "GET jobs/{job_id}": Entry(EDITOR),
+    # files: the body of an upload is the file
+    "GET files": Entry(VIEWER),
+    "POST files": Entry(EDITOR, 201, _body(id=1), query={"name": "new.jsonl"}),
+    "GET files/{file_id}": Entry(VIEWER),
+    "POST files/{file_id}/preview": Entry(EDITOR, 202, _body(limit=10)),
+    "DELETE files/{file_id}": Entry(ADMIN, 204),
     # transformations
     "GET transformations": Entry(VIEWER),
     "POST transformations": Entry(EDITOR, 201, _transformation, foreign=422),

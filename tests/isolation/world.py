@@ -6,6 +6,7 @@ A module's tests share it: :func:`undone` runs each case in a transaction that i
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import secrets
 import uuid
 from collections.abc import AsyncIterator
@@ -47,6 +48,7 @@ from datanika.models import (
     PipelineDependency,
     RunLog,
     Schedule,
+    UploadedFile,
     UsageMonth,
     User,
 )
@@ -79,6 +81,7 @@ class World:
     connection_id: int
     """A source that a pipeline reads."""
     destination_id: int
+    file_id: int
     unused_connection_id: int
     transformation_id: int
     pipeline_id: int
@@ -189,6 +192,7 @@ async def make_world() -> World:
         members=members,
         connection_id=made.source_id,
         destination_id=made.destination_id,
+        file_id=await _uploaded(tenant.org_id),
         unused_connection_id=spare.id,
         transformation_id=models[0].id,
         pipeline_id=made.id,
@@ -297,6 +301,17 @@ async def _rows(
             )
         )  # fmt: skip
     return ids
+
+
+async def _uploaded(org_id: int) -> int:
+    """A file of the organisation that is no more on the disk: an answer to nobody needs it."""
+    file = UploadedFile(
+        org_id=org_id, name="orders.csv", format="csv", bytes=3, sha256=hashlib.sha256().hexdigest()
+    )
+    async with get_session(SYSTEM) as session:
+        session.add(file)
+        await session.flush()
+        return file.id
 
 
 async def _login(actor: Actor) -> TokenPair:

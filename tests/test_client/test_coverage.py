@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import IO, Any, Literal, get_args, get_origin, get_type_hints
 
 import httpx
 import jsonschema
@@ -72,7 +72,9 @@ class DocumentedServer:
             for name, operation in OPERATIONS.items()
             if _matches(name, request.method, path)
         )
-        body = json.loads(request.content) if request.content else None
+        kinds = operation.get("requestBody", {}).get("content", {"application/json": {}})
+        is_json = "application/json" in kinds
+        body = json.loads(request.content) if request.content and is_json else None
         self.sent.append(Sent(name, operation, set(request.url.params), body, request.headers))
         if "after" in request.url.params and name.endswith("/logs"):
             # A log is read until there is no more of it.
@@ -133,6 +135,7 @@ _SIMPLE: dict[Any, Any] = {
     float: 1.5,
     bool: True,
     dt.datetime: dt.datetime(2026, 3, 1, tzinfo=dt.UTC),
+    IO[bytes]: b"id\n1\n",
 }
 
 

@@ -128,6 +128,18 @@ def test_through_arrow_a_value_stays_or_is_refused(
 
 
 @pytest.mark.parametrize("kind", VALUES)
+def test_with_a_setting_of_the_table_a_value_stays_or_is_refused(
+    source: Warehouse, warehouses: Warehouses, kind: str
+) -> None:
+    """By dlt's own load, which does what settings ask of single rows."""
+    text = make(source, kind)
+    spec = table("t", "t", batch_rows=100)
+    out = run(load(steps.postgres(source.config), steps.postgres(warehouses[1].config), spec))
+    rows = "SELECT id, value::text FROM raw.t ORDER BY id"
+    check(out, lambda: plain(warehouses[1].query(rows), text), text, VALUES[kind][1])
+
+
+@pytest.mark.parametrize("kind", VALUES)
 def test_into_duckdb_a_value_stays_or_is_refused(
     source: Warehouse, kind: str, tmp_path: Path
 ) -> None:
@@ -138,10 +150,14 @@ def test_into_duckdb_a_value_stays_or_is_refused(
 
 
 def through_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with a setting that needs the values."""
-    from datanika.engines.dlt_engine.direct import postgres_load
+    """As from a source that has no COPY."""
+    from datanika.engines.dlt_engine.direct.choice import NotDirect
+    from datanika.engines.dlt_engine.direct.postgres_load import PostgresLoad
 
-    monkeypatch.setattr(postgres_load, "other_setting", lambda table: "a setting")
+    def refused(*_: object) -> None:
+        raise NotDirect("a test wants it so")
+
+    monkeypatch.setattr(PostgresLoad, "_copy_feed", refused)
 
 
 def plain(rows: list[tuple[Any, ...]], text: str) -> list[tuple[Any, ...]]:

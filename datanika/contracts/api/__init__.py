@@ -51,6 +51,7 @@ from datanika.contracts.api.dependencies import (
     ReadinessOut,
     UpstreamReadinessOut,
 )
+from datanika.contracts.api.files import FileOut, FilePreviewIn
 from datanika.contracts.api.jobs import (
     CompileIn,
     ConnectionTestIn,
@@ -125,6 +126,8 @@ from datanika.contracts.api.schedules import (
 from datanika.contracts.api.transformations import TransformationOut
 
 __all__ = [
+    "FileOut",
+    "FilePreviewIn",
     "BackfillIn",
     "BackfillOut",
     "AcceptIn",

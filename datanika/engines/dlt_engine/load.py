@@ -12,6 +12,7 @@ from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.connectors.registry import connector_of
 from datanika.engines.dlt_engine.direct.choice import other_setting
 from datanika.engines.dlt_engine.loaded import Loaded
+from datanika.engines.dlt_engine.ownership import Ownership
 from datanika.engines.dlt_engine.runtime import isolated_dlt
 from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import Emit, log
@@ -42,6 +43,7 @@ class _LoadRun:
         self.step, self.folder, self.emit, self.warehouse = step, folder, emit, warehouse
         self.key = step.step.key
         self.schema = step.step.target_schema
+        self.owners = Ownership(warehouse, self.schema, step.owner, step.pipeline_key)
         self.rows = 0
         self.bytes = 0
         self.failures: list[Failure] = []
@@ -49,6 +51,7 @@ class _LoadRun:
     def run(self) -> StepFinished:
         tables = [self._target(table) for table in self.step.step.tables]
         with self.warehouse.lock([(self.schema, str(table.target)) for table in tables]):
+            self.owners.read()
             for index, table in enumerate(tables):
                 if self._stopped():
                     self._skip(table)
@@ -77,7 +80,10 @@ class _LoadRun:
         try:
             folder = self.folder / f"table{index}"
             folder.mkdir()
+            self.owners.check(name)
             loaded = self._load_into(table, folder)
+            if loaded.committed:
+                self.owners.claim(name)
             target = (self.schema, name)
             columns = self.warehouse.columns([target]).get(target, ())
         except Exception as error:
