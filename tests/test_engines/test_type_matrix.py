@@ -129,11 +129,11 @@ def test_through_arrow_a_value_stays_or_is_refused(
 
 @pytest.mark.parametrize("kind", VALUES)
 def test_with_a_setting_of_the_table_a_value_stays_or_is_refused(
-    source: Warehouse, warehouses: Warehouses, kind: str
+    source: Warehouse, warehouses: tuple[Warehouse, Warehouse], kind: str
 ) -> None:
     """By dlt's own load, which does what settings ask of single rows."""
     text = make(source, kind)
-    spec = table("t", "t", batch_rows=100)
+    spec = table("t", "t").model_copy(update={"batch_rows": 100})
     out = run(load(steps.postgres(source.config), steps.postgres(warehouses[1].config), spec))
     rows = "SELECT id, value::text FROM raw.t ORDER BY id"
     check(out, lambda: plain(warehouses[1].query(rows), text), text, VALUES[kind][1])
