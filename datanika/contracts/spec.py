@@ -14,7 +14,16 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import DbtCommand, StepKind, WriteDisposition
 from datanika.contracts.shape import Filter, Mask, OnBadRow, SchemaContract
-from datanika.contracts.text import MAX_INTEGER, Code, Flag, Line, RowId, Text, storable
+from datanika.contracts.text import (
+    MAX_INTEGER,
+    Code,
+    Flag,
+    Integer,
+    Line,
+    RowId,
+    Text,
+    storable,
+)
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A step key or a destination schema: lower case, digits, underscore, at most 63 bytes."""
@@ -36,14 +45,14 @@ class IncrementalCursor(Contract):
 
     column: SourceName
     initial_value: CursorValue | None = None
-    lag_seconds: int = Field(
+    lag_seconds: Integer = Field(
         default=0,
         ge=0,
         le=366 * 86_400,
         strict=True,
         description="Read this much again for late rows.",
     )
-    lag: int = Field(
+    lag: Integer = Field(
         default=0,
         ge=0,
         le=MAX_INTEGER,
@@ -79,7 +88,7 @@ class TableSpec(Contract):
         "equal within the organisation.",
     )
     mask: tuple[Mask, ...] = Field(default=(), description="Columns whose values are hidden.")
-    batch_rows: int | None = Field(
+    batch_rows: Integer | None = Field(
         default=None,
         ge=1,
         le=1_000_000,
@@ -107,12 +116,12 @@ class RetryPolicy(Contract):
     failed together does not come back together.
     """
 
-    retries: int = Field(default=2, ge=0, le=10, strict=True)
+    retries: Integer = Field(default=2, ge=0, le=10, strict=True)
     delay_seconds: float = Field(default=5.0, ge=0, le=3600, strict=True)
     backoff: float = Field(
         default=2.0, ge=1, le=10, strict=True, description="1: the same wait before every retry."
     )
-    timeout_seconds: int = Field(default=3600, ge=1, le=86_400, strict=True)
+    timeout_seconds: Integer = Field(default=3600, ge=1, le=86_400, strict=True)
 
 
 class _Step(Contract):
@@ -143,7 +152,7 @@ class TransformStep(_Step):
     select: tuple[Line, ...] = ()
     exclude: tuple[Line, ...] = ()
     full_refresh: Flag = False
-    threads: int = Field(default=2, ge=1, le=16, strict=True)
+    threads: Integer = Field(default=2, ge=1, le=16, strict=True)
     default_schema: Identifier = "analytics"
 
 
