@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from datanika.contracts.base import Contract
-from datanika.contracts.text import MAX_INTEGER, Line
+from datanika.contracts.text import MAX_INTEGER, Integer, Line
 
 Column = Annotated[Line, Field(min_length=1)]
 """A column's name in the source."""
@@ -77,7 +77,7 @@ class Mask(Contract):
     text: Annotated[str, StringConstraints(max_length=100)] | None = Field(
         default=None, description="For text, and before what keep_last keeps. Default: ***."
     )
-    keep: int = Field(default=4, ge=1, le=100, strict=True, description="For keep_last.")
+    keep: Integer = Field(default=4, ge=1, le=100, strict=True, description="For keep_last.")
 
     @property
     def cover(self) -> str:

@@ -52,7 +52,7 @@ class IncrementalCursor(Contract):
         strict=True,
         description="Read this much again for late rows.",
     )
-    lag: int = Field(
+    lag: Integer = Field(
         default=0,
         ge=0,
         le=MAX_INTEGER,
@@ -93,7 +93,7 @@ class TableSpec(Contract):
         "equal within the organisation.",
     )
     mask: tuple[Mask, ...] = Field(default=(), description="Columns whose values are hidden.")
-    batch_rows: int | None = Field(
+    batch_rows: Integer | None = Field(
         default=None,
         ge=1,
         le=1_000_000,

@@ -42,6 +42,7 @@ from datanika.models import (
     Schedule,
     Throttle,
     Transformation,
+    UploadedFile,
     UsageMonth,
     User,
     UserIdentity,
@@ -135,6 +136,7 @@ async def fill(tenant: Tenant) -> dict[type, int]:
             )
         )  # fmt: skip
         await add(UsageMonth(org_id=org_id, month=utcnow().date()))
+        await add(UploadedFile(org_id=org_id, name="a.csv", format="csv", bytes=1, sha256="0" * 64))
         channel = await add(
             NotificationChannel(
                 org_id=org_id, name="ops", kind="webhook", config={}, events=[], pipeline_ids=[]

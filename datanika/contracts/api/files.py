@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
+from datanika.contracts.text import Integer
 
 
 class FileOut(Answer):
@@ -27,4 +28,4 @@ class FilePreviewIn(Body):
     delimiter: str = Field(
         default=",", min_length=1, max_length=1, pattern=r"^[^\x00\r\n\"]$", description="CSV only."
     )
-    limit: int = Field(default=50, ge=1, le=100, strict=True)
+    limit: Integer = Field(default=50, ge=1, le=100, strict=True)
