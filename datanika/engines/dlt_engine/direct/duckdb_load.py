@@ -29,7 +29,7 @@ from datanika.engines.dlt_engine.sources.postgres import (
 from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import log
 from datanika.engines.warehouse.base import LOAD_ID, Table, qualified, quoted
-from datanika.engines.warehouse.duckdb import DuckdbWarehouse
+from datanika.engines.warehouse.duckdb import DuckdbWarehouse, filled
 from datanika.engines.warehouse.postgres import connect, watch_options
 from datanika.errors import TerminalStepError
 
@@ -246,9 +246,7 @@ class DuckSession:
 
     def run(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
-        if parameters is None:
-            return list(self._cursor.execute(sql).fetchall())
-        return list(self._cursor.execute(sql.replace("%s", "?"), list(parameters)).fetchall())
+        return list(self._cursor.execute(filled(sql, parameters or ())).fetchall())
 
     def lock(self, key: int) -> None:
         """The file's own lock keeps others out."""
