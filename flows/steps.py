@@ -121,7 +121,9 @@ class StepRuns:
     async def _work(self, key: str, timeout_seconds: float, nodes: NodeRuns) -> StepFinished:
         try:
             resolved = await self.session.client.resolve(key)
-            events = self.session.host.run(resolved, timeout_seconds=timeout_seconds)
+            events = self.session.host.run(
+                resolved, timeout_seconds=timeout_seconds, limits=self.session.limits
+            )
             async with aclosing(events) as stream:  # type: ignore[type-var]
                 async for event in stream:
                     if isinstance(event, StepFinished):

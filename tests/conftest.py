@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,20 @@ pytest_plugins = [
     "tests.support.platform",
     "tests.support.web",
 ]
+
+LONGEST = ("fuzz", "e2e", "faults", "attacks")
+"""Folders whose tests take minutes each: they begin first, so that no process ends alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests; files stay whole."""
+    tests = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(tests).parts[0]
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)

@@ -166,6 +166,9 @@ def invalid_request(errors: Any) -> DatanikaError:
             hint='Send If-Match with the ETag of what you read ("3"), or * to overwrite it.',
             field="If-Match",
         )
+    if errors[0]["loc"][:1] == ("path",):
+        # What no thing can be called is called by nobody: the same answer as for an unused id.
+        return NotFound(f"{first['field']}: {first['message']}", field=first["field"])
     return InvalidInput(
         f"{first['field'] or 'body'}: {first['message']}",
         field=first["field"] or None,

@@ -13,7 +13,16 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import DbtCommand, StepKind, WriteDisposition
-from datanika.contracts.text import MAX_INTEGER, Code, Flag, Line, RowId, Text, storable
+from datanika.contracts.text import (
+    MAX_INTEGER,
+    Code,
+    Flag,
+    Integer,
+    Line,
+    RowId,
+    Text,
+    storable,
+)
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A step key or a destination schema: lower case, digits, underscore, at most 63 bytes."""
@@ -35,7 +44,7 @@ class IncrementalCursor(Contract):
 
     column: SourceName
     initial_value: CursorValue | None = None
-    lag_seconds: int = Field(
+    lag_seconds: Integer = Field(
         default=0,
         ge=0,
         le=366 * 86_400,
@@ -72,12 +81,12 @@ class RetryPolicy(Contract):
     failed together does not come back together.
     """
 
-    retries: int = Field(default=2, ge=0, le=10, strict=True)
+    retries: Integer = Field(default=2, ge=0, le=10, strict=True)
     delay_seconds: float = Field(default=5.0, ge=0, le=3600, strict=True)
     backoff: float = Field(
         default=2.0, ge=1, le=10, strict=True, description="1: the same wait before every retry."
     )
-    timeout_seconds: int = Field(default=3600, ge=1, le=86_400, strict=True)
+    timeout_seconds: Integer = Field(default=3600, ge=1, le=86_400, strict=True)
 
 
 class _Step(Contract):
@@ -108,7 +117,7 @@ class TransformStep(_Step):
     select: tuple[Line, ...] = ()
     exclude: tuple[Line, ...] = ()
     full_refresh: Flag = False
-    threads: int = Field(default=2, ge=1, le=16, strict=True)
+    threads: Integer = Field(default=2, ge=1, le=16, strict=True)
     default_schema: Identifier = "analytics"
 
 

@@ -67,7 +67,16 @@ Text = Annotated[
 Code = Annotated[
     str, StringConstraints(max_length=1_000_000, pattern=r"^[^\x00]*$"), AfterValidator(storable)
 ]
-RowId = Annotated[int, Field(ge=1, le=MAX_ID, strict=True)]
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""JSON has one kind of number: 3.0 is an integer too (JSON Schema 2020-12, section 6.1.1)."""
+Integer = Annotated[int, WHOLE]
+RowId = Annotated[int, Field(ge=1, le=MAX_ID, strict=True), WHOLE]
 Flag = Annotated[bool, Field(strict=True)]
 """True or false: neither 0 nor "yes"."""
 JsonObject = Annotated[dict[str, Any], BeforeValidator(storable)]

@@ -23,12 +23,12 @@ from pydantic import Field
 
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import RunState
-from datanika.contracts.events import Failure, RunClaim, RunFinish
+from datanika.contracts.events import RunClaim, RunFinish
 from datanika.errors import DatanikaError
 from datanika.execution.internal_api import InternalApi, WorkerApi
 from datanika.execution.run_client import RunClient, StopReason
 from datanika.execution.run_session import EngineHost, RunSession, use_session, use_worker_api
-from datanika.execution.sandbox import harden
+from datanika.execution.sandbox import StepLimits, harden
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -45,6 +45,14 @@ BROKEN = "broken"
 """In place of a state: the flow did not come far enough for Prefect to know how it ended."""
 PREFECT_AWAY = "prefect away"
 """In place of a state: Prefect stopped answering, and the flow could not go on without it."""
+CANCELLED = "cancelled"
+_UNFINISHED = {
+    BROKEN: "The run ended because of an error inside Datanika.",
+    "failed": "The run ended because of an error inside Datanika.",
+    PREFECT_AWAY: "Prefect stopped answering.",
+    "crashed": "Prefect stopped answering.",
+}
+"""What is said of an attempt whose flow ended in a state without closing its run."""
 TENANT_FLOW = "tenant-pipeline"
 FLOWS = {
     TENANT_FLOW: "flows.tenant_pipeline:tenant_pipeline",
@@ -66,6 +74,7 @@ class FlowJob(Contract):
     internal_url: str
     claim: RunClaim | None = Field(default=None, description="Tenant flows only.")
     worker_token: str | None = Field(default=None, repr=False, description="Maintenance only.")
+    limits: StepLimits = Field(default_factory=StepLimits, description="Of each engine child.")
 
 
 class FlowReport(Contract):
@@ -124,16 +133,17 @@ async def _run_pipeline(
             asyncio.create_task(_watch_prefect(str(job.flow_run["id"]), client)),
         ]
         try:
-            with use_session(RunSession(client, host)):
+            with use_session(RunSession(client, host, job.limits)):
                 state = await _run_flow(job)
-            if not client.finished and state != PREFECT_AWAY:
-                await _close_unfinished(client, state)
+            if not client.finished and state == CANCELLED:
+                await _close_cancelled(client)
         finally:
             for watcher in watchers:
                 watcher.cancel()
-        # Without Prefect the attempt is lost, and not the run: the launcher reports it as crashed.
+        # A flow that could not say how its run ended has lost its attempt, and not the run: the
+        # launcher reports it as crashed.
         closed = client.finished or client.stop_reason is StopReason.SUPERSEDED
-        message = "Prefect stopped answering." if state == PREFECT_AWAY else ""
+        message = _UNFINISHED.get(state, "") if not closed else ""
         return FlowReport(closed=closed, state=state, message=message)
 
 
@@ -161,7 +171,7 @@ async def _run_flow(job: FlowJob) -> str:
         state = await running
     except (Abort, Pause):
         # Prefect refused to start it: most likely it was cancelled a moment ago.
-        return "cancelled"
+        return CANCELLED
     except Exception as error:
         # Prefect already has the failure. The text may quote anything: only the type is logged.
         logger.error("Flow run %s ended with %s", job.flow_run["id"], type(error).__name__)
@@ -179,18 +189,12 @@ def _is_prefect_away(error: BaseException) -> bool:
     return wrapped or isinstance(error, httpx.TransportError)
 
 
-async def _close_unfinished(client: RunClient, state: str) -> None:
-    """Close a run whose flow never came to it: refused by Prefect, or broken."""
+async def _close_cancelled(client: RunClient) -> None:
+    """Close a run whose flow Prefect refused to start: it was cancelled there."""
     if client.stop_reason in (StopReason.WORKER_GONE, StopReason.SUPERSEDED):
         return
-    if state == "cancelled":
-        result = RunFinish(state=RunState.CANCELLED)
-    else:
-        message = "The run ended because of an error inside Datanika."
-        failure = Failure(code="flow_failed", message=message)
-        result = RunFinish(state=RunState.FAILED, failure=failure)
     with contextlib.suppress(DatanikaError):
-        await client.finish(result)
+        await client.finish(RunFinish(state=RunState.CANCELLED))
 
 
 async def _watch_worker(channel: socket.socket, client: RunClient) -> None:

@@ -18,6 +18,7 @@ from datanika.errors import DatanikaError, Unavailable
 from datanika.execution.flow_process import BROKEN, FLOWS, PREFECT_AWAY, TENANT_FLOW, FlowJob
 from datanika.execution.fork_client import FlowProcess, ForkServerClient
 from datanika.execution.internal_api import InternalApi, WorkerApi
+from datanika.execution.sandbox import StepLimits
 from datanika.execution.worker_settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -211,6 +212,9 @@ class Launcher:
             internal_url=settings.internal_url,
             claim=claim,
             worker_token=None if claim else settings.worker_token.get_secret_value(),
+            limits=StepLimits(
+                memory_mb=settings.step_memory_mb, cpu_seconds=settings.step_cpu_seconds
+            ),
         )
 
     def _api(self, token: str) -> InternalApi:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from datanika.contracts.events import RunEvent
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
 from datanika.execution.internal_api import WorkerApi
 from datanika.execution.run_client import RunClient
+from datanika.execution.sandbox import StepLimits
 
 
 class EngineHost(Protocol):
@@ -25,7 +26,11 @@ class EngineHost(Protocol):
     """
 
     def run(
-        self, step: ResolvedLoad | ResolvedTransform, *, timeout_seconds: float
+        self,
+        step: ResolvedLoad | ResolvedTransform,
+        *,
+        timeout_seconds: float,
+        limits: StepLimits,
     ) -> AsyncIterator[RunEvent]: ...
 
 
@@ -33,6 +38,7 @@ class EngineHost(Protocol):
 class RunSession:
     client: RunClient
     host: EngineHost
+    limits: StepLimits = field(default_factory=StepLimits)
 
 
 _session: ContextVar[RunSession] = ContextVar("datanika_run_session")

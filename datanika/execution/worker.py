@@ -22,6 +22,7 @@ import anyio.abc
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
 from datanika.contracts.nudge import nudge_socket
+from datanika.execution.backlog import Backlog
 from datanika.execution.fair_share import FairShare
 from datanika.execution.sandbox import harden
 from datanika.execution.work_folders import SWEEP_SECONDS, sweep
@@ -29,6 +30,7 @@ from datanika.execution.worker_settings import WorkerSettings
 from datanika.execution.worker_status import WorkerMetrics, seconds_since, status_server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from prefect.client.orchestration import PrefectClient
@@ -99,7 +101,7 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         super().__init__(*args, **kwargs)
         self._launcher: Launcher | None = None
         self._nudged = asyncio.Event()
-        self._more_are_due = False
+        self._backlog = Backlog()
         self._fair_share = FairShare()
         self.metrics = WorkerMetrics()
         self.metrics.limit.set(kwargs["limit"])
@@ -123,9 +125,16 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         """Take what is due; Prefect is not asked while there is no room."""
         if self.limiter.available_tokens < 1:
             return []
+        if due := self._backlog.fresh():
+            return await self._submit_scheduled_flow_runs(due)
         taken = await super().get_and_submit_flow_runs()
         self.metrics.poll.set_to_current_time()
         return taken
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        due = await super()._get_scheduled_flow_runs()
+        self._backlog.replace(due)
+        return due
 
     async def _submit_scheduled_flow_runs(
         self, flow_run_response: list[WorkerFlowRunResponse]
@@ -137,8 +146,27 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
         taken = await super()._submit_scheduled_flow_runs(self._fair_share.order(due, active))
         for flow_run in taken:
             self._fair_share.served(_organization(flow_run))
-        self._more_are_due = len(taken) < len(due)
+        self._backlog.take_away({flow_run.id for flow_run in taken})
         return taken
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        """Prefect's own lets an error that it does not expect end every run of the worker."""
+        try:
+            await super()._submit_run(flow_run)
+        except Exception as error:
+            logger.warning("Prefect does not answer for run %s: %s", flow_run.id, error)
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            self._release_limit_slot(flow_run.id)
+
+    async def _mark_flow_run_as_cancelled(
+        self, flow_run: FlowRun, state_updates: dict[str, Any] | None = None
+    ) -> None:
+        """Prefect's own keeps the place of a run whose deployment is gone."""
+        try:
+            await super()._mark_flow_run_as_cancelled(flow_run, state_updates)
+        finally:
+            # Where it was given back already, nothing happens.
+            self._release_limit_slot(flow_run.id)
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
         """Nobody reads them, and each costs the server a request."""
@@ -168,7 +196,7 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
             )
         finally:
             self.metrics.active.set(launcher.running)
-            if self._more_are_due:
+            if self._backlog.may_hold_more:
                 # As soon as this run's place is given back.
                 asyncio.get_running_loop().call_later(0.02, self._nudged.set)
         self.metrics.ended.labels(result.end.value).inc()
@@ -212,7 +240,7 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
                 asyncio.create_task(
                     _forever(self.sync_with_backend, self.heartbeat_interval_seconds, never)
                 ),
-                asyncio.create_task(_listen(path, nudged)),
+                asyncio.create_task(_listen(path, self._nudge)),
                 asyncio.create_task(_forever(self._sweep_folders, SWEEP_SECONDS, never)),
             ]
             await stopping.wait()
@@ -220,6 +248,10 @@ class DatanikaWorker(BaseWorker[DatanikaJobConfiguration, Any, DatanikaWorkerRes
                 loop.cancel()
             await asyncio.wait(loops)
             await self._drain()
+
+    def _nudge(self) -> None:
+        self._backlog.outdate()
+        self._nudged.set()
 
     async def _sweep_folders(self) -> None:
         await asyncio.to_thread(sweep, self._settings.data_home() / "work")
@@ -262,8 +294,8 @@ async def _forever(work: Any, seconds: float, sooner: asyncio.Event) -> None:
                 await sooner.wait()
 
 
-async def _listen(path: Path, nudged: asyncio.Event) -> None:
-    """Set ``nudged`` for every datagram on the socket ``path``."""
+async def _listen(path: Path, nudge: Callable[[], None]) -> None:
+    """Call ``nudge`` for every datagram on the socket ``path``."""
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.setblocking(False)
@@ -274,7 +306,7 @@ async def _listen(path: Path, nudged: asyncio.Event) -> None:
             return
         while True:
             await loop.sock_recv(listener, 16)
-            nudged.set()
+            nudge()
 
 
 def _bind(listener: socket.socket, path: Path) -> None:

@@ -58,6 +58,15 @@ class WorkerSettings(BaseSettings):
         default="127.0.0.1", description="Address of the worker's /healthz and /metrics."
     )
 
+    step_memory_mb: int = Field(
+        default=6144, ge=256, description="Memory of a step's engine. More ends the step."
+    )
+    step_cpu_seconds: int = Field(
+        default=14_400,
+        ge=10,
+        description="Processor time of a step's engine. More ends the step.",
+    )
+
     def data_home(self) -> Path:
         """The data folder, as ``datanika.config`` finds it."""
         return self.home or user_data_path("datanika")

@@ -165,15 +165,24 @@ class Chaos:
         """Work and faults until ``seconds`` are over; whatever was stopped goes on afterwards."""
         until = time.monotonic() + seconds
         work = [self._trigger, self._trigger, self._cancel, self._retry, self._grow]
-        while time.monotonic() < until:
+        # Work that waits for a stopped part must not keep it stopped.
+        waking = asyncio.create_task(self._keep_waking())
+        try:
+            while time.monotonic() < until:
+                if self._random.random() < 0.35:
+                    self._break()
+                else:
+                    chosen = self._random.choice(work)
+                    await self._do(self._cancel if await self._is_busy() else chosen)
+                await asyncio.sleep(self._random.uniform(0.1, 1.2))
+        finally:
+            waking.cancel()
+            self._wake(everything=True)
+
+    async def _keep_waking(self) -> None:
+        while True:
             self._wake()
-            if self._random.random() < 0.35:
-                self._break()
-            else:
-                chosen = self._random.choice(work)
-                await self._do(self._cancel if await self._is_busy() else chosen)
-            await asyncio.sleep(self._random.uniform(0.1, 1.2))
-        self._wake(everything=True)
+            await asyncio.sleep(0.2)
 
     async def _is_busy(self) -> bool:
         """So much waits that it could not be done in the time that is left to heal."""
@@ -428,10 +437,7 @@ async def run_chaos(
         point_settings_at(platform, monkeypatch)
         try:
             await chaos.prepare(organisations)
-            try:
-                await chaos.storm(seconds)
-            finally:
-                chaos._wake(everything=True)
+            await chaos.storm(seconds)
             await chaos.heal(heal_seconds)
             await chaos.check()
             return await chaos.summary()

@@ -94,6 +94,8 @@ def running_platform(home: Path) -> Iterator[RunningPlatform]:
                 **of_this_machine(),
                 "DATANIKA_HOME": str(home),
                 # Tests' own warehouses are on the embedded server.
+                # One bomb of a test must not fill the machine.
+                "DATANIKA_STEP_MEMORY_MB": "2048",
                 "DATANIKA_EGRESS_ALLOW": f"127.0.0.1:{remembered(home)['postgres']}/canary_*",
             },
             # No .env of the developer's.

@@ -39,8 +39,13 @@ async def test_a_wrong_input_names_its_field_and_never_quotes_it(api: httpx.Asyn
     assert answer.status_code == 422
     assert answer.json()["field"] in ("kind", "config")
     assert canary not in answer.text
-    for path in ("/api/v1/runs/0", "/api/v1/runs/x", f"/api/v1/runs/{2**63}"):
-        assert (await api.get(path)).status_code == 422
+
+
+async def test_what_is_no_id_is_not_found(api: httpx.AsyncClient) -> None:
+    for name in ("0", "x", "None", 2**63):
+        answer = await api.get(f"/api/v1/runs/{name}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert answer.json()["field"] == "run_id"
 
 
 async def test_health_needs_nothing_and_readiness_the_database(

@@ -40,7 +40,7 @@ class FakeHost:
         self.seen: dict[str, int] = {}
 
     async def run(
-        self, step: ResolvedLoad | ResolvedTransform, *, timeout_seconds: float
+        self, step: ResolvedLoad | ResolvedTransform, **options: object
     ) -> AsyncIterator[RunEvent]:
         key = step.step.key
         self.seen[key] = self.seen.get(key, 0) + 1

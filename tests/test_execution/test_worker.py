@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -22,6 +23,7 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
+from prefect.exceptions import ObjectNotFound
 from prefect.workers.base import BaseWorker
 
 from datanika.config import settings
@@ -339,6 +341,44 @@ async def test_a_full_worker_asks_prefect_only_when_it_has_room_again(
         async with running_worker(prefect_server, plane.url, tmp_path, **own):
             # With a poll in ten minutes, an ended run must be what makes the next one start.
             await until(lambda: len(plane.finished) == 3, 60)
+
+
+async def test_a_run_whose_deployment_is_gone_keeps_no_place(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's base worker cancels it and would count it as running for ever."""
+
+    async def gone(deployment_id: Any) -> None:
+        raise ObjectNotFound(Exception("gone"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.worker.client, "read_deployment", gone)
+        flow_run_id = await stage.submit(load_step("ok"))
+        assert (await final_state(stage.gateway, flow_run_id)).type == "CANCELLED"
+    await until(lambda: stage.worker.limiter.borrowed_tokens == 0)
+
+
+async def test_a_run_that_prefect_does_not_answer_for_ends_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in one submission would cancel all tasks of Prefect's base worker."""
+    slow = await stage.submit(load_step("slow"))
+    await until(lambda: stage.plane.of_type("node_started"))
+    asked = []
+
+    async def away(deployment_id: Any) -> None:
+        asked.append(deployment_id)
+        raise httpx.ConnectError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.worker.client, "read_deployment", away)
+        flow_run_id = await stage.submit(load_step("ok"))
+        await until(lambda: asked)
+    # The plan of the last one submitted is what the next one to start runs.
+    assert (await final_state(stage.gateway, flow_run_id)).type == "COMPLETED"
+    stage.plane.cancel_requested = True
+    assert (await final_state(stage.gateway, slow)).type == "CANCELLED"
+    await until(lambda: stage.worker.limiter.borrowed_tokens == 0)
 
 
 async def test_a_full_worker_is_well(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

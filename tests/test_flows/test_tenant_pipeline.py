@@ -57,7 +57,7 @@ class Host:
         self.open = 0
 
     async def run(
-        self, step: ResolvedLoad | ResolvedTransform, *, timeout_seconds: float
+        self, step: ResolvedLoad | ResolvedTransform, **options: object
     ) -> AsyncIterator[RunEvent]:
         assert isinstance(step, ResolvedLoad)
         assert step.source.config["password"] == PASSWORD

@@ -10,9 +10,9 @@ from pydantic import Field
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import BackfillState
 from datanika.contracts.overrides import StepKeys
-from datanika.contracts.text import Flag, Moment
+from datanika.contracts.text import WHOLE, Flag, Moment
 
-ChunkSeconds = Annotated[int, Field(ge=60, le=10 * 366 * 86_400, strict=True)]
+ChunkSeconds = Annotated[int, Field(ge=60, le=10 * 366 * 86_400, strict=True), WHOLE]
 
 
 class BackfillIn(Body):

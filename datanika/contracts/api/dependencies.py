@@ -8,11 +8,11 @@ from typing import Annotated
 from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
-from datanika.contracts.text import Flag, RowId
+from datanika.contracts.text import WHOLE, Flag, RowId
 
 _YEAR = 366 * 86_400
-Within = Annotated[int, Field(ge=1, le=_YEAR, strict=True)]
-Wait = Annotated[int, Field(ge=0, le=_YEAR, strict=True)]
+Within = Annotated[int, Field(ge=1, le=_YEAR, strict=True), WHOLE]
+Wait = Annotated[int, Field(ge=0, le=_YEAR, strict=True), WHOLE]
 
 
 class DependencyIn(Body):

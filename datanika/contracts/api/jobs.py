@@ -11,6 +11,7 @@ from datanika.contracts.ad_hoc import MAX_ROWS, MAX_TABLES, AdHocResult
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.events import Failure
 from datanika.contracts.jobs import JobAction, JobState
+from datanika.contracts.text import Integer
 
 SourceName = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 """A schema, table, column, file or endpoint of a source. NUL is in no name."""
@@ -29,10 +30,10 @@ class ConnectionTestIn(Body):
 class IntrospectIn(Body):
     schema_name: SourceName | None = Field(default=None, description="Only this schema's tables.")
     search: SourceName | None = Field(default=None, description="A part of the table's name.")
-    limit: int = Field(
+    limit: Integer = Field(
         default=100, ge=1, le=MAX_TABLES, strict=True, description="Tables on a page."
     )
-    offset: int = Field(
+    offset: Integer = Field(
         default=0, ge=0, le=1_000_000, strict=True, description="`next_offset` before."
     )
 
@@ -45,7 +46,7 @@ class PreviewIn(Body):
     columns: list[SourceName] = Field(
         default=[], max_length=500, description="Only these, in this order; empty: all."
     )
-    limit: int = Field(default=50, ge=1, le=100, strict=True)
+    limit: Integer = Field(default=50, ge=1, le=100, strict=True)
 
 
 class QueryIn(Body):
@@ -53,7 +54,7 @@ class QueryIn(Body):
         examples=["select count(*) from raw.orders"],
         description="One statement that reads rows.",
     )
-    limit: int = Field(default=100, ge=1, le=MAX_ROWS, strict=True)
+    limit: Integer = Field(default=100, ge=1, le=MAX_ROWS, strict=True)
 
 
 class CompileIn(Body):
@@ -65,7 +66,7 @@ class CompileIn(Body):
 
 
 class TransformationPreviewIn(CompileIn):
-    limit: int = Field(default=50, ge=1, le=100, strict=True)
+    limit: Integer = Field(default=50, ge=1, le=100, strict=True)
 
 
 class JobOut(Answer):

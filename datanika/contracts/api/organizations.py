@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Annotated
 
 from pydantic import Field
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.enums import Role
-from datanika.contracts.text import Name, RowId
+from datanika.contracts.text import WHOLE, Name, RowId
 
 MAX_LIMIT = 2**53
 """The largest integer that every JSON reader keeps."""
+Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT, strict=True), WHOLE]
+Runs = Annotated[int, Field(ge=1, le=MAX_LIMIT, strict=True), WHOLE]
 _NULL = " Null: the platform's own limit."
 
 
@@ -43,35 +46,23 @@ class OrganizationPatch(Body):
     any up to that one, and an operator of the platform any."""
 
     name: Name | None = Field(default=None, examples=["renamed"])
-    max_concurrent_runs: int | None = Field(
+    max_concurrent_runs: Runs | None = Field(
         default=None,
-        ge=1,
-        le=MAX_LIMIT,
-        strict=True,
         description=f"Runs at once.{_NULL}",
         examples=[5],
     )
-    max_connections: int | None = Field(
+    max_connections: Limit | None = Field(
         default=None,
-        ge=0,
-        le=MAX_LIMIT,
-        strict=True,
         description=f"Connections.{_NULL}",
         examples=[50],
     )
-    max_rows_per_month: int | None = Field(
+    max_rows_per_month: Limit | None = Field(
         default=None,
-        ge=0,
-        le=MAX_LIMIT,
-        strict=True,
         description=f"Rows loaded in a calendar month, UTC.{_NULL}",
         examples=[10_000_000],
     )
-    max_storage_bytes: int | None = Field(
+    max_storage_bytes: Limit | None = Field(
         default=None,
-        ge=0,
-        le=MAX_LIMIT,
-        strict=True,
         description=f"Bytes of files and local warehouses.{_NULL}",
         examples=[50_000_000_000],
     )

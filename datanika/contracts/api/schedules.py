@@ -9,17 +9,17 @@ from pydantic import Field, StringConstraints
 
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.schedule import DAY_SECONDS
-from datanika.contracts.text import Flag, Moment, RowId
+from datanika.contracts.text import WHOLE, Flag, Moment, RowId
 
 Cron = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Interval = Annotated[int, Field(ge=1, le=366 * 86_400, strict=True)]
+Interval = Annotated[int, Field(ge=1, le=366 * 86_400, strict=True), WHOLE]
 Zone = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 Count = Annotated[int, Field(ge=1, le=100)]
 """How many times are asked for."""
-Catchup = Annotated[int, Field(ge=60, le=31_622_400, strict=True)]
-Jitter = Annotated[int, Field(ge=0, le=86_400, strict=True)]
+Catchup = Annotated[int, Field(ge=60, le=31_622_400, strict=True), WHOLE]
+Jitter = Annotated[int, Field(ge=0, le=86_400, strict=True), WHOLE]
 _STARTS = "The first time it may fire."
 _ENDS = "The first time it may not fire any more."
 _CATCHUP = "A run that could start only so many seconds after its time is skipped."
