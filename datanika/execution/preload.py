@@ -74,10 +74,13 @@ def _import_drivers() -> None:
     import dbt.adapters.postgres  # noqa: F401
     import dlt.destinations.impl.postgres.postgres
     import dlt.sources.rest_api  # noqa: F401
-    import psycopg2  # noqa: F401
     import pyarrow.compute
+    import pyarrow.csv
     import pyarrow.parquet  # noqa: F401
 
+    import datanika.engines.dlt_engine.direct.duckdb_load
+    import datanika.engines.dlt_engine.direct.history
+    import datanika.engines.dlt_engine.direct.postgres_load  # noqa: F401
     from datanika.engines.dlt_engine.staged import postgres_client
 
     postgres_client()

@@ -44,7 +44,7 @@ class DuckdbWarehouse(Warehouse):
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         cursor = self.connection.cursor()
         try:
-            return list(cursor.execute(sql.replace("%s", "?"), list(parameters)).fetchall())
+            return list(cursor.execute(filled(sql, parameters)).fetchall())
         finally:
             cursor.close()
 
@@ -54,3 +54,25 @@ class DuckdbWarehouse(Warehouse):
 
     def close(self) -> None:
         self.connection.close()
+
+
+def filled(sql: str, parameters: Sequence[Any]) -> str:
+    """``sql`` with literals for its ``%s``. Of a statement with parameters DuckDB's client imports
+    pandas, which takes longer than a small load. Raises TypeError, ValueError."""
+    if not parameters:
+        return sql
+    texts = sql.split("%s")
+    pairs = zip(texts, map(_literal, parameters), strict=False)
+    if len(texts) != len(parameters) + 1:
+        raise ValueError("As many parameters as there are places are needed.")
+    return "".join(text + literal for text, literal in pairs) + texts[-1]
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    raise TypeError(f"No literal of {type(value).__name__}.")

@@ -29,11 +29,18 @@ from datanika.engines.dlt_engine.sources.postgres import (
 from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import log
 from datanika.engines.warehouse.base import LOAD_ID, Table, qualified, quoted
-from datanika.engines.warehouse.duckdb import DuckdbWarehouse
+from datanika.engines.warehouse.duckdb import DuckdbWarehouse, filled
 from datanika.engines.warehouse.postgres import connect, watch_options
 from datanika.errors import TerminalStepError
 
 _SOURCE = "datanika_source"
+MEMORY_MB = 192
+"""Of DuckDB's buffers while it writes: what is beyond goes to the file."""
+# Pages are those of one table: not of a view, nor of tables that inherit from it.
+_IS_PLAIN = (
+    "SELECT relkind = 'r' AND NOT relhassubclass AND NOT relrowsecurity "
+    "FROM pg_catalog.pg_class WHERE oid = to_regclass(%s)"
+)
 
 
 class DuckdbLoad(TableLoad):
@@ -71,6 +78,8 @@ class DuckdbLoad(TableLoad):
         try:
             with catalog.cursor() as cursor:
                 columns, _ = find_columns(cursor, name, self.table, self.shape.privacy)
+                cursor.execute(_IS_PLAIN, [qualified(name)])
+                is_plain = bool(cursor.fetchone()[0])
             options = watch_options(catalog)
         finally:
             catalog.close()
@@ -87,7 +96,8 @@ class DuckdbLoad(TableLoad):
         with attached(session, uri):
             session.run("BEGIN")
             try:
-                found = self._fill(session, name, columns, names, existing, books.load_id)
+                scan = _scan(name, columns, is_plain)
+                found = self._fill(session, name, scan, columns, names, existing, books.load_id)
                 hints = {column: _hint(kind) for column, kind in found.items()}
                 books.enter(hints, {} if self._is_new else books.resource_state(), "replace")
                 session.run("COMMIT")
@@ -106,14 +116,13 @@ class DuckdbLoad(TableLoad):
         self,
         session: DuckSession,
         name: Table,
+        scan: str,
         columns: Mapping[str, PostgresColumn],
         names: Mapping[str, str],
         existing: Mapping[str, str],
         load_id: str,
     ) -> dict[str, str]:
         """Make the table; its columns and their types, those of before included."""
-        pushed = ", ".join(_pushed(column) for column in columns.values())
-        scan = _query(f"SELECT {pushed} FROM {qualified(name)}")
         chosen = [_chosen(column, names[column.name]) for column in columns.values()]
         found = {
             str(row[0]): str(row[1])
@@ -150,6 +159,19 @@ class DuckdbLoad(TableLoad):
             self.result.loaded = int(taken)
             raise lost(self.result, self.target)
         return found
+
+
+def _scan(name: Table, columns: Mapping[str, PostgresColumn], is_plain: bool) -> str:
+    """What DuckDB selects from: a plain table, in parallel by its pages, where every column may be
+    read as it is, else one query."""
+    pushed = [_pushed(column) for column in columns.values()]
+    if is_plain and all(
+        column.plain
+        and one in (quoted(column.name), f"{quoted(column.name)} AS {quoted(column.name)}")
+        for one, column in zip(pushed, columns.values(), strict=True)
+    ):
+        return f"{_SOURCE}.{qualified(name)}"
+    return _query(f"SELECT {', '.join(pushed)} FROM {qualified(name)}")
 
 
 def _pushed(column: PostgresColumn) -> str:
@@ -205,9 +227,12 @@ def attached(session: DuckSession, uri: str) -> Iterator[None]:
     session.run(f"LOAD '{extension()}'")
     escaped = uri.replace("'", "''")
     session.run(f"ATTACH '{escaped}' AS {_SOURCE} (TYPE postgres, READ_ONLY)")
+    session.run(f"SET memory_limit = '{MEMORY_MB}MB'")
     try:
         yield
     finally:
+        with suppress(Exception):
+            session.run("RESET memory_limit")
         with suppress(Exception):
             session.run(f"DETACH {_SOURCE}")
 
@@ -220,9 +245,7 @@ class DuckSession:
 
     def run(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
-        if parameters is None:
-            return list(self._cursor.execute(sql).fetchall())
-        return list(self._cursor.execute(sql.replace("%s", "?"), list(parameters)).fetchall())
+        return list(self._cursor.execute(filled(sql, parameters or ())).fetchall())
 
     def lock(self, key: int) -> None:
         """The file's own lock keeps others out."""
