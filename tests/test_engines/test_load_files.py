@@ -137,14 +137,24 @@ def test_a_lag_of_seconds_behind_a_number_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_more_rows_at_a_time_than_are_asked_for(tmp_path: Path) -> None:
+    from datanika.engines.connectors.base import Reading
     from datanika.engines.dlt_engine.shape.privacy import Privacy
     from datanika.engines.dlt_engine.shape.source import shaped
     from datanika.engines.dlt_engine.sources.files import open_files
+    from datanika.engines.warehouse import WriterId
 
     spec = table("t.parquet", "t").model_copy(update={"batch_rows": 3})
     write_parquet(tmp_path, "t.parquet", id=list(range(10)))
     privacy = Privacy(spec, "")
-    opened = open_files(files(tmp_path), spec, frozenset(), str, tmp_path, privacy)
+    reading = Reading(
+        connection=files(tmp_path),
+        table=spec,
+        folder=tmp_path,
+        writer=WriterId(1, 1),
+        privacy=privacy,
+        normalize=str,
+    )
+    opened = open_files(reading)
     sizes = [batch.num_rows for batch in shaped(opened, spec, privacy).read(None)]
     assert sum(sizes) == 10
     assert max(sizes) <= 3
