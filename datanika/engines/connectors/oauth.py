@@ -8,7 +8,7 @@ from typing import Any
 
 from datanika.contracts.egress import EgressPolicy
 from datanika.egress.guard import EgressGuard
-from datanika.engines.connectors.rest_parts import answer, login_refused
+from datanika.engines.connectors.rest_parts import answer, error_name, login_refused
 from datanika.errors import TerminalStepError
 
 GOOGLE = "https://oauth2.googleapis.com/token"
@@ -29,8 +29,7 @@ def access_token(url: str, form: dict[str, str], egress: EgressPolicy) -> str:
     if response.status_code >= 500 or response.status_code == 429:
         response.raise_for_status()
     if not isinstance(token, str):
-        # The description may repeat what was sent; the code is one of a short list.
-        raise login_refused(str(found.get("error") or f"HTTP {response.status_code}")[:100])
+        raise login_refused(error_name(found) or f"HTTP {response.status_code}")
     return token
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 from datanika.errors import StepError, TerminalStepError, TransientStepError
@@ -88,6 +89,12 @@ def rate_limited(detail: str) -> StepError:
 
 def api_refused(detail: str) -> StepError:
     return TerminalStepError(f"The API refused the request ({detail}).", code="api_refused")
+
+
+def error_name(found: dict[str, Any]) -> str | None:
+    """What an answer calls its error: a word of a list, never a text that repeats what was sent."""
+    error = found.get("error")
+    return error if isinstance(error, str) and re.fullmatch(r"[a-z_]{1,60}", error) else None
 
 
 def answer(response: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from datanika.engines.connectors.rest_parts import (
     api_refused,
     bearer,
     cursor,
+    error_name,
     login_refused,
     moment,
     rate_limited,
@@ -86,7 +87,7 @@ def _check(response: Any) -> None:
     found = answer(response)
     if found.get("ok") is not False:
         return
-    error = str(found.get("error"))[:100]
+    error = error_name(found) or "unknown"
     if error in _LOGIN:
         raise login_refused(error)
     raise rate_limited(error) if error == "ratelimited" else api_refused(error)
