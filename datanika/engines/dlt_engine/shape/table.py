@@ -113,6 +113,9 @@ class TableShape:
         self.source_columns = tuple(
             ColumnInfo(name=name, data_type=kind) for name, kind in types.items()
         )
+        self._compare()
+
+    def _compare(self) -> None:
         if not self._known or not self.source_columns:
             return
         changes = column_changes(self._known, self.source_columns)
