@@ -8,9 +8,11 @@ reads as 0, and digits beyond a numeric's measured scale.
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,9 @@ class DuckdbLoad(TableLoad):
         books.prepare()
         existing = session.types(self.target)
         self._is_new = not existing
+        if self._is_new:
+            # Its entries will need dlt: in a cold process its import overlaps with the scan.
+            threading.Thread(target=import_module, args=["dlt"], daemon=True).start()
         result = self.result
         result.before = self.warehouse.count(self.target) if existing else 0
         with attached(session, uri):
