@@ -34,8 +34,12 @@ class RowCounter:
         self._last = time.monotonic()
 
     def add(self, rows: int, size: int = 0) -> None:
-        self.rows += rows
         self.bytes += size
+        self.at(self.rows + rows)
+
+    def at(self, rows: int) -> None:
+        """So many rows in all."""
+        self.rows = rows
         now = time.monotonic()
         if now - self._last >= PROGRESS_SECONDS:
             self._last = now

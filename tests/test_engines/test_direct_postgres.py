@@ -8,6 +8,7 @@ import time
 import pytest
 
 from datanika.contracts.enums import WriteDisposition
+from datanika.contracts.events import NodeProgress
 from tests.support.postgres import PostgresServer, Warehouse
 from tests.test_engines import steps
 from tests.test_engines.steps import APPEND, MERGE, REPLACE, Outcome, load, run, table
@@ -263,3 +264,19 @@ def test_marks_of_before_are_known_again(shop: Warehouses, monkeypatch: pytest.M
     assert out.nodes["orders"].details["path_reason"].endswith("marks of arrow")
     assert run(step).finished.rows == 0
     assert run(step).nodes["orders"].details["path"] == "binary COPY"
+
+
+def test_a_long_copy_tells_how_far_it_is(shop: Warehouses) -> None:
+    shop[0].query("DROP TABLE orders")
+    shop[0].query(
+        # Slow enough to be looked at: each row waits a little at the source.
+        "CREATE VIEW orders AS SELECT i AS id, repeat('x', 1000) AS text, "
+        "CASE WHEN i % 1000 = 0 THEN pg_sleep(0.05)::text END AS pause "
+        "FROM generate_series(1, 40000) i"
+    )
+    out = load_orders(shop)
+    assert out.finished.failure is None
+    told = [event.rows for event in out.events if isinstance(event, NodeProgress)]
+    assert told
+    assert told == sorted(told)
+    assert 0 < told[0] < 40_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +28,7 @@ from datanika.engines.dlt_engine.direct.columns import (
 )
 from datanika.engines.dlt_engine.direct.feeds import ArrowFeed, CopyFeed, CsvFeed, Differs, Feed
 from datanika.engines.dlt_engine.direct.landing import Landed, Landing, Place
+from datanika.engines.dlt_engine.direct.progress import watched
 from datanika.engines.dlt_engine.direct.session import Session, check, reading, writing
 from datanika.engines.dlt_engine.direct.swap import Swap
 from datanika.engines.dlt_engine.loaded import Loaded, lost, verify
@@ -73,7 +74,8 @@ class PostgresLoad(TableLoad):
                 if self.step.full_refresh:
                     books.forget_state()
                 try:
-                    landed = self._land(into, feed, existing, books.load_id, before)
+                    with self._progress(into, feed):
+                        landed = self._land(into, feed, existing, books.load_id, before)
                     break
                 except Differs as why:
                     self.result.reason = str(why)
@@ -97,6 +99,12 @@ class PostgresLoad(TableLoad):
         ids = [books.load_id]
         verify(result, self.table, self.target, self.warehouse, ids, replaced, landed.placed)
         return result
+
+    def _progress(self, into: Session, feed: Feed) -> AbstractContextManager[None]:
+        if isinstance(feed, ArrowFeed):
+            # Its batches are counted as they are read.
+            return nullcontext()
+        return watched(self.warehouse, into.connection.info.backend_pid, self.counter)
 
     def _land(
         self,
