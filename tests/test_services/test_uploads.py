@@ -169,6 +169,7 @@ def test_a_bomb_is_refused_before_it_fills_the_disk(
         ("a.zip", b"PK\x03\x04 and nothing"),
         ("a.zip", archive(("a.csv", b"1" * 100))[:-30]),
     ],
+    ids=["no gzip", "half a gzip", "half a parquet", "gzip", "zip", "no zip", "half a zip"],
 )
 def test_a_file_that_is_not_what_its_name_says_is_refused(
     tmp_path: Path, name: str, content: bytes
