@@ -17,8 +17,10 @@ from datanika.contracts.enums import RunTrigger
 from datanika.contracts.events import Failure, utcnow
 from datanika.db import SYSTEM, get_session
 from datanika.models import Run
-from tests.e2e.test_ui_browser import browser, log_in
+from tests.e2e.test_ui_browser import browser, invite, log_in
 from tests.support import story as stories
+from tests.support.dependencies import needs_fresh, trigger
+from tests.support.pipelines import make_pipeline
 from tests.support.story import Story
 from tests.support.web import Web
 
@@ -54,7 +56,25 @@ async def test_screenshots(browser: Browser, web: Web) -> None:
             await page.get_by_role("link", name="Pipelines", exact=True).click()
             await page.get_by_role("button", name="Run now").wait_for()
             await _shoot(page, "pipelines", theme)
+            await _wait_in_line(story)
+            await page.get_by_role("link", name="Queue").click()
+            await page.get_by_role("row").nth(2).wait_for()
+            await _shoot(page, "queue", theme)
         await context.close()
+    page = await browser.new_page(viewport={"width": 1360, "height": 850}, locale="en-GB")
+    token = await invite("Demo Airlines", "grace@demo-airlines.example")
+    await page.goto(f"{web.url}/invitation?token={token}")
+    await page.get_by_role("heading", name="You are invited").wait_for()
+    await _shoot(page, "invitation", "light")
+    await page.close()
+
+
+async def _wait_in_line(story: Story) -> None:
+    """A run behind one that runs, and one that needs fresher data."""
+    report = (await make_pipeline(story.actor, "delay_report")).id
+    await needs_fresh(story.actor, report, story.pipeline_id)
+    await trigger(story.actor, story.pipeline_id)
+    await trigger(story.actor, report)
 
 
 async def _shoot(page: Page, name: str, theme: str) -> None:
