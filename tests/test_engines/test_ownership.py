@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,3 +51,25 @@ def test_without_an_owner_nothing_is_noted(target: Target, tmp_path: Path) -> No
         "SELECT 1 FROM information_schema.tables WHERE table_name = '_datanika_owner'"
     )
     assert found == []
+
+
+def test_two_that_note_their_first_tables_at_once_both_do(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    target = Target(postgres(warehouse.config), warehouse.query)
+    warehouse.query("CREATE SCHEMA raw")
+    other = warehouse.connect()
+    try:
+        other.cursor().execute(
+            "CREATE TABLE raw._datanika_owner (table_name varchar(63) PRIMARY KEY, "
+            "owner varchar(64) NOT NULL, pipeline varchar(200), "
+            "claimed_at timestamp with time zone DEFAULT current_timestamp)"
+        )
+        with ThreadPoolExecutor() as pool:
+            loading = pool.submit(load_as, "ours", tmp_path, target, "a")
+            time.sleep(3)
+            other.commit()
+            assert loading.result().code is None
+    finally:
+        other.close()
+    assert target.query("SELECT table_name, owner FROM raw._datanika_owner") == [("a", "ours")]

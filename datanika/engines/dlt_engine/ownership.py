@@ -56,7 +56,7 @@ class Ownership:
             return
         place = qualified(self._place)
         if not self._exists:
-            self._warehouse.query(
+            self._warehouse.create(
                 f"CREATE TABLE IF NOT EXISTS {place} (table_name varchar(63) PRIMARY KEY, "
                 "owner varchar(64) NOT NULL, pipeline varchar(200), "
                 "claimed_at timestamp with time zone DEFAULT current_timestamp)"

@@ -51,6 +51,18 @@ class Warehouse(ABC):
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement, committed at once; placeholders are ``%s``."""
 
+    def create(self, *statements: str) -> None:
+        """Run statements that create what is not there yet.
+
+        Of two sessions that create the same at once, PostgreSQL lets one fail, IF NOT EXISTS or
+        not; once more, and it finds it.
+        """
+        for statement in statements:
+            try:
+                self.query(statement)
+            except Exception:
+                self.query(statement)
+
     @abstractmethod
     def lock(self, tables: Sequence[Table]) -> AbstractContextManager[None]:
         """Nobody else of the platform writes these tables meanwhile.

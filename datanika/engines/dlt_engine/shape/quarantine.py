@@ -114,15 +114,10 @@ class Quarantine:
     def _create(self) -> None:
         schema, table = quoted(self.table[0]), qualified(self.table)
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in _COLUMNS.items())
-        for _again in (True, False):
-            try:
-                self._warehouse.query(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-                self._warehouse.query(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
-                break
-            except Exception:
-                # Of two that create a schema at once, PostgreSQL lets one fail.
-                if not _again:
-                    raise
+        self._warehouse.create(
+            f"CREATE SCHEMA IF NOT EXISTS {schema}",
+            f"CREATE TABLE IF NOT EXISTS {table} ({columns})",
+        )
         present = self._warehouse.columns([self.table])[self.table]
         if {column.name for column in present} < _COLUMNS.keys():
             raise TerminalStepError(
