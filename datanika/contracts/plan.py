@@ -109,6 +109,7 @@ def _leave_out(content: dict[str, Any], defaults: dict[str, Any]) -> None:
 
 _TABLE_SINCE = _since(
     TableSpec,
+    "merge_strategy",
     "filters",
     "hash",
     "mask",
