@@ -44,7 +44,9 @@ class DuckdbWarehouse(Warehouse):
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         cursor = self.connection.cursor()
         try:
-            return list(cursor.execute(filled(sql, parameters)).fetchall())
+            if all(map(_is_plain, parameters)):
+                return list(cursor.execute(filled(sql, parameters)).fetchall())
+            return list(cursor.execute(sql.replace("%s", "?"), list(parameters)).fetchall())
         finally:
             cursor.close()
 
@@ -66,6 +68,13 @@ def filled(sql: str, parameters: Sequence[Any]) -> str:
     if len(texts) != len(parameters) + 1:
         raise ValueError("As many parameters as there are places are needed.")
     return "".join(text + literal for text, literal in pairs) + texts[-1]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it has a literal that says the same everywhere."""
+    if isinstance(value, str):
+        return "\0" not in value
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _literal(value: Any) -> str:

@@ -41,9 +41,9 @@ def test_new_removed_and_retyped_columns_are_told_once(tmp_path: Path) -> None:
     # What the contract keeps out is told all the same.
     out = load_t(tmp_path, known, id=[1], n=pa.array([1], pa.int64()), new=[1.5])
     assert changes(out) == [
-        ("retyped", "n", "int32", "int64"),
-        ("added", "new", None, "double"),
-        ("removed", "old", "string", None),
+        ("retyped", "n", "INTEGER", "BIGINT"),
+        ("added", "new", None, "DOUBLE"),
+        ("removed", "old", "VARCHAR", None),
     ]
     again = load_t(tmp_path, out.nodes["t"].source_columns, id=[1], n=[1], new=[1.5])
     assert changes(again) == []
