@@ -136,7 +136,9 @@ def test_with_a_setting_of_the_table_a_value_stays_or_is_refused(
     spec = table("t", "t").model_copy(update={"batch_rows": 100})
     out = run(load(steps.postgres(source.config), steps.postgres(warehouses[1].config), spec))
     rows = "SELECT id, value::text FROM raw.t ORDER BY id"
-    check(out, lambda: plain(warehouses[1].query(rows), text), text, VALUES[kind][1])
+    # Its file of rows has a time after 23:59:59, which CSV has not.
+    expected = "" if kind == "time 24:00" else VALUES[kind][1]
+    check(out, lambda: plain(warehouses[1].query(rows), text), text, expected)
 
 
 @pytest.mark.parametrize("kind", VALUES)
