@@ -37,7 +37,8 @@ def _collect() -> Iterator[None]:
 
 @pytest.fixture
 def canary() -> Iterator[CanaryServer]:
-    with canary_server() as server:
+    # An address of its own: whoever looks for an earlier test's port is no visitor.
+    with canary_server(address="127.0.0.9") as server:
         yield server
 
 
