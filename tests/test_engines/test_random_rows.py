@@ -28,7 +28,7 @@ VALUES = st.sampled_from(
 )
 ROWS = st.lists(st.tuples(TEXTS, VALUES), max_size=6)
 FEW = settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

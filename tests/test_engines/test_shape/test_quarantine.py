@@ -230,7 +230,7 @@ GARBAGE = st.one_of(
     st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b"")),
     st.just(b'{"v": 1'),
 )
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def is_good(raw: bytes) -> dict[str, Any] | None:
