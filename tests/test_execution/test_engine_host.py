@@ -88,6 +88,31 @@ async def test_a_ten_row_load_in_a_warm_child_takes_about_a_second(
     assert seconds < 6
 
 
+async def test_the_direct_ways_of_a_load_work_behind_the_fence(
+    host: EngineHostClient, tmp_path: Path, warehouse: Warehouse
+) -> None:
+    """COPY from PostgreSQL and from a CSV file, and DuckDB's own scan, with its extension."""
+    root = tmp_path / "orgs" / "1"
+    (root / "files").mkdir(parents=True)
+    (root / "warehouse").mkdir()
+    (root / "files" / "t.csv").write_text("id,text\n1,one\n2,two\n")
+    warehouse.query("CREATE TABLE public.t AS SELECT i AS id FROM generate_series(1, 10) i")
+    remote, local = postgres(warehouse.config), duckdb(root)
+    for source, destination, name, way in (
+        (remote, remote, "t", "binary COPY"),
+        (files(root, "csv"), remote, "t.csv", "CSV to COPY"),
+        (remote, local, "t", "DuckDB scan"),
+    ):
+        schema = "public" if source is remote else None
+        target = way.partition(" ")[0].lower()
+        step = load(source, destination, table(name, target), source_schema=schema)
+        *_, node, finished = await collect(host, step)
+        assert isinstance(finished, StepFinished)
+        assert finished.failure is None, way
+        assert isinstance(node, NodeFinished)
+        assert node.details["path"] == way
+
+
 async def test_a_child_sees_nothing_of_its_parents(
     host: EngineHostClient, home: Path, warehouse: Warehouse
 ) -> None:
