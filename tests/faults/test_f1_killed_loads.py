@@ -38,6 +38,7 @@ from tests.test_engines.steps import APPEND, MERGE, REPLACE, files, load, postgr
 
 SEEDS = int(os.environ.get("DATANIKA_FAULT_SEEDS", "1"))
 DISPOSITIONS = (APPEND, MERGE, REPLACE)
+FEEDS = ("parquet", "csv", "postgres")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 ROWS = 40_000
 FIGURES = "SELECT count(*), count(DISTINCT id), md5(string_agg(id || text, '' ORDER BY id)) FROM {}"
@@ -48,40 +49,60 @@ CRASH_POINTS = {
 
 
 class Load:
-    """A load of ``t.parquet``, first and again with more rows."""
+    """A load of a table, first and again with more rows; ``feed``: what it is read from."""
 
-    def __init__(self, root: Path, warehouse: Warehouse, how: WriteDisposition) -> None:
-        self.root, self.warehouse, self.how, self.rows = root, warehouse, how, 0
+    def __init__(self, root: Path, warehouse: Warehouse, how: WriteDisposition, feed: str) -> None:
+        self.root, self.warehouse, self.how, self.feed = root, warehouse, how, feed
+        self.rows = 0
 
     def grow(self, rows: int) -> None:
-        self.rows += rows
-        write_rows(self.root, self.rows)
+        before, self.rows = self.rows, self.rows + rows
+        if self.feed == "parquet":
+            write_rows(self.root, self.rows)
+        elif self.feed == "csv":
+            folder = self.root / "files"
+            folder.mkdir(parents=True, exist_ok=True)
+            lines = [f"{number},row {number}\n" for number in range(self.rows)]
+            (folder / "t.csv").write_text("id,text\n" + "".join(lines))
+        else:
+            query = self.warehouse.query
+            query("CREATE TABLE IF NOT EXISTS public.source (id bigint, text varchar)")
+            query(
+                "INSERT INTO public.source SELECT i, 'row ' || i FROM generate_series(%s, %s) i",
+                (before, self.rows - 1),
+            )
 
     def spec(self, target: str = "t") -> TableSpec:
         key = ("id",) if self.how is MERGE else ()
-        return table("t.parquet", target, self.how, key, None if self.how is REPLACE else "id")
+        name = "source" if self.feed == "postgres" else f"t.{self.feed}"
+        return table(name, target, self.how, key, None if self.how is REPLACE else "id")
 
-    def attempt(self, run_id: int, attempt: int) -> ResolvedLoad:
+    def attempt(self, run_id: int, attempt: int, schema: str = "raw") -> ResolvedLoad:
         destination = postgres(self.warehouse.config)
-        return load(files(self.root), destination, self.spec(), run_id=run_id, attempt=attempt)
+        copied = self.feed == "postgres"
+        return load(
+            destination if copied else files(self.root, self.feed),
+            destination,
+            self.spec(),
+            source_schema="public" if copied else None,
+            schema=schema,
+            run_id=run_id,
+            attempt=attempt,
+        )
 
     async def equals_a_clean_run(self, host: EngineHostClient) -> None:
-        clean = load(
-            files(self.root),
-            postgres(self.warehouse.config),
-            self.spec(),
-            schema="clean",
-            run_id=99,
-        )
-        assert await outcome(host, clean) is None
+        assert await outcome(host, self.attempt(99, 1, "clean")) is None
         [expected] = self.warehouse.query(FIGURES.format("clean.t"))
         assert self.warehouse.query(FIGURES.format("raw.t")) == [expected]
         self.warehouse.query("DROP SCHEMA clean CASCADE")
 
 
+MakeLoad = Callable[..., Load]
+
+
 @pytest.fixture
-def make_load(tmp_path: Path, warehouse: Warehouse) -> Callable[[WriteDisposition], Load]:
-    return lambda how: Load(tmp_path, warehouse, how)
+def make_load(tmp_path: Path, warehouse: Warehouse) -> MakeLoad:
+    return lambda how, feed="parquet": Load(tmp_path, warehouse, how, feed)
 
 
 @contextmanager
@@ -111,16 +132,18 @@ def reader(warehouse: Warehouse, allowed: set[int]) -> Iterator[None]:
     assert seen <= allowed
 
 
+@pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("how", DISPOSITIONS, ids=str)
 async def test_a_crash_at_each_point_of_a_load_loses_and_doubles_nothing(
-    make_load: Callable[[WriteDisposition], Load],
+    make_load: MakeLoad,
     host: EngineHostClient,
     home: Path,
     warehouse: Warehouse,
     postgres_server: PostgresServer,
     how: WriteDisposition,
+    feed: str,
 ) -> None:
-    one = make_load(how)
+    one = make_load(how, feed)
     one.grow(200)
     assert await outcome(host, one.attempt(1, 1)) is None
     for run_id, (point, locked) in enumerate(CRASH_POINTS.items(), 2):
@@ -139,18 +162,20 @@ async def test_a_crash_at_each_point_of_a_load_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("how", DISPOSITIONS, ids=str)
 async def test_crashes_at_random_moments_lose_and_double_nothing(
-    make_load: Callable[[WriteDisposition], Load],
+    make_load: MakeLoad,
     host: EngineHostClient,
     home: Path,
     warehouse: Warehouse,
     postgres_server: PostgresServer,
     how: WriteDisposition,
+    feed: str,
     seed: int,
 ) -> None:
     chance = random.Random(f"{how} {seed}")
-    one = make_load(how)
+    one = make_load(how, feed)
     one.grow(1_000)
     began = time.monotonic()
     assert await outcome(host, one.attempt(1, 1)) is None
@@ -175,7 +200,7 @@ async def test_crashes_at_random_moments_lose_and_double_nothing(
 
 @pytest.mark.parametrize("again", [(3, 1), (2, 1), (2, 2)], ids=["run", "step", "attempt"])
 async def test_the_last_statement_of_a_killed_load_cannot_land_in_what_comes_next(
-    make_load: Callable[[WriteDisposition], Load],
+    make_load: MakeLoad,
     host: EngineHostClient,
     warehouse: Warehouse,
     again: tuple[int, int],
