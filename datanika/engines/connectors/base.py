@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datanika.engines.dlt_engine.shape.privacy import Privacy
     from datanika.engines.dlt_engine.shape.screen import Screen
     from datanika.engines.dlt_engine.sources.base import SourceTable
+    from datanika.engines.dlt_engine.table_load import TableLoad
     from datanika.engines.warehouse.base import Warehouse, WriterId
 
 
@@ -179,6 +180,12 @@ class Connector[C: ConnectorConfig]:
     ) -> Any:
         """The dlt destination; ``move`` is part of its merges."""
         raise self._unfit(connection, "destination")
+
+    def loader(self, source: ResolvedConnection) -> type[TableLoad]:
+        """What loads a table from ``source`` where no row of it has to be judged alone."""
+        from datanika.engines.dlt_engine.table_load import TableLoad
+
+        return TableLoad
 
     def _unfit(self, connection: ResolvedConnection, what: str) -> TerminalStepError:
         return TerminalStepError(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         RowsResult,
     )
     from datanika.engines.dlt_engine.move import MoveFromStaging
+    from datanika.engines.dlt_engine.table_load import TableLoad
     from datanika.engines.warehouse.base import Warehouse, WriterId
 
 FOLDER = "warehouse"
@@ -63,6 +64,13 @@ class DuckdbConnector(Connector[DuckdbConfig]):
 
         with DuckdbReader(connection, folder) as reader:
             return reader.read(sql, limit)
+
+    def loader(self, source: ResolvedConnection) -> type[TableLoad]:
+        if source.kind != "postgres":
+            return super().loader(source)
+        from datanika.engines.dlt_engine.direct.duckdb_load import DuckdbLoad
+
+        return DuckdbLoad
 
     def open_warehouse(self, connection: ResolvedConnection, writer: WriterId) -> Warehouse:
         from datanika.engines.warehouse.duckdb import DuckdbWarehouse

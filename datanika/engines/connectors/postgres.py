@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from datanika.engines.dlt_engine.move import MoveFromStaging
     from datanika.engines.dlt_engine.sources.base import SourceTable
+    from datanika.engines.dlt_engine.table_load import TableLoad
     from datanika.engines.warehouse.base import Warehouse, WriterId
 
 # libpq reads "host" as a socket folder, a list or a service, and "dbname" as a whole connection
@@ -94,6 +95,11 @@ class PostgresConnector(Connector[PostgresConfig]):
             reading.writer,
             reading.privacy,
         )
+
+    def loader(self, source: ResolvedConnection) -> type[TableLoad]:
+        from datanika.engines.dlt_engine.direct.postgres_load import PostgresLoad
+
+        return PostgresLoad
 
     def open_warehouse(self, connection: ResolvedConnection, writer: WriterId) -> Warehouse:
         from datanika.engines.warehouse.postgres import PostgresWarehouse

@@ -13,7 +13,6 @@ from datanika.engines.connectors.registry import connector_of
 from datanika.engines.dlt_engine.direct.choice import other_setting
 from datanika.engines.dlt_engine.loaded import Loaded
 from datanika.engines.dlt_engine.ownership import Ownership
-from datanika.engines.dlt_engine.runtime import isolated_dlt
 from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import Emit, log
 from datanika.engines.failures import failure_of
@@ -111,22 +110,11 @@ class _LoadRun:
 
     def _load_into(self, table: TableSpec, folder: Path) -> Loaded:
         """APIs give rows of any shape, which dlt makes tables of, and dlt does what a table's
-        settings ask of single rows; PostgreSQL takes the rest by COPY."""
-        given = (self.step, table, folder, self.emit, self.warehouse)
-        source = connector_of(self.step.source)
-        if source.gives_rows or other_setting(table) is not None:
-            with isolated_dlt(self.folder):
-                return TableLoad(*given).run()
-        if self.step.destination.kind == "postgres":
-            from datanika.engines.dlt_engine.direct.postgres_load import PostgresLoad
-
-            return PostgresLoad(*given).run()
-        if self.step.destination.kind == "duckdb" and self.step.source.kind == "postgres":
-            from datanika.engines.dlt_engine.direct.duckdb_load import DuckdbLoad
-
-            return DuckdbLoad(*given).run()
-        with isolated_dlt(self.folder):
-            return TableLoad(*given).run()
+        settings ask of single rows; the destination's own way takes the rest."""
+        loader: type[TableLoad] = TableLoad
+        if not connector_of(self.step.source).gives_rows and other_setting(table) is None:
+            loader = connector_of(self.step.destination).loader(self.step.source)
+        return loader(self.step, table, folder, self.emit, self.warehouse).run()
 
     def _skip(self, table: TableSpec) -> None:
         self.emit(

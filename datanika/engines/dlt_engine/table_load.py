@@ -27,7 +27,7 @@ from datanika.engines.dlt_engine.move import (
 )
 from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.row_cursor import RowCursor
-from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
+from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT, isolated_dlt
 from datanika.engines.dlt_engine.shape.table import TableShape
 from datanika.engines.emit import Emit, RowCounter, log
 from datanika.engines.warehouse import Warehouse, WriterId
@@ -97,6 +97,10 @@ class TableLoad:
 
     def run(self) -> Loaded:
         """Load the table. Raises what the engines raise, and :class:`TerminalStepError`."""
+        with isolated_dlt(self.folder.parent):
+            return self._run()
+
+    def _run(self) -> Loaded:
         import dlt
 
         existed = self.warehouse.exists(self.target)

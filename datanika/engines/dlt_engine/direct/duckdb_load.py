@@ -56,10 +56,7 @@ class DuckdbLoad(TableLoad):
             self.result.reason = str(why)
             message = f"Goes through arrow and dlt: {why}."
             log(self.emit, self.step.step.key, message, node=self.node)
-        from datanika.engines.dlt_engine.runtime import isolated_dlt
-
-        with isolated_dlt(self.folder.parent):
-            return super().run()
+        return super().run()
 
     def _check_fit(self) -> None:
         if self.step.source.kind != "postgres":
