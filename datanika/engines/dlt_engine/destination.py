@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 # A replace goes through staging and one transaction, so that no reader sees half a table, and keeps
 # the table itself, because views of dbt models may hang on it.
+_THROUGH_STAGING: dict[str, Any] = {
+    "replace_strategy": "insert-from-staging",
+    "staging_dataset_name_layout": STAGING_LAYOUT,
+    "create_indexes": False,
+}
 
 
 def postgres_destination(
@@ -30,9 +35,7 @@ def postgres_destination(
         credentials=_credentials(
             locate(connection), warehouse.name_of_sessions(writer), warehouse.session_options
         ),
-        replace_strategy="insert-from-staging",
-        staging_dataset_name_layout=STAGING_LAYOUT,
-        create_indexes=False,
+        **_THROUGH_STAGING,
     )
 
 
@@ -43,9 +46,7 @@ def duckdb_destination(warehouse: Warehouse, move: MoveFromStaging) -> Any:
     duckdb_warehouse: DuckdbWarehouse = warehouse  # type: ignore[assignment]
     return staged_duckdb(move)(
         credentials=duckdb_warehouse.connection,
-        replace_strategy="insert-from-staging",
-        staging_dataset_name_layout=STAGING_LAYOUT,
-        create_indexes=False,
+        **_THROUGH_STAGING,
     )
 
 

@@ -59,8 +59,6 @@ class DuckdbLoad(TableLoad):
         return super().run()
 
     def _check_fit(self) -> None:
-        if self.step.source.kind != "postgres":
-            raise NotDirect(f"the source is of the kind {self.step.source.kind}")
         if self.table.write_disposition is not WriteDisposition.REPLACE:
             raise NotDirect(f"the table is loaded by {self.table.write_disposition}")
         if self.table.cursor is not None:
