@@ -81,8 +81,10 @@ def _import_drivers() -> None:
     import datanika.engines.dlt_engine.direct.duckdb_load
     import datanika.engines.dlt_engine.direct.history
     import datanika.engines.dlt_engine.direct.postgres_load  # noqa: F401
+    from datanika.engines.connectors.registry import CONNECTORS
     from datanika.engines.dlt_engine.staged import postgres_client
 
+    list(CONNECTORS.values())
     postgres_client()
 
 

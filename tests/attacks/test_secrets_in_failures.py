@@ -261,13 +261,14 @@ async def test_nothing_of_the_credential_is_stored(
             await recorder.record(events)
             assert isinstance(events[-1], StepFinished)
             await recorder.finish(RunFinish(state=RunState.FAILED, failure=events[-1].failure))
-    with superuser(postgres_server.admin_url) as cursor:
+    with superuser(postgres_server.admin_url, database) as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         stored = {}
         for (table_name,) in cursor.fetchall():
             cursor.execute(f'SELECT row_to_json(t)::text FROM "{table_name}" t')
             stored[table_name] = "\n".join(text for (text,) in cursor.fetchall())
-    assert "authentication_failed" in stored["runs"]
+    sizes = {table_name: len(text) for table_name, text in stored.items()}
+    assert "authentication_failed" in stored["runs"], sizes
     assert MASK in stored["run_logs"]
     for canary in canaries:
         for table_name, text in stored.items():

@@ -60,6 +60,7 @@ def test_every_secret_is_write_only() -> None:
     secrets = {name: set(kind.secret_fields) for name, kind in connector_kinds().items()}
     assert secrets == SECRETS
     assert list(CONNECTORS) == list(connector_kinds())
+    assert [connector.kind for connector in CONNECTORS.values()] == list(CONNECTORS)
 
 
 @pytest.mark.parametrize(

@@ -1,87 +1,87 @@
-"""Every connector, in the order people should see them."""
+"""Every connector, in the order people should see them. A file is imported when its kind is first
+asked for: a load knows two kinds, and need not wait for the others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
 from typing import Any
 
 from datanika.contracts.steps import ResolvedConnection
-from datanika.engines.connectors.airtable import AIRTABLE
-from datanika.engines.connectors.asana import ASANA
 from datanika.engines.connectors.base import Connector
-from datanika.engines.connectors.bigquery import BIGQUERY
-from datanika.engines.connectors.clickhouse import CLICKHOUSE
-from datanika.engines.connectors.databricks import DATABRICKS
-from datanika.engines.connectors.duckdb import DUCKDB
-from datanika.engines.connectors.facebook_ads import FACEBOOK_ADS
-from datanika.engines.connectors.files import FILES
-from datanika.engines.connectors.freshdesk import FRESHDESK
-from datanika.engines.connectors.github import GITHUB
-from datanika.engines.connectors.google_ads import GOOGLE_ADS
-from datanika.engines.connectors.google_analytics import GOOGLE_ANALYTICS
-from datanika.engines.connectors.google_sheets import GOOGLE_SHEETS
-from datanika.engines.connectors.hubspot import HUBSPOT
-from datanika.engines.connectors.jira import JIRA
-from datanika.engines.connectors.kafka import KAFKA
-from datanika.engines.connectors.mongodb import MONGODB
-from datanika.engines.connectors.mssql import MSSQL, SYNAPSE
-from datanika.engines.connectors.mysql import MYSQL
-from datanika.engines.connectors.notion import NOTION
-from datanika.engines.connectors.openapi import OPENAPI
-from datanika.engines.connectors.oracle import ORACLE
-from datanika.engines.connectors.pipedrive import PIPEDRIVE
-from datanika.engines.connectors.postgres import POSTGRES
-from datanika.engines.connectors.redshift import REDSHIFT
-from datanika.engines.connectors.rest_api import REST_API
-from datanika.engines.connectors.s3 import S3
-from datanika.engines.connectors.salesforce import SALESFORCE
-from datanika.engines.connectors.shopify import SHOPIFY
-from datanika.engines.connectors.slack import SLACK
-from datanika.engines.connectors.snowflake import SNOWFLAKE
-from datanika.engines.connectors.sqlite import SQLITE
-from datanika.engines.connectors.stripe import STRIPE
-from datanika.engines.connectors.zendesk import ZENDESK
 from datanika.errors import TerminalStepError
 
-CONNECTORS: dict[str, Connector[Any]] = {
-    connector.kind: connector
-    for connector in (
-        POSTGRES,
-        MYSQL,
-        MSSQL,
-        ORACLE,
-        SQLITE,
-        DUCKDB,
-        CLICKHOUSE,
-        MONGODB,
-        BIGQUERY,
-        SNOWFLAKE,
-        REDSHIFT,
-        DATABRICKS,
-        SYNAPSE,
-        FILES,
-        S3,
-        GOOGLE_SHEETS,
-        KAFKA,
-        REST_API,
-        OPENAPI,
-        STRIPE,
-        GITHUB,
-        HUBSPOT,
-        SALESFORCE,
-        SHOPIFY,
-        JIRA,
-        SLACK,
-        ZENDESK,
-        PIPEDRIVE,
-        FRESHDESK,
-        ASANA,
-        AIRTABLE,
-        NOTION,
-        FACEBOOK_ADS,
-        GOOGLE_ANALYTICS,
-        GOOGLE_ADS,
-    )
-}
+_PLACES = (
+    "postgres.POSTGRES",
+    "mysql.MYSQL",
+    "mssql.MSSQL",
+    "oracle.ORACLE",
+    "sqlite.SQLITE",
+    "duckdb.DUCKDB",
+    "clickhouse.CLICKHOUSE",
+    "mongodb.MONGODB",
+    "bigquery.BIGQUERY",
+    "snowflake.SNOWFLAKE",
+    "redshift.REDSHIFT",
+    "databricks.DATABRICKS",
+    "mssql.SYNAPSE",
+    "files.FILES",
+    "s3.S3",
+    "google_sheets.GOOGLE_SHEETS",
+    "kafka.KAFKA",
+    "rest_api.REST_API",
+    "openapi.OPENAPI",
+    "stripe.STRIPE",
+    "github.GITHUB",
+    "hubspot.HUBSPOT",
+    "salesforce.SALESFORCE",
+    "shopify.SHOPIFY",
+    "jira.JIRA",
+    "slack.SLACK",
+    "zendesk.ZENDESK",
+    "pipedrive.PIPEDRIVE",
+    "freshdesk.FRESHDESK",
+    "asana.ASANA",
+    "airtable.AIRTABLE",
+    "notion.NOTION",
+    "facebook_ads.FACEBOOK_ADS",
+    "google_analytics.GOOGLE_ANALYTICS",
+    "google_ads.GOOGLE_ADS",
+)
+"""``file.NAME``; the kind is the name in small letters."""
+
+
+class Connectors(MutableMapping[str, Connector[Any]]):
+    """kind -> connector."""
+
+    def __init__(self, places: tuple[str, ...]) -> None:
+        self._known: dict[str, Connector[Any] | str] = {
+            place.partition(".")[2].lower(): place for place in places
+        }
+
+    def __getitem__(self, kind: str) -> Connector[Any]:
+        found = self._known[kind]
+        if isinstance(found, str):
+            file, _, name = found.partition(".")
+            found = getattr(import_module(f"{__package__}.{file}"), name)
+            assert isinstance(found, Connector)
+            self._known[kind] = found
+        return found
+
+    def __setitem__(self, kind: str, connector: Connector[Any]) -> None:
+        self._known[kind] = connector
+
+    def __delitem__(self, kind: str) -> None:
+        del self._known[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+CONNECTORS = Connectors(_PLACES)
 
 
 def connector_of(connection: ResolvedConnection) -> Connector[Any]:

@@ -228,11 +228,15 @@ def attached(session: DuckSession, uri: str) -> Iterator[None]:
     escaped = uri.replace("'", "''")
     session.run(f"ATTACH '{escaped}' AS {_SOURCE} (TYPE postgres, READ_ONLY)")
     session.run(f"SET memory_limit = '{MEMORY_MB}MB'")
+    # Rows of a table have no order; keeping the one of its pages holds them back in memory, and
+    # takes twice as long.
+    session.run("SET preserve_insertion_order = false")
     try:
         yield
     finally:
-        with suppress(Exception):
-            session.run("RESET memory_limit")
+        for setting in ("memory_limit", "preserve_insertion_order"):
+            with suppress(Exception):
+                session.run(f"RESET {setting}")
         with suppress(Exception):
             session.run(f"DETACH {_SOURCE}")
 

@@ -23,6 +23,7 @@ from datanika.engines.dlt_engine.sources.base import (
 from datanika.engines.dlt_engine.sources.csv_types import (
     checked_csv_types,
     missed,
+    plain_rows,
     propose_csv_types,
 )
 from datanika.engines.warehouse.base import quoted
@@ -143,6 +144,9 @@ def raw_csv(reading: Reading) -> RawCsv | None:
     types = propose_csv_types(database, source, names, text)
 
     def check() -> CsvCheck:
+        plain = plain_rows(database, paths, config.delimiter, types)
+        if plain is not None:
+            return CsvCheck(plain, (), None)
         bad, rows, has_quotes = missed(database, source, types)
         texts = [name for name in types if types[name] == "VARCHAR"]
         if not has_quotes or not texts:
