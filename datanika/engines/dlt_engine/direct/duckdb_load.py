@@ -98,7 +98,7 @@ class DuckdbLoad(TableLoad):
             try:
                 scan = _scan(name, columns, is_plain)
                 found = self._fill(session, name, scan, columns, names, existing, books.load_id)
-                hints = {column: _hint(kind) for column, kind in found.items()}
+                hints = {column: hint_of(kind) for column, kind in found.items()}
                 books.enter(hints, {} if self._is_new else books.resource_state(), "replace")
                 session.run("COMMIT")
             except BaseException:
@@ -282,7 +282,7 @@ class DuckSession:
         )
 
 
-def _hint(kind: str) -> dict[str, Any]:
+def hint_of(kind: str) -> dict[str, Any]:
     """dlt's words for a column of DuckDB's type ``kind``."""
     if kind.startswith("DECIMAL("):
         precision, scale = kind[8:-1].split(",")
