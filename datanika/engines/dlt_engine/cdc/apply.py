@@ -25,12 +25,17 @@ Staged = tuple[list[Value], str, str | None, dt.datetime | None]
 
 @dataclass(frozen=True)
 class Lane:
-    """One column on its way. ``type``: of the destination's column; ``stage``: of the staging
-    table's, where it differs; ``convert``: what the log's text becomes before that; ``check``: a
-    condition on the staged column that every value must meet."""
+    """One column on its way.
+
+    ``native`` is the source's word for its type, ``type`` the destination column's, ``stage`` the
+    staging table's. ``convert``: what the log's text becomes before it is staged; ``by_server``: a
+    reading of the table has done that already. ``check``: a condition on the staged column that
+    every value must meet.
+    """
 
     source: str
     target: str
+    native: str
     type: str
     stage: str
     convert: Convert | None = None
@@ -111,20 +116,30 @@ class Applier(ABC):
 
     # Rows
 
-    def stage(self, rows: list[Staged], *, snapshot: bool = False) -> None:
-        """Fill the staging table, and check what needs it. ``snapshot``: what a server has to make
-        over is so already."""
-        for place, lane in enumerate(self.lanes):
-            if lane.convert is not None and not (snapshot and lane.by_server):
-                _convert(rows, place, lane.convert)
+    def stage(self, rows: list[Staged]) -> None:
+        """Fill the staging table, and check what needs it."""
+        self.convert(rows, from_log=True)
         taken = self.fill(rows)
         if taken != len(rows):
             raise self._lost(len(rows), taken)
-        for lane in self.lanes:
-            if lane.check is None:
-                continue
-            bad = f"SELECT 1 FROM {self.staging} WHERE NOT ({lane.check}) LIMIT 1"
-            if self.session.run(bad):
+        self.check(self.staging)
+
+    def convert(self, rows: list[Staged], *, from_log: bool) -> None:
+        """Make over, in place, what the destination cannot; of a reading of the table, what its
+        query has not."""
+        for place, lane in enumerate(self.lanes):
+            if lane.convert is not None and (from_log or not lane.by_server):
+                _convert(rows, place, lane.convert)
+
+    def check(self, staged: str) -> None:
+        """Raises :class:`TerminalStepError` ``value_out_of_range`` that names the column."""
+        checked = [lane for lane in self.lanes if lane.check is not None]
+        if not checked:
+            return
+        bad = ", ".join(f"coalesce(bool_or(NOT ({lane.check})), false)" for lane in checked)
+        [found] = self.session.run(f"SELECT {bad} FROM {staged}")
+        for lane, is_bad in zip(checked, found, strict=True):
+            if is_bad:
                 raise TerminalStepError(
                     f"Column {lane.target!r} of {self._shown} is of the type {lane.type}, which "
                     "cannot hold a value that came.",
@@ -176,8 +191,8 @@ class Applier(ABC):
         self.put += placed
         self.empty()
 
-    def insert(self, where: str = "") -> int:
-        """Staged rows into the table; how many."""
+    def insert(self, where: str = "", staged: str | None = None) -> int:
+        """Rows of the staging table, or of ``staged``, into the table; how many."""
         names = [lane.target for lane in self.lanes] + [LOAD_ID]
         chosen = [self.cast(lane) for lane in self.lanes] + [f"'{self._load_id}'"]
         if self._soft:
@@ -186,7 +201,7 @@ class Applier(ABC):
         return int(
             self.session.count(
                 f"INSERT INTO {self._target} ({', '.join(map(quoted, names))}) "
-                f"SELECT {', '.join(chosen)} FROM {self.staging} AS s {where}"
+                f"SELECT {', '.join(chosen)} FROM {staged or self.staging} AS s {where}"
             )
         )
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from datanika.engines.connectors.postgres import locate
-from datanika.engines.dlt_engine.cdc.apply import DELETED_AT, Applier, Convert, Lane, Staged
+from datanika.engines.dlt_engine.cdc.apply import (
+    DELETED_AT,
+    KEPT_COLUMNS,
+    OP,
+    Applier,
+    Convert,
+    Lane,
+    Staged,
+)
 from datanika.engines.dlt_engine.cdc.convert import by_server
 from datanika.engines.dlt_engine.cdc.load import CdcLoad
 from datanika.engines.dlt_engine.cdc.pgoutput import Value
@@ -39,7 +47,7 @@ _TYPES = {
     "time": "TIME",
 }
 _PLAIN = frozenset({"VARCHAR", "JSON", "BLOB"})
-_ERA = re.compile(rb"^([^ ]+)(.*) BC$")
+_DATED = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"})
 _ESCAPES = {
     b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v",
 }  # fmt: skip
@@ -53,11 +61,12 @@ class _Session(DuckSession):
         """How many rows a statement changed."""
         return int(self.run(sql)[0][0])
 
-    def insert(self, table: str, rows: Any) -> int:
-        """Rows of an arrow table into ``table``, by position."""
+    @contextmanager
+    def shown(self, rows: Any) -> Iterator[str]:
+        """An arrow table as a relation of that name."""
         self._cursor.register("datanika_rows", rows)
         try:
-            return self.count(f"INSERT INTO {table} SELECT * FROM datanika_rows")
+            yield "datanika_rows"
         finally:
             self._cursor.unregister("datanika_rows")
 
@@ -79,13 +88,13 @@ class CdcDuckdbLoad(CdcLoad):
             source = stack.enter_context(reading(locate(self.step.source), name))
             source.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
             lanes = self._lanes(source, work, chosen, names, {})
+            self.saw(lanes)
             session.run("BEGIN")
             try:
                 if self.step.full_refresh:
                     books.forget_state()
                 columns = self._create(session, lanes)
                 applier = self.applier(session, lanes, work, books.load_id)
-                applier.prepare()
                 select = ", ".join(self._selected)
                 copy = f"COPY (SELECT {select} FROM {qualified(work.table.name)}) TO STDOUT"
                 rows = _Rows(applier, self.counter)
@@ -93,7 +102,6 @@ class CdcDuckdbLoad(CdcLoad):
                     cursor.copy_expert(copy, rows, size=256 * 1024)
                     sent = int(cursor.rowcount)
                 rows.flush()
-                applier.finish()
                 result.rows, result.after = sent, applier.alive()
                 if not sent == rows.placed == result.after:
                     result.loaded = rows.placed
@@ -199,6 +207,7 @@ class CdcDuckdbLoad(CdcLoad):
                 Lane(
                     source=name,
                     target=target,
+                    native=column.native,
                     type=kind,
                     stage="VARCHAR",
                     convert=convert,
@@ -213,7 +222,9 @@ class CdcDuckdbLoad(CdcLoad):
         escaped = text.decode().replace("'", "''")
         return _cast(f"'{escaped}'", lane.type)
 
-    def applier(self, session: _Session, lanes: list[Lane], work: Work, load_id: str) -> Applier:
+    def applier(
+        self, session: _Session, lanes: list[Lane], work: Work, load_id: str
+    ) -> _DuckdbApplier:
         return _DuckdbApplier(
             session,
             self.target,
@@ -227,6 +238,17 @@ class CdcDuckdbLoad(CdcLoad):
 
 class _DuckdbApplier(Applier):
     def fill(self, rows: list[Staged]) -> int:
+        with self.session.shown(self._arrow(rows)) as name:
+            return int(self.session.count(f"INSERT INTO {self.staging} SELECT * FROM {name}"))
+
+    def put_whole(self, rows: list[Staged]) -> int:
+        """Rows that a query gave, into the table without a staging table; how many."""
+        self.convert(rows, from_log=False)
+        with self.session.shown(self._arrow(rows)) as name:
+            self.check(name)
+            return self.insert(staged=name)
+
+    def _arrow(self, rows: list[Staged]) -> Any:
         import pyarrow as pa
 
         columns = [
@@ -238,8 +260,9 @@ class _DuckdbApplier(Applier):
             pa.array([one[2] for one in rows], pa.string()),
             pa.array([one[3] for one in rows], pa.timestamp("us", "UTC")),
         ]
-        names = [str(number) for number in range(len(columns))]
-        return int(self.session.insert(self.staging, pa.table(columns, names)))
+        return pa.table(
+            columns, [*(lane.target for lane in self.lanes), OP, KEPT_COLUMNS, DELETED_AT]
+        )
 
     def empty(self) -> None:
         self.session.run(f"DELETE FROM {self.staging}")
@@ -261,7 +284,7 @@ class _DuckdbApplier(Applier):
 class _Rows:
     """What psycopg2 writes COPY's text format into: one call a row."""
 
-    def __init__(self, applier: Applier, counter: Any) -> None:
+    def __init__(self, applier: _DuckdbApplier, counter: Any) -> None:
         self._applier, self._counter = applier, counter
         self._rows: list[Staged] = []
         self._size = 0
@@ -269,9 +292,9 @@ class _Rows:
         self.bytes = 0
 
     def write(self, data: bytes) -> int:
-        values: list[Value] = [
-            None if one == b"\\N" else _plain(one) for one in data[:-1].split(b"\t")
-        ]
+        values: list[Value] = list(data[:-1].split(b"\t"))
+        if b"\\" in data:
+            values = [None if one == b"\\N" else _plain(one) for one in data[:-1].split(b"\t")]
         self._rows.append((values, "1", None, None))
         self._size += len(data)
         if len(self._rows) >= _AT_ONCE or self._size >= 32 * 1024 * 1024:
@@ -282,18 +305,13 @@ class _Rows:
         """Bring what has come into the table."""
         if not self._rows:
             return
-        applier = self._applier
-        applier.stage(self._rows, snapshot=True)
-        self.placed += applier.insert()
-        applier.empty()
+        self.placed += self._applier.put_whole(self._rows)
         self.bytes += self._size
         self._counter.add(len(self._rows))
         self._rows, self._size = [], 0
 
 
 def _plain(text: bytes) -> bytes:
-    if b"\\" not in text:
-        return text
     return _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), text)
 
 
@@ -308,10 +326,6 @@ def _type(column: PostgresColumn) -> str:
 def _of_kind(column: PostgresColumn) -> Convert | None:
     if column.type == "bpchar":
         return lambda values: [one.rstrip(b" ") for one in values]
-    if column.type in ("date", "timestamp", "timestamptz"):
-        return lambda values: [
-            _ERA.sub(rb"\1 (BC)\2", one) if one.endswith(b"BC") else one for one in values
-        ]
     return None
 
 
@@ -321,14 +335,22 @@ def _cast(value: str, kind: str) -> str:
         return value
     if kind == "BLOB":
         return f"unhex(substr({value}, 3))"
-    return f"CAST({value} AS {kind})"
+    return f"CAST({_dated(value, kind)} AS {kind})"
+
+
+def _dated(value: str, kind: str) -> str:
+    """DuckDB has the era after the date, in brackets."""
+    if kind not in _DATED:
+        return value
+    era = f"regexp_replace({value}, '^([^ ]+)(.*) BC$', '\\1 (BC)\\2')"
+    return f"CASE WHEN suffix({value}, ' BC') THEN {era} ELSE {value} END"
 
 
 def _check(column: str, kind: str) -> str | None:
     if kind in _PLAIN:
         return None
     value = quoted(column)
-    fits = f"TRY_CAST({value} AS {kind}) IS NOT NULL"
+    fits = f"TRY_CAST({_dated(value, kind)} AS {kind}) IS NOT NULL"
     if kind.startswith("DECIMAL("):
         scale = kind[:-1].split(",")[1]
         fits += f" AND length(rtrim(split_part({value}, '.', 2), '0')) <= {scale}"

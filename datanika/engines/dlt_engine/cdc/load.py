@@ -55,7 +55,6 @@ class CdcLoad(TableLoad):
         self._is_new = not columns
         self.result.before = self.warehouse.count(self.target) if columns else 0
         chosen = self._chosen(work, {column.name for column in columns} - {LOAD_ID})
-        self.shape.saw({name: work.table.columns[name].type for name in chosen})
         for name in work.table.left_out:
             self._say(f"{name}: a generated column, which the source's log does not have.")
         if work.reason is not None:
@@ -102,6 +101,10 @@ class CdcLoad(TableLoad):
 
     def _say(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
         log(self.emit, self.step.step.key, message, level, self.node)
+
+    def saw(self, lanes: Sequence[Lane]) -> None:
+        """Tell how the source's columns differ from what its last load read."""
+        self.shape.saw({lane.source: lane.native for lane in lanes})
 
     def _chosen(self, work: Work, existing: set[str]) -> list[str]:
         """The source's columns that the table's contract lets in."""
@@ -157,6 +160,7 @@ class CdcLoad(TableLoad):
             books.prepare()
             existing = self.types(session)
             lanes = self.lanes(work, chosen, names, existing)
+            self.saw(lanes)
             fold = Fold(
                 self.node,
                 [lane.source for lane in lanes],

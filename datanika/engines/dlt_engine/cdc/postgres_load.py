@@ -85,6 +85,7 @@ class CdcPostgresLoad(CdcLoad):
                 Lane(
                     source=name,
                     target=target,
+                    native=column.type,
                     type=one.type,
                     stage="numeric" if one.check else one.type,
                     convert=convert,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -285,7 +286,8 @@ class Slot:
         connection = connect_replication(self._target, application_name)
         try:
             with connection.cursor() as cursor:
-                name = f"{self.name[:50]}_snapshot"
+                # One of a run that was killed may be there for a moment.
+                name = f"{self.name[:50]}_{secrets.token_hex(4)}"
                 try:
                     cursor.execute(
                         f"CREATE_REPLICATION_SLOT {quoted(name)} TEMPORARY LOGICAL pgoutput "

@@ -126,6 +126,8 @@ def find_table(session: Session, name: Table, spec: TableSpec) -> CdcTable:
         fill = None if missing is None else str(missing).encode()
         unclear = bool(generated) or (has_default and not has_missing)
         columns[column] = CdcColumn(column, int(number), str(type_), fill, unclear)
+    if kind == "p" and identity != "d":
+        raise _no_identity(shown, "of a partitioned table only the primary key tells rows apart")
     key = _key(session, int(oid), identity, spec, shown)
     for one in key:
         if one not in columns or not present[one][3]:
