@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg2.errors
 import pytest
+from psycopg2.extras import LogicalReplicationConnection
 
+from datanika.engines.dlt_engine.cdc import slot
 from datanika.runtime import databases
 from tests.support.cdc import Synced
 from tests.support.postgres import PostgresServer, Warehouse
@@ -144,3 +147,43 @@ def test_a_server_without_a_logical_log_is_told_apart(
     out = one.sync()
     assert out.code == "cdc_not_enabled"
     assert "ALTER SYSTEM SET wal_level = 'logical'" in hint(out)
+
+
+def test_a_slot_that_somebody_else_reads_is_tried_again_later(
+    one: Synced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slot, "BUSY_SECONDS", 0.5)
+    one.synced()
+    [(name, _)] = one.slots
+    reader = psycopg2.connect(one.source.url, connection_factory=LogicalReplicationConnection)
+    try:
+        with reader.cursor() as cursor:
+            cursor.start_replication_expert(
+                f"START_REPLICATION SLOT {name} LOGICAL 0/0 "
+                f"(proto_version '1', publication_names '{name}')"
+            )
+            out = one.sync()
+    finally:
+        reader.close()
+    assert out.code == "cdc_slot_busy"
+    assert out.finished.failure is not None and out.finished.failure.transient
+    one.synced()
+
+
+def test_a_server_without_a_free_slot_is_told(one: Synced) -> None:
+    taken = []
+    try:
+        with pytest.raises(psycopg2.errors.ConfigurationLimitExceeded):
+            while True:
+                name = f"taken_{len(taken)}"
+                one.source.query("SELECT pg_create_physical_replication_slot(%s)", (name,))
+                taken.append(name)
+        out = one.sync()
+        assert out.code == "cdc_no_slots"
+        # Of two that are needed to begin a table, there is one.
+        one.source.query("SELECT pg_drop_replication_slot(%s)", (taken.pop(),))
+        assert one.sync().code == "cdc_no_slots"
+    finally:
+        for name in taken:
+            one.source.query("SELECT pg_drop_replication_slot(%s)", (name,))
+    one.synced()

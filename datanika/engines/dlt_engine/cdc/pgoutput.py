@@ -45,14 +45,13 @@ class Begin:
 @dataclass(frozen=True)
 class Relation:
     """A table as it was at that place in the log. ``identity``: names of the columns by which
-    old rows are told; ``is_full``: all of them are."""
+    old rows are told."""
 
     oid: int
     schema: str
     name: str
     columns: tuple[str, ...]
     identity: frozenset[str]
-    is_full: bool
 
 
 def begin(message: bytes) -> Begin:
@@ -83,7 +82,7 @@ def relation(message: bytes) -> Relation:
         if is_key:
             keys.append(column)
     full = identity == b"f"
-    return Relation(oid, schema, name, tuple(names), frozenset(names if full else keys), full)
+    return Relation(oid, schema, name, tuple(names), frozenset(names if full else keys))
 
 
 def truncated(message: bytes) -> tuple[int, ...]:
