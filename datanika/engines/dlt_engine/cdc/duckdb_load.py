@@ -23,7 +23,7 @@ from datanika.engines.dlt_engine.cdc.pgoutput import Value
 from datanika.engines.dlt_engine.cdc.step import Work
 from datanika.engines.dlt_engine.direct.books import Books
 from datanika.engines.dlt_engine.direct.choice import naming
-from datanika.engines.dlt_engine.direct.duckdb_load import DuckSession, hint_of
+from datanika.engines.dlt_engine.direct.duckdb_load import MEMORY_MB, DuckSession, hint_of
 from datanika.engines.dlt_engine.direct.session import reading
 from datanika.engines.dlt_engine.loaded import lost
 from datanika.engines.dlt_engine.sources.postgres import PostgresColumn, find_columns
@@ -151,7 +151,10 @@ class CdcDuckdbLoad(CdcLoad):
 
     def open(self, stack: ExitStack) -> _Session:
         assert isinstance(self.warehouse, DuckdbWarehouse)
-        return _Session(self.warehouse)
+        session = _Session(self.warehouse)
+        session.run(f"SET memory_limit = '{MEMORY_MB}MB'")
+        stack.callback(session.run, "RESET memory_limit")
+        return session
 
     def types(self, session: _Session) -> dict[str, str]:
         return session.types(self.target)
@@ -297,7 +300,7 @@ class _Rows:
             values = [None if one == b"\\N" else _plain(one) for one in data[:-1].split(b"\t")]
         self._rows.append((values, "1", None, None))
         self._size += len(data)
-        if len(self._rows) >= _AT_ONCE or self._size >= 32 * 1024 * 1024:
+        if len(self._rows) >= _AT_ONCE or self._size >= 16 * 1024 * 1024:
             self.flush()
         return len(data)
 
