@@ -17,6 +17,8 @@ from datanika.errors import TerminalStepError
 
 _SUSPECT = r"[0-9][0-9.]{15,}|[eE][-+]?[0-9]{3,}"
 _LINES = 1_000
+_SHORT = 16
+"""Characters of a number that has 15 digits at most."""
 
 
 def check_numbers(database: Any, paths: Sequence[Path], types: Mapping[str, str]) -> None:
@@ -51,16 +53,14 @@ def check_numbers(database: Any, paths: Sequence[Path], types: Mapping[str, str]
                 )
 
 
-def exact_float(text: str) -> float:
-    """The double that says what ``text`` says, or infinity; raises :class:`InexactNumber`."""
+def parse_number(text: str) -> float | Decimal:
+    """The double that says what ``text`` (of a JSON number with a fraction or an exponent) says, or
+    infinity; a Decimal where no double does. For ``json.loads(parse_float=)``."""
     value = float(text)
-    if math.isfinite(value) and is_rounded(Decimal(text)):
-        raise InexactNumber(text)
-    return value
-
-
-class InexactNumber(Exception):
-    """A number that a double rounds."""
+    if len(text) <= _SHORT and "e" not in text and "E" not in text:
+        return value
+    number = Decimal(text)
+    return number if math.isfinite(value) and is_rounded(number) else value
 
 
 def is_rounded(number: Decimal | int) -> bool:
