@@ -1,4 +1,4 @@
-"""How fast changes are followed: ``uv run python -m tests.benchmarks.cdc [rows] [postgres|duckdb]``.
+"""How fast changes are followed: ``uv run python -m tests.benchmarks.cdc [rows] [destination]``.
 
 A table of 16 columns like TPC-H's lineitem; then rows are inserted (10 %), updated (10 %) and
 deleted (5 %), and one run brings the changes. In thousand changes a second of a whole run in a warm
