@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from datanika.engines.connectors.postgres import locate
@@ -31,7 +32,8 @@ from datanika.engines.warehouse.base import LOAD_ID, qualified, quoted
 from datanika.engines.warehouse.duckdb import DuckdbWarehouse
 from datanika.errors import TerminalStepError
 
-_AT_ONCE = 50_000
+_AT_ONCE = 20_000
+_BYTES_AT_ONCE = 16 * 1024 * 1024
 _TYPES = {
     "bool": "BOOLEAN",
     "int2": "SMALLINT",
@@ -97,14 +99,14 @@ class CdcDuckdbLoad(CdcLoad):
                 applier = self.applier(session, lanes, work, books.load_id)
                 select = ", ".join(self._selected)
                 copy = f"COPY (SELECT {select} FROM {qualified(work.table.name)}) TO STDOUT"
-                rows = _Rows(applier, self.counter)
+                rows = _Rows(applier, self.counter, self.folder / "snapshot.parquet")
                 with source.connection.cursor() as cursor:
                     cursor.copy_expert(copy, rows, size=256 * 1024)
                     sent = int(cursor.rowcount)
-                rows.flush()
+                placed = rows.place()
                 result.rows, result.after = sent, applier.alive()
-                if not sent == rows.placed == result.after:
-                    result.loaded = rows.placed
+                if not sent == placed == result.after:
+                    result.loaded = placed
                     raise lost(result, self.target)
                 self._check_unique(session, applier)
                 state = {
@@ -153,7 +155,9 @@ class CdcDuckdbLoad(CdcLoad):
         assert isinstance(self.warehouse, DuckdbWarehouse)
         session = _Session(self.warehouse)
         session.run(f"SET memory_limit = '{MEMORY_MB}MB'")
-        stack.callback(session.run, "RESET memory_limit")
+        session.run("SET preserve_insertion_order = false")
+        for setting in ("memory_limit", "preserve_insertion_order"):
+            stack.callback(session.run, f"RESET {setting}")
         return session
 
     def types(self, session: _Session) -> dict[str, str]:
@@ -241,17 +245,11 @@ class CdcDuckdbLoad(CdcLoad):
 
 class _DuckdbApplier(Applier):
     def fill(self, rows: list[Staged]) -> int:
-        with self.session.shown(self._arrow(rows)) as name:
+        with self.session.shown(self.arrow(rows)) as name:
             return int(self.session.count(f"INSERT INTO {self.staging} SELECT * FROM {name}"))
 
-    def put_whole(self, rows: list[Staged]) -> int:
-        """Rows that a query gave, into the table without a staging table; how many."""
-        self.convert(rows, from_log=False)
-        with self.session.shown(self._arrow(rows)) as name:
-            self.check(name)
-            return self.insert(staged=name)
-
-    def _arrow(self, rows: list[Staged]) -> Any:
+    def arrow(self, rows: list[Staged]) -> Any:
+        """``rows`` as a staging table has them, all values as texts."""
         import pyarrow as pa
 
         columns = [
@@ -285,13 +283,17 @@ class _DuckdbApplier(Applier):
 
 
 class _Rows:
-    """What psycopg2 writes COPY's text format into: one call a row."""
+    """What psycopg2 writes COPY's text format into: one call a row.
 
-    def __init__(self, applier: _DuckdbApplier, counter: Any) -> None:
-        self._applier, self._counter = applier, counter
+    They go to a Parquet file of texts, because one INSERT of all rows needs little memory in
+    DuckDB; many in one transaction keep theirs until its end.
+    """
+
+    def __init__(self, applier: _DuckdbApplier, counter: Any, path: Path) -> None:
+        self._applier, self._counter, self._path = applier, counter, path
         self._rows: list[Staged] = []
         self._size = 0
-        self.placed = 0
+        self._writer: Any = None
         self.bytes = 0
 
     def write(self, data: bytes) -> int:
@@ -300,18 +302,29 @@ class _Rows:
             values = [None if one == b"\\N" else _plain(one) for one in data[:-1].split(b"\t")]
         self._rows.append((values, "1", None, None))
         self._size += len(data)
-        if len(self._rows) >= _AT_ONCE or self._size >= 16 * 1024 * 1024:
-            self.flush()
+        if len(self._rows) >= _AT_ONCE or self._size >= _BYTES_AT_ONCE:
+            self._flush()
         return len(data)
 
-    def flush(self) -> None:
-        """Bring what has come into the table."""
-        if not self._rows:
-            return
-        self.placed += self._applier.put_whole(self._rows)
+    def _flush(self) -> None:
+        import pyarrow.parquet as pq
+
+        self._applier.convert(self._rows, from_log=False)
+        batch = self._applier.arrow(self._rows)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, batch.schema)
+        self._writer.write_table(batch)
         self.bytes += self._size
         self._counter.add(len(self._rows))
         self._rows, self._size = [], 0
+
+    def place(self) -> int:
+        """Bring what has come into the table; how many rows."""
+        self._flush()
+        self._writer.close()
+        staged = f"read_parquet('{str(self._path).replace("'", "''")}')"
+        self._applier.check(staged)
+        return self._applier.insert(staged=staged)
 
 
 def _plain(text: bytes) -> bytes:
