@@ -188,7 +188,9 @@ class CdcDuckdbLoad(CdcLoad):
     ) -> list[Lane]:
         spec = self.table.model_copy(update={"columns": tuple(chosen)})
         with source.connection.cursor() as cursor:
-            columns, _ = find_columns(cursor, work.table.name, spec, self.shape.privacy)
+            columns, _ = find_columns(
+                cursor, work.table.name, spec, self.shape.privacy, measures=not existing
+            )
         lanes = []
         self._selected = []
         for name in chosen:
