@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.cdc.apply import (
     DELETED_AT,
     KEPT_COLUMNS,
@@ -87,7 +86,7 @@ class CdcDuckdbLoad(CdcLoad):
             books.prepare()
             name = self.writer.application_name
             snapshot, lsn = stack.enter_context(self.cdc.slot.snapshot(name))
-            source = stack.enter_context(reading(locate(self.step.source), name))
+            source = stack.enter_context(reading(self.cdc.source, name))
             source.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
             lanes = self._lanes(source, work, chosen, names, {})
             self.saw(lanes)
@@ -174,7 +173,12 @@ class CdcDuckdbLoad(CdcLoad):
             session.run("ROLLBACK")
 
     def lanes(
-        self, work: Work, chosen: Sequence[str], names: Mapping[str, str], existing: dict[str, str]
+        self,
+        session: Any,
+        work: Work,
+        chosen: Sequence[str],
+        names: Mapping[str, str],
+        existing: dict[str, str],
     ) -> list[Lane]:
         return self._lanes(self.cdc.session, work, chosen, names, existing)
 

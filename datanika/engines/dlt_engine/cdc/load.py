@@ -83,9 +83,14 @@ class CdcLoad(TableLoad):
 
     @abstractmethod
     def lanes(
-        self, work: Work, chosen: Sequence[str], names: Mapping[str, str], existing: dict[str, str]
+        self,
+        session: Any,
+        work: Work,
+        chosen: Sequence[str],
+        names: Mapping[str, str],
+        existing: dict[str, str],
     ) -> list[Lane]:
-        """How each of ``chosen`` travels. Raises :class:`TerminalStepError` ``type_changed``."""
+        """How each of ``chosen`` travels to ``session``. Raises ``type_changed``."""
 
     @abstractmethod
     def applier(self, session: Any, lanes: list[Lane], work: Work, load_id: str) -> Applier:
@@ -159,7 +164,7 @@ class CdcLoad(TableLoad):
             books = Books(session, self.target[0], self.name, self.target[1])
             books.prepare()
             existing = self.types(session)
-            lanes = self.lanes(work, chosen, names, existing)
+            lanes = self.lanes(session, work, chosen, names, existing)
             self.saw(lanes)
             fold = Fold(
                 self.node,

@@ -59,13 +59,17 @@ class CdcPostgresLoad(CdcLoad):
         return hint_of(kind)
 
     def lanes(
-        self, work: Work, chosen: Sequence[str], names: Mapping[str, str], existing: dict[str, str]
+        self,
+        session: Any,
+        work: Work,
+        chosen: Sequence[str],
+        names: Mapping[str, str],
+        existing: dict[str, str],
     ) -> list[Lane]:
         source = self.cdc.session
         spec = self.table.model_copy(update={"columns": tuple(chosen)})
         columns = find(source, work.table.name, spec)
-        with ExitStack() as stack:
-            absent = missing_types(self.open(stack), list(columns.values()))
+        absent = missing_types(session, list(columns.values()))
         lanes = []
         for name in chosen:
             column, target = columns[name], names[name]
@@ -126,7 +130,7 @@ class _Snapshot(PostgresLoad):
     def _source_session(self, stack: ExitStack, state: dict[str, Any]) -> Session:
         name = self.writer.application_name
         snapshot, self.lsn = stack.enter_context(self._load.cdc.slot.snapshot(name))
-        session = stack.enter_context(reading(locate(self.step.source), name))
+        session = stack.enter_context(reading(self._load.cdc.source, name))
         session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         return session
 

@@ -16,7 +16,7 @@ from datanika.contracts.enums import LogLevel
 from datanika.contracts.shape import ContractMode
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
-from datanika.engines.connectors.postgres import locate
+from datanika.engines.connectors.postgres import PostgresTarget, locate
 from datanika.engines.connectors.registry import connector_of
 from datanika.engines.dlt_engine.cdc.slot import Slot, SlotState, slot_name
 from datanika.engines.dlt_engine.cdc.spool import Spool
@@ -66,6 +66,8 @@ class CdcStep:
         """Where the log ends for this run."""
         self.backlog: SlotState | None = None
         self.slot: Slot
+        self.source: PostgresTarget
+        """At one address for the whole run: a snapshot is of one server."""
 
     @property
     def session(self) -> Session:
@@ -129,11 +131,11 @@ class CdcStep:
                 code="cdc_not_supported",
                 field="sync",
             )
-        target = locate(step.source)
+        self.source = locate(step.source)
         writer = WriterId(step.run_id, step.attempt)
-        self._session = Session(target, writer.application_name)
+        self._session = Session(self.source, writer.application_name)
         name = slot_name(step.owner, step.pipeline_key)
-        self.slot = Slot(name, self._session, target)
+        self.slot = Slot(name, self._session, self.source)
         self.slot.check_server()
         found = self._find()
         if not found:
