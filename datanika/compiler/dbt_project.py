@@ -35,6 +35,9 @@ PREFIXED_SCHEMA_NAME = """\
 {%- endmacro %}
 """
 
+OWN_MACROS = "macros/_datanika.sql"
+"""A tenant's names start with a letter, so this file cannot collide with a macro of theirs."""
+
 _FOLDERS = {
     "model": "models/{}.sql",
     "test": "tests/{}.sql",
@@ -50,12 +53,14 @@ def build_project(
     destination_kind: str,
     transformations: Iterable[TransformationSpec],
     loads: Sequence[LoadStep],
+    *,
+    fixed_schema: bool = True,
 ) -> dict[str, str]:
     """Relative path -> content of the dbt project of ``step``'s destination.
 
     ``project_name`` is also the profile that the engine must provide. ``transformations`` may be
     all of the organisation's, and ``loads`` any load steps: those of other destinations are left
-    out. Raises what :func:`~datanika.compiler.plan.compile_plan` raises: nothing unguarded is
+    out. Without ``fixed_schema`` what names no schema goes where the profile says. Raises what :func:`~datanika.compiler.plan.compile_plan` raises: nothing unguarded is
     written.
     """
     own = transformations_of(step.destination_id, transformations)
@@ -63,15 +68,13 @@ def build_project(
         check_destination(item, destination_kind)
     project = next((item.project for item in own if item.project is not None), None)
     prefixed = project is not None and project.schema_names == "prefixed"
+    schema = step.default_schema if fixed_schema and not prefixed else None
     references = resolve_references({item.name: item for item in own})
     read = {source for found in references.values() for source in found.sources}
     files = {
         "dbt_project.yml": _yml(_project(project_name, project.vars if project else {})),
-        # A tenant's names start with a letter, so this file cannot collide with a macro of theirs.
-        "macros/_datanika.sql": PREFIXED_SCHEMA_NAME if prefixed else GENERATE_SCHEMA_NAME,
-        "models/schema.yml": _yml(
-            properties_yml(own, None if prefixed else step.default_schema, destination_kind)
-        ),
+        OWN_MACROS: PREFIXED_SCHEMA_NAME if prefixed else GENERATE_SCHEMA_NAME,
+        "models/schema.yml": _yml(properties_yml(own, schema, destination_kind)),
         "models/sources.yml": _yml(sources_yml(own, loads, step.destination_id, read)),
     }
     for item in own:

@@ -65,9 +65,7 @@ CONFIG_KEYS = frozenset(
 )  # fmt: skip
 """``config()`` keys. Hooks are rendered again by dbt; schema, alias and database are the
 transformation's own fields; ``location`` and ``packages`` reach files."""
-MATERIALIZATIONS = frozenset(
-    {"view", "table", "incremental", "ephemeral", "materialized_view"}
-)
+MATERIALIZATIONS = frozenset({"view", "table", "incremental", "ephemeral", "materialized_view"})
 
 MAX_CHARACTERS = 500_000
 MAX_RANGE = 1_000

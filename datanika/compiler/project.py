@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 
 from datanika.compiler.graph import find_cycle, stages
 from datanika.compiler.jinja_guard import CROSS_DATABASE, FUNCTIONS, VARIABLES, check_template
@@ -20,8 +22,16 @@ from datanika.contracts.plan import ModelNode, leave_out_dbt_defaults
 from datanika.contracts.spec import TransformationSpec
 from datanika.errors import SpecError
 
+_OF_DBT = frozenset(files(__package__).joinpath("dbt_macros.txt").read_text("utf-8").split())
+"""Every macro of dbt and its adapters: one of a tenant's with such a name would take its place."""
+_DISPATCHED = re.compile(
+    r"(default|postgres|duckdb|redshift|snowflake|bigquery|databricks|spark|clickhouse|sqlserver"
+    r"|fabric)__"
+)
+"""An adapter's own version of a macro; dbt looks for these in the project first."""
 _RESERVED_MACROS = (
-    FUNCTIONS
+    _OF_DBT
+    | FUNCTIONS
     | VARIABLES
     | CROSS_DATABASE
     | {"generate_schema_name", "generate_alias_name", "generate_database_name", "dbt"}
@@ -103,12 +113,12 @@ def checksum(transformation: TransformationSpec) -> str:
 def resolve_references(by_name: Mapping[str, TransformationSpec]) -> dict[str, References]:
     """What each transformation reads, through the macros it calls too; guards every text."""
     macros: dict[str, References] = {}
-    files = [item for item in by_name.values() if item.kind == "macro"]
+    macro_files = [item for item in by_name.values() if item.kind == "macro"]
     # The guard of a macro needs the names of all macros, so the names come first, unchecked.
     packages = packages_of(by_name.values())
     packaged = frozenset(f"{name}.{macro}" for name in packages for macro in PACKAGES[name].macros)
-    names = frozenset(item.name for item in files) | packaged
-    for item in files:
+    names = frozenset(item.name for item in macro_files) | packaged
+    for item in macro_files:
         macros[item.name] = _read_macro(item, names)
     macros = {name: _through_macros(macros[name], macros) for name in macros}
     result: dict[str, References] = {}
@@ -129,7 +139,7 @@ def resolve_references(by_name: Mapping[str, TransformationSpec]) -> dict[str, R
 
 def _read_macro(item: TransformationSpec, names: frozenset[str]) -> References:
     field = f"transformations.{item.name}.sql"
-    if item.name in _RESERVED_MACROS:
+    if item.name in _RESERVED_MACROS or _DISPATCHED.match(item.name):
         raise SpecError(
             f"A macro cannot be called {item.name!r}: the name is taken.",
             code="macro_name_reserved",

@@ -55,6 +55,10 @@ _OF_INCREMENTAL = (
 _NO_MATERIALIZED_VIEW = frozenset({"duckdb", "sqlserver", "clickhouse"})
 
 
+_MICROBATCH_KEY = {"postgres": True, "duckdb": False}
+"""Whether the adapter merges a microbatch by a key, or replaces the time that it covers."""
+
+
 def check_properties(
     item: TransformationSpec,
     by_name: Mapping[str, TransformationSpec],
@@ -95,6 +99,14 @@ def check_destination(item: TransformationSpec, destination_kind: str) -> None:
             code="materialization_not_supported",
             field=f"transformations.{item.name}.materialization",
             hint="Build a table.",
+        )
+    needs_key = _MICROBATCH_KEY.get(destination_kind)
+    if item.microbatch is not None and needs_key not in (None, bool(item.unique_key)):
+        raise SpecError(
+            f"{item.name}: microbatches in {destination_kind} "
+            + ("need a unique_key." if needs_key else "have no unique_key."),
+            code="setting_unfit",
+            field=f"transformations.{item.name}.unique_key",
         )
 
 

@@ -199,14 +199,14 @@ class TransformationSpec(Contract):
     """
 
     name: DbtName = Field(examples=["stg_orders"])
-    kind: Literal[
-        "model", "test", "macro", "seed", "snapshot", "exposure", "source", "project"
-    ] = "model"
+    kind: Literal["model", "test", "macro", "seed", "snapshot", "exposure", "source", "project"] = (
+        "model"
+    )
     destination_id: RowId
     sql: Code = Field(default="", examples=["select * from {{ source('raw', 'orders') }}"])
-    materialization: Literal[
-        "view", "table", "incremental", "ephemeral", "materialized_view"
-    ] = "view"
+    materialization: Literal["view", "table", "incremental", "ephemeral", "materialized_view"] = (
+        "view"
+    )
     target_schema: Identifier | None = None
     unique_key: tuple[SourceName, ...] = ()
     description: Text = ""
@@ -219,9 +219,9 @@ class TransformationSpec(Contract):
         default=(), description="Generic tests of the whole relation."
     )
     incremental_strategy: Literal["append", "delete+insert", "merge", "microbatch"] | None = None
-    on_schema_change: (
-        Literal["ignore", "fail", "append_new_columns", "sync_all_columns"] | None
-    ) = None
+    on_schema_change: Literal["ignore", "fail", "append_new_columns", "sync_all_columns"] | None = (
+        None
+    )
     merge_update_columns: tuple[SourceName, ...] = ()
     merge_exclude_columns: tuple[SourceName, ...] = ()
     incremental_predicates: tuple[Line, ...] = ()
