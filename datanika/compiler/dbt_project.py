@@ -60,8 +60,8 @@ def build_project(
 
     ``project_name`` is also the profile that the engine must provide. ``transformations`` may be
     all of the organisation's, and ``loads`` any load steps: those of other destinations are left
-    out. Without ``fixed_schema`` what names no schema goes where the profile says. Raises what :func:`~datanika.compiler.plan.compile_plan` raises: nothing unguarded is
-    written.
+    out. Without ``fixed_schema`` what names no schema goes where the profile says. Raises what
+    :func:`~datanika.compiler.plan.compile_plan` raises: nothing unguarded is written.
     """
     own = transformations_of(step.destination_id, transformations)
     for item in own:

@@ -166,11 +166,9 @@ class Properties:
                 {key: None if value in ("", None) else value for key, value in row.items() if key}
                 for row in csv.DictReader(io.StringIO(rows.strip()), skipinitialspace=True)
             ]
-        return (
-            [dict(row) for row in rows or ()]
-            if kind == "dict" and not isinstance(rows, str)
-            else None
-        )
+        if kind != "dict" or isinstance(rows, str):
+            return None
+        return [dict(row) for row in rows or () if isinstance(row, dict)]
 
 
 def reads(entry: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:

@@ -187,7 +187,7 @@ class _Reader:
                 self._found.refused("hook_refused", path, f"{key} is refused.")
             elif key == "dispatch":
                 self._found.refused(
-                    "dispatch_refused", path, "The search order of macros is fixed."
+                    "dispatch_refused", path, "Macros are searched for in a fixed order."
                 )
             elif key not in _KNOWN:
                 self._found.changed("setting_ignored", path, f"{key} has no meaning here.")

@@ -8,7 +8,7 @@ import yaml
 
 MAX_NODES = 100_000
 MAX_DEPTH = 40
-_PLAIN = ("null", "bool", "int", "float", "str")
+_TAGS = ("null", "bool", "int", "float", "str", "timestamp", "map", "seq")
 
 
 class YmlRefused(Exception):
@@ -55,6 +55,9 @@ class _Reader:
         self._left -= 1
         if self._left < 0 or depth > MAX_DEPTH:
             raise YmlRefused("This is too large or nested too deeply.", line)
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        if kind not in _TAGS:
+            raise YmlRefused(f"The tag {node.tag[:100]!r} is refused.", line)
         if isinstance(node, yaml.MappingNode):
             found = Mapping()
             found.line = line
@@ -65,9 +68,6 @@ class _Reader:
             return found
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, depth + 1) for item in node.value]
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
         if kind == "timestamp":
             return str(node.value)
-        if kind not in _PLAIN:
-            raise YmlRefused(f"The tag {node.tag[:100]!r} is refused.", line)
-        return self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return self._loader.construct_object(node)

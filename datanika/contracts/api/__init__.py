@@ -106,6 +106,7 @@ from datanika.contracts.api.pipelines import (
     PipelineVersionOut,
     PlanOut,
 )
+from datanika.contracts.api.projects import ImportFinding, ImportItem, ImportReport
 from datanika.contracts.api.queue import QueuedRunOut, QueueOut
 from datanika.contracts.api.run_stream import (
     CURSOR_PATTERN,
@@ -160,6 +161,9 @@ __all__ = [
     "FieldProblem",
     "FigureOut",
     "IdentityOut",
+    "ImportFinding",
+    "ImportItem",
+    "ImportReport",
     "IntrospectIn",
     "InvitationIn",
     "InvitationOut",
