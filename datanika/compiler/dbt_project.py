@@ -21,7 +21,11 @@ from datanika.contracts.spec import LoadStep, TransformationSpec, TransformStep
 
 GENERATE_SCHEMA_NAME = """\
 {% macro generate_schema_name(custom_schema_name, node) -%}
+    {%- if node.resource_type == 'test' and custom_schema_name -%}
+    {{ target.schema | trim }}_{{ custom_schema_name | trim }}
+    {%- else -%}
     {{ (custom_schema_name or target.schema) | trim }}
+    {%- endif -%}
 {%- endmacro %}
 """
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datanika.compiler.graph import find_cycle, stages
 from datanika.compiler.project import compile_models, transformations_of
 from datanika.compiler.properties import check_destination, schema_of
+from datanika.compiler.state import check_state_selectors
 from datanika.compiler.table_settings import check_table_settings
 from datanika.contracts.catalog import connector_kinds
 from datanika.contracts.enums import StepKind, WriteDisposition
@@ -231,6 +232,7 @@ def _plan_transform(
                     code="selector_invalid",
                     field=f"{field}.{name}.{index}",
                 )
+        check_state_selectors(step.key, f"{field}.{name}", getattr(step, name))
     own = transformations_of(step.destination_id, transformations)
     for item in own:
         check_destination(item, destination.kind)

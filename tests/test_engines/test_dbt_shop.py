@@ -21,6 +21,7 @@ from datanika.compiler.importing.check import keep_what_holds
 from datanika.compiler.importing.export import export_project
 from datanika.compiler.importing.findings import Findings
 from datanika.compiler.importing.reader import read_project
+from datanika.compiler.state import NOTHING
 from datanika.contracts.enums import DbtCommand, StepState
 from datanika.contracts.events import NodeFinished, RunEvent, StepFinished
 from datanika.contracts.spec import TransformationSpec, TransformStep
@@ -205,6 +206,24 @@ def builds_nothing(place: Place, tmp_path: Path, later: tuple[TransformationSpec
     assert finished.state is StepState.SUCCEEDED
     assert nodes["customers"].relation is None
     assert "count(*) as n_orders" in str(nodes["customers"].details["compiled_sql"])
+    finished, nodes = run(place, tmp_path / "nothing", later, select=(NOTHING,))
+    assert (finished.state, nodes) == (StepState.SUCCEEDED, {})
+    exact = tuple(
+        item.model_copy(
+            update={"project": item.project.model_copy(update={"schema_names": "exact"})}
+        )
+        if item.project is not None
+        else item
+        for item in later
+    )
+    finished, nodes = run(
+        place, tmp_path / "tests", exact, command=DbtCommand.TEST, store_failures=True,
+        fail_fast=True, select=("orders_appended",), full_refresh=True,
+    )  # fmt: skip
+    [failed] = nodes.values()
+    assert str(failed.state) == "failed"
+    _, kept = place.ask(f"select value_field from org_shop_dbt_test__audit.{failed.name}")
+    assert kept == [("shipped",)]
 
 
 def _profile(place: Place) -> dict[str, Any]:
