@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from datanika.api.deps import MAX_ID, PROBLEMS
 from datanika.api.transaction import TenantRoute, Tx, needs
-from datanika.contracts.api import ImportReport
+from datanika.contracts.api import CompletionOut, ImportReport
 from datanika.services.project_service import ImportChoice, ProjectService
 
 router = APIRouter(
@@ -63,3 +63,9 @@ async def export_project(
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{name}.zip"'},
     )
+
+
+@router.get("/completion", **needs("transformation:read"))
+async def complete(tx: Tx, destination_id: Destination) -> CompletionOut:
+    """For an editor: relations, sources, columns, macros and tests that may be named."""
+    return await ProjectService(tx.session, tx.actor).completion(destination_id)

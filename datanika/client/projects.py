@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from datanika.client.resource import Resource, written
-from datanika.contracts.api import ImportReport
+from datanika.contracts.api import CompletionOut, ImportReport
 
 MINUTES = 120.0
 """Seconds more than usual that reading a large project may take."""
@@ -38,3 +38,7 @@ class Projects(Resource):
         """A zip, in pieces."""
         query = written(destination_id=destination_id, name=name)
         return self._http.download("projects/export", query, longer=MINUTES)
+
+    def completion(self, destination_id: int) -> CompletionOut:
+        """What a transformation of the destination may name."""
+        return self._get(CompletionOut, "projects/completion", destination_id=destination_id)

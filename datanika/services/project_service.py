@@ -8,20 +8,24 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from datanika.compiler.completion import completion
 from datanika.compiler.importing.archive import read_archive, write_archive
 from datanika.compiler.importing.check import keep_what_holds
 from datanika.compiler.importing.export import export_project
 from datanika.compiler.importing.findings import Findings
 from datanika.compiler.importing.reader import Imported, read_project
-from datanika.contracts.api.projects import ImportItem, ImportReport
+from datanika.contracts.api.projects import CompletionOut, ImportItem, ImportReport
 from datanika.contracts.catalog import connector_kind
 from datanika.contracts.spec import ConnectionRef, TransformationSpec
 from datanika.errors import InvalidInput
-from datanika.models import Transformation
+from datanika.models import CatalogEntry, Transformation
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.connection_service import ConnectionService
-from datanika.services.transformation_service import TransformationService
+from datanika.services.transformation_service import (
+    TransformationService,
+    load_transformation_specs,
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,26 @@ class ProjectService:
             new={"transformations": len(specs)},
         )  # fmt: skip
         return await asyncio.to_thread(write_archive, files)
+
+    async def completion(self, destination_id: int) -> CompletionOut:
+        """What a transformation of the destination may name."""
+        self.actor.require("transformation:read")
+        await self._destination(destination_id)
+        specs = await load_transformation_specs(self.session, self.actor.org_id, [destination_id])
+        entries = await self.session.execute(
+            select(CatalogEntry.schema_name, CatalogEntry.name, CatalogEntry.columns)
+            .where(
+                CatalogEntry.org_id == self.actor.org_id,
+                CatalogEntry.connection_id == destination_id,
+                CatalogEntry.deleted_at.is_(None),
+            )
+            .order_by(CatalogEntry.schema_name, CatalogEntry.name)
+        )
+        known = {
+            (schema, name): tuple(str(column["name"]) for column in columns)
+            for schema, name, columns in entries
+        }
+        return completion(specs, known)
 
     async def _destination(self, destination_id: int) -> ConnectionRef:
         refs = await ConnectionService(self.session, self.actor).refs([destination_id], lock=True)

@@ -230,6 +230,7 @@ API: dict[str, Entry] = {
     # projects: the body of an import is the archive
     "POST projects/import": Entry(ADMIN, 422, _body(id=1), query={"destination_id": "1"}),
     "GET projects/export": Entry(ADMIN, 422, query={"destination_id": "1"}),
+    "GET projects/completion": Entry(VIEWER, 422, query={"destination_id": "1"}),
     # files: the body of an upload is the file
     "GET files": Entry(VIEWER),
     "POST files": Entry(EDITOR, 201, _body(id=1), query={"name": "new.jsonl"}),

@@ -52,6 +52,17 @@ async def test_a_project_is_imported_whole_read_first_and_exported_again() -> No
         exported = read_archive(await service.export(there, "shop"))
         again = await service.import_archive(there, archive, WRITE)
         assert {item.action for item in again.items} == {"unchanged"}
+        offered = await service.completion(there)
+        assert ("customers", ("customer_id", "n_orders", "total")) in {
+            (relation.name, relation.columns) for relation in offered.refs
+        }
+        assert [(one.source, one.table, one.columns) for one in offered.sources] == [
+            ("shop_raw", "clicks", ("id",))
+        ]
+        macros = {macro.name: macro.arguments for macro in offered.macros}
+        assert macros["to_money"] == "column" and "dbt_utils.star" in macros
+        assert {"is_positive", "dbt_utils.recency", "unique"} <= set(offered.tests)
+        assert offered.variables == ("cents", "start_date")
         [count] = await session.scalars(
             select(func.count()).where(AuditLog.action == "transformation.created")
         )

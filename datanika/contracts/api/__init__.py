@@ -106,7 +106,15 @@ from datanika.contracts.api.pipelines import (
     PipelineVersionOut,
     PlanOut,
 )
-from datanika.contracts.api.projects import ImportFinding, ImportItem, ImportReport
+from datanika.contracts.api.projects import (
+    CompletionMacro,
+    CompletionOut,
+    CompletionRelation,
+    CompletionSource,
+    ImportFinding,
+    ImportItem,
+    ImportReport,
+)
 from datanika.contracts.api.queue import QueuedRunOut, QueueOut
 from datanika.contracts.api.run_stream import (
     CURSOR_PATTERN,
@@ -143,6 +151,10 @@ __all__ = [
     "Body",
     "CatalogEntryOut",
     "CompileIn",
+    "CompletionMacro",
+    "CompletionOut",
+    "CompletionRelation",
+    "CompletionSource",
     "ConnectionCopyIn",
     "ConnectionIn",
     "ConnectionOut",

@@ -38,3 +38,32 @@ class ImportReport(Answer):
     @property
     def refused(self) -> tuple[ImportFinding, ...]:
         return tuple(one for one in self.findings if one.level == "refused")
+
+
+class CompletionRelation(Answer):
+    name: str
+    kind: str
+    columns: tuple[str, ...] = ()
+
+
+class CompletionSource(Answer):
+    source: str
+    table: str
+    columns: tuple[str, ...] = ()
+
+
+class CompletionMacro(Answer):
+    name: str
+    arguments: str = ""
+
+
+class CompletionOut(Answer):
+    """What may be named at a destination. Columns are those that the catalog and the descriptions
+    know."""
+
+    refs: tuple[CompletionRelation, ...] = ()
+    sources: tuple[CompletionSource, ...] = ()
+    macros: tuple[CompletionMacro, ...] = ()
+    tests: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
