@@ -244,6 +244,7 @@ API: dict[str, Entry] = {
     "PATCH transformations/{transformation_id}": Entry(EDITOR, 200, _transformation),
     "DELETE transformations/{transformation_id}": Entry(ADMIN, 204),
     "POST transformations/{transformation_id}/compile": Entry(EDITOR, 202),
+    "POST transformations/{transformation_id}/format": Entry(EDITOR, 202),
     "POST transformations/{transformation_id}/preview": Entry(EDITOR, 202, _body(limit=10)),
     # pipelines
     "GET pipelines": Entry(VIEWER),

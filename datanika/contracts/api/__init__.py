@@ -55,6 +55,7 @@ from datanika.contracts.api.files import FileOut, FilePreviewIn
 from datanika.contracts.api.jobs import (
     CompileIn,
     ConnectionTestIn,
+    FormatIn,
     IntrospectIn,
     JobOut,
     PreviewIn,
@@ -172,6 +173,7 @@ __all__ = [
     "EndedOut",
     "FieldProblem",
     "FigureOut",
+    "FormatIn",
     "IdentityOut",
     "ImportFinding",
     "ImportItem",
