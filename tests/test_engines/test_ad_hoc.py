@@ -342,7 +342,7 @@ def test_code_is_formatted_and_its_jinja_is_never_rendered() -> None:
     shown = formatted(f"SELECT a,b  FROM {{{{ ref('x') }}}} WHERE c = {jinja}")
     assert shown.sql == f"select a, b from {{{{ ref('x') }}}} where c = {jinja}\n"
     assert shown.is_changed and not formatted(shown.sql).is_changed
-    assert refused(lambda: formatted("select (1 from a")) == "sql_not_formatted"
+    assert refused(lambda: formatted("select 1) from a")) == "sql_not_formatted"
 
 
 def test_a_preview_of_a_model_reads_its_compiled_sql(shop: Target) -> None:
