@@ -3,9 +3,12 @@ right and fail where it is wrong."""
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import dbt
 import pytest
 
 from datanika.compiler import build_project
@@ -15,6 +18,7 @@ from datanika.contracts.events import NodeFinished, RunEvent
 from datanika.contracts.spec import TransformationSpec, TransformStep
 from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
 from datanika.engines.dbt_engine.build import run_transform
+from datanika.engines.dbt_engine.compile import compile_model
 from tests.support.postgres import Warehouse
 from tests.test_engines.steps import duckdb, postgres
 
@@ -222,6 +226,39 @@ def test_every_test_tells_right_from_wrong_and_every_macro_does_what_it_is_calle
     assert used == {f"{name}.{test}" for name, one in PACKAGES.items() for test in one.tests}
     texts = " ".join([*MACROS.values()])
     assert not [name for name in PACKAGES["dbt_utils"].macros - _INSIDE if f".{name}(" not in texts]
+
+
+def test_a_model_with_packages_compiles_without_a_database(tmp_path: Path) -> None:
+    config = {"host": "127.0.0.1", "port": 1, "database": "d", "user": "u", "password": "p"}
+    step = TransformStep(key="t", destination_id=2)
+    specs = [
+        {"name": "p", "kind": "project", "project": {"packages": ["dbt_utils"]}},
+        {"name": "good", "sql": "select 1 as id, 2 as d, 3 as grp"},
+        {"name": "m", "sql": f"with a as ({MACROS['starred']}) {MACROS['pivoted']}"},
+    ]
+    project = build_project(
+        "org1",
+        step,
+        "postgres",
+        [TransformationSpec.model_validate({"destination_id": 2, **one}) for one in specs],
+        (),
+    )
+    resolved = ResolvedTransform(
+        run_id=1, attempt=1, step=step, destination=postgres(config), project_name="org1",
+        files=project,
+    )  # fmt: skip
+    compiled = compile_model(resolved, "m", tmp_path, incremental=False)
+    assert "with a as (select *" in " ".join(compiled.sql.split())
+
+
+def test_every_macro_of_dbt_is_reserved() -> None:
+    names = set()
+    for root in map(Path, dbt.__path__):
+        for path in root.glob("include/*/*/**/*.sql"):
+            for kind, name in re.findall(r"\{%-?\s*(macro|test)\s+(\w+)", path.read_text()):
+                names.add(name if kind == "macro" else f"test_{name}")
+    listed = Path(str(files("datanika.compiler").joinpath("dbt_macros.txt"))).read_text().split()
+    assert {name for name in names if "__" not in name} <= set(listed)
 
 
 _INSIDE = {"generate_surrogate_key"}

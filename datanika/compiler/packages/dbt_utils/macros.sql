@@ -1,4 +1,5 @@
-{# Macros under the names of dbt_utils: they return SQL. #}
+{# Macros under the names of dbt_utils: they return SQL. Where nothing may be asked of the
+   warehouse (compile, preview) they answer as for an empty one: star is *, a list is empty. #}
 
 {% macro generate_surrogate_key(field_list) -%}
 {%- set parts = [] -%}
@@ -15,7 +16,7 @@
 
 {% macro get_filtered_columns_in_relation(from, except=[]) -%}
 {%- set names = [] -%}
-{%- if execute -%}
+{%- if execute and flags.INTROSPECT -%}
     {%- set left_out = [] -%}
     {%- for name in except -%}{%- do left_out.append(name | lower) -%}{%- endfor -%}
     {%- for column in adapter.get_columns_in_relation(from) -%}
@@ -40,7 +41,7 @@
 
 {% macro get_column_values(table, column, order_by='count(*) desc', max_records=none, default=none, where=none) -%}
 {%- set values = [] -%}
-{%- if execute -%}
+{%- if execute and flags.INTROSPECT -%}
     {%- set query -%}
 select {{ column }} as value from {{ table }}
 {% if where %}where {{ where }}{% endif %}
@@ -67,7 +68,7 @@ group by {{ column }} order by {{ order_by }}
 {%- set kept = [] -%}
 {%- for name in exclude -%}{%- do left_out.append(name | lower) -%}{%- endfor -%}
 {%- for name in include -%}{%- do kept.append(name | lower) -%}{%- endfor -%}
-{%- if execute -%}
+{%- if execute and flags.INTROSPECT -%}
     {%- for relation in relations -%}
         {%- set here = [] -%}
         {%- for column in adapter.get_columns_in_relation(relation) -%}
@@ -129,7 +130,7 @@ select generated_number from number where generated_number <= {{ upper_bound }}
 
 {% macro date_spine(datepart, start_date, end_date) -%}
 {%- set count = 0 -%}
-{%- if execute -%}
+{%- if execute and flags.INTROSPECT -%}
     {%- set query %}select {{ dbt.datediff(start_date, end_date, datepart) }}{% endset -%}
     {%- set count = run_query(query).rows[0][0] | int -%}
 {%- endif -%}
