@@ -67,7 +67,9 @@ class CompileIn(Body):
 
 class FormatIn(Body):
     sql: Code | None = Field(
-        default=None, description="This code; null: what the transformation has."
+        default=None,
+        examples=["SELECT 1 AS a"],
+        description="This code; null: what the transformation has.",
     )
 
 
