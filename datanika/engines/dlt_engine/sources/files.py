@@ -12,6 +12,7 @@ from datanika.engines.connectors.base import Reading
 from datanika.engines.connectors.files import FILES, FilesConfig, find_files
 from datanika.engines.dlt_engine.names import check_columns
 from datanika.engines.dlt_engine.shape.duckdb import DuckdbShape
+from datanika.engines.dlt_engine.shape.json_numbers import check_numbers
 from datanika.engines.dlt_engine.shape.screen import MAX_ROW, Screen
 from datanika.engines.dlt_engine.sources.base import (
     BATCH_ROWS,
@@ -69,6 +70,8 @@ def open_paths(
     table, normalize, as_text = reading.table, reading.normalize, reading.as_text
     privacy, screen = reading.privacy, reading.screen()
     database = _open(reading.folder)
+    if screen is not None and config.format == "jsonl":
+        paths = screen.jsonl(paths)
     source = _reader(config, paths) if screen is None else _screened(config, paths, screen)
     if screen is not None:
         # DuckDB takes names that differ by case only for the same.
@@ -83,6 +86,8 @@ def open_paths(
             check_columns(names, normalize, table.name)
         text = {name for name in types if normalize(name) in as_text or name in privacy.columns}
         types = checked_csv_types(database, source, list(types), text)
+    elif config.format == "jsonl":
+        check_numbers(database, paths, types)
     cursor = table.cursor.column if table.cursor else None
     chosen = choose_columns(list(types), table.columns, cursor, table.name)
     json_columns = frozenset(name for name in chosen if _is_nested(types[name]))
@@ -210,9 +215,7 @@ def _reader(config: FilesConfig, paths: list[Path]) -> str:
 
 def _screened(config: FilesConfig, paths: list[Path], screen: Screen) -> str:
     """Reads what ``screen`` lets through."""
-    if config.format == "jsonl":
-        return _reader(config, screen.jsonl(paths))
-    if config.format == "parquet":
+    if config.format in ("parquet", "jsonl"):
         return _reader(config, paths)
     delimiter = _text(config.delimiter)
     parts = []
