@@ -254,7 +254,8 @@ async def _rows(
             "entry_id",
             CatalogEntry(
                 org_id=org_id, connection_id=destination_id, schema_name="raw", name="orders",
-                kind="table", columns=[], upstream=[],
+                kind="table", columns=[{"name": "id", "data_type": "bigint", "nullable": True}],
+                upstream=[],
             ),
         )  # fmt: skip
         await add(

@@ -11,6 +11,7 @@ from datanika.contracts.enums import DbtCommand, StepState
 from datanika.contracts.events import Failure, StepFinished
 from datanika.contracts.steps import ResolvedTransform
 from datanika.engines.dbt_engine.columns import ColumnReader
+from datanika.engines.dbt_engine.lineage import LineageTeller
 from datanika.engines.dbt_engine.nodes import NodeEvents
 from datanika.engines.dbt_engine.profile import TARGET, written_profile
 from datanika.engines.dbt_engine.rest import list_arguments, select_rest
@@ -112,6 +113,9 @@ def _invoke(
         [*FLAGS, str(step.step.command), *places, *selection]
     )
     events.finish(getattr(answer.result, "results", None) or ())
+    if step.step.command in _BUILDS:
+        teller = LineageTeller(step.step.key, step.destination.kind, parsed.result, columns, emit)
+        teller.tell(events.finished())
     if answer.exception is not None:
         return compile_failure(answer.exception), events.rows
     return events.failure(), events.rows
@@ -138,6 +142,7 @@ def _selection(step: ResolvedTransform) -> list[str]:
     return arguments
 
 
+_BUILDS = (DbtCommand.BUILD, DbtCommand.RUN)
 _CAN_REFRESH = (DbtCommand.BUILD, DbtCommand.RUN, DbtCommand.SEED)
 
 

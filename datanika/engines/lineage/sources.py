@@ -137,10 +137,7 @@ class Sources:
         rest = [i for i in right.star if not (isinstance(i, Item) and i.key in merged)]
         own: list[Item | Rest]
         if self._dialect.merged_in_place:
-            own = [
-                items[i.key] if isinstance(i, Item) and i.key in items else i  # type: ignore[index]
-                for i in left.star
-            ]
+            own = [items[i.key] if isinstance(i, Item) and i.key in items else i for i in left.star]
         else:
             own = [i for i in left.star if not (isinstance(i, Item) and i.key in merged)]
             own = [*items.values(), *own]

@@ -62,7 +62,7 @@ def trace(
     dialect = DIALECTS.get(kind)
     names = None if columns is None else list(columns)
     if dialect is None:
-        return _nothing(f"SQL of {kind} is not understood", names)
+        return nothing(f"SQL of {kind} is not understood", names)
     known = {name: None if of is None else tuple(of) for name, of in relations.items()}
     try:
         with _time_limit(MAX_SECONDS):
@@ -71,16 +71,16 @@ def trace(
             relation = queries.query(statement, Scope(Tree()))
             return _answer(relation, queries.sources.reads, names, dialect, by_name)
     except Unsure as reason:
-        return _nothing(str(reason), names)
+        return nothing(str(reason), names)
     except RecursionError:
-        return _nothing("the query is nested too deep", names)
+        return nothing("the query is nested too deep", names)
     except _TooSlow:
-        return _nothing("the query took too long to read", names)
+        return nothing("the query took too long to read", names)
     except SqlglotError:
-        return _nothing("the query could not be parsed", names)
+        return nothing("the query could not be parsed", names)
     except Exception as error:
         # The parser's own mistakes, over SQL that anybody may write.
-        return _nothing(f"the query could not be read ({type(error).__name__})", names)
+        return nothing(f"the query could not be read ({type(error).__name__})", names)
 
 
 def _parse(sql: str, dialect: Dialect) -> exp.Expr:
@@ -206,7 +206,8 @@ def _sources(origins: frozenset[Origin]) -> tuple[SourceColumn, ...]:
     return tuple(SourceColumn(relation=r, column=c) for r, c in sorted(origins))
 
 
-def _nothing(reason: str, names: list[str] | None) -> StatementLineage:
+def nothing(reason: str, names: Iterable[str] | None) -> StatementLineage:
+    """Every column of ``names`` is unknown, because of ``reason``."""
     return StatementLineage(
         columns=tuple(
             ColumnLineage(column=name, kind=LineageKind.UNKNOWN, reason=reason)

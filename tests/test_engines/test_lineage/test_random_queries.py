@@ -239,7 +239,7 @@ def test_a_column_changes_only_with_what_its_lineage_tells(part: int, tables: li
                         if before[place] != after[place]:
                             assert origin in sources | rows, (seed, sql, one, origin)
                             moved_by_rows += origin not in sources
-    assert told > 100 and moved_by_rows > 0, "the queries were too plain to test anything"
+    assert told > 20 and moved_by_rows > 0, "the queries were too plain to test anything"
 
 
 def test_the_tables_of_the_writer_are_there() -> None:

@@ -19,7 +19,7 @@ from tests.support.postgres import PostgresServer
 
 Origins = set[tuple[str, str]]
 KINDS = ("postgres", "duckdb")
-TRIES = 5
+TRIES = 30
 """How many other values may leave a result as it is before an input counts as none."""
 
 
