@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from datanika.engines.dlt_engine.sources.csv_types import plain_rows
+from datanika.engines.dlt_engine.sources.csv_types import missed, plain_rows
 
 NUMBER = {"a": "BIGINT", "b": "VARCHAR"}
 
@@ -62,3 +62,10 @@ def test_more_columns_than_an_expression_may_have_are_left_to_the_other_check(
     path.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
     types = dict.fromkeys(names, "DECIMAL(38,9)")
     assert plain_rows(duckdb.connect(), [path], ",", types) in (1, None)
+
+
+def test_a_null_fits_every_type(tmp_path: Path) -> None:
+    """Else every column with an empty field takes the slow way."""
+    types = {"a": "BIGINT", "b": "DATE", "c": "DECIMAL(38,9)", "d": "DOUBLE"}
+    rows = "(VALUES ('1', '2024-01-01', '1.5', '1e3'), (NULL, NULL, NULL, NULL)) AS t(a, b, c, d)"
+    assert missed(duckdb.connect(), rows, types) == ([], 2, False)

@@ -296,14 +296,46 @@ def test_a_json_number_that_a_double_rounds_is_refused_or_put_aside(
     write_text(tmp_path, "t.jsonl", "\n".join(lines))
     spec = table("t.jsonl", "t")
     out = run(load(files(tmp_path, "jsonl"), target.connection, spec))
-    assert out.code == "number_inexact"
     if place != "{}" and number.isdigit():
-        # Which it is among integers, and not among numbers with fractions: known when all are read.
+        # An integer inside of JSON stays the text that it is.
+        assert (out.code, target.count("raw.t")) == (None, len(lines))
         return
+    assert out.code == "number_inexact"
     kept = spec.model_copy(update={"on_bad_row": OnBadRow.QUARANTINE})
     out = run(load(files(tmp_path, "jsonl"), target.connection, kept))
     assert (out.code, out.nodes["t"].details["quarantined_rows"]) == (None, 1)
     assert target.count("raw.t") == len(good)
+
+
+def test_texts_of_json_lines_become_times_only_where_they_say_which(
+    target: Target, tmp_path: Path
+) -> None:
+    values = {
+        "day": '"2024-01-05"', "local": '"2024-01-05T10:00:00"', "moment": '"2024-01-05T10:00:00Z"',
+        "zoned": '"2024-01-05 10:00:00.5+02:00"', "guess": '"05-01-2024"', "clock": '"10:00"',
+        "deep": '{"at": "2024-01-05T10:00:00", "n": 1.50}', "code": '"007"', "flag": '"true"',
+        "blend": '"2024-01-05T10:00:00Z"',
+    }  # fmt: skip
+    first = ", ".join(f'"{name}": {value}' for name, value in values.items())
+    write_text(tmp_path, "t.jsonl", f'{{{first}}}\n{{"blend": "no time", "deep": {{"x": []}}}}\n')
+    step = load(files(tmp_path, "jsonl"), target.connection, table("t.jsonl", "t"))
+    assert run(step).code is None
+    [row] = target.query(f"SELECT {', '.join(values)} FROM raw.t WHERE day IS NOT NULL")
+    day, local, moment, zoned, *rest, deep = [*row[:6], *row[7:], row[6]]
+    assert (day, local) == (dt.date(2024, 1, 5), dt.datetime(2024, 1, 5, 10))
+    assert (moment, zoned) == (
+        dt.datetime(2024, 1, 5, 10, tzinfo=UTC),
+        dt.datetime(2024, 1, 5, 8, 0, 0, 500000, tzinfo=UTC),
+    )
+    assert rest == ["05-01-2024", "10:00", "007", "true", "2024-01-05T10:00:00Z"]
+    found = deep if isinstance(deep, dict) else json.loads(deep)
+    assert found == {"at": "2024-01-05T10:00:00", "n": 1.5}
+    # What was text stays text, though all of it is dates now.
+    write_text(tmp_path, "t.jsonl", '{"blend": "2024-01-05T10:00:00Z", "guess": "2024-01-05"}\n')
+    assert run(step).code is None
+    assert target.query("SELECT blend, guess FROM raw.t") == [
+        ("2024-01-05T10:00:00Z", "2024-01-05")
+    ]
 
 
 def test_long_integers_beside_fractions_stay_as_they_are(target: Target, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from datanika.errors import TerminalStepError
 
 _SUSPECT = r"[0-9][0-9.]{15,}|[eE][-+]?[0-9]{3,}"
 _LINES = 1_000
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes of a line that is read."""
 _SHORT = 16
 """Characters of a number that has 15 digits at most."""
 
@@ -37,9 +39,8 @@ def check_numbers(database: Any, paths: Sequence[Path], types: Mapping[str, str]
         return
     files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
     lines = database.execute(
-        f"SELECT line, filename FROM read_csv([{files}], header=false, auto_detect=false, "
-        "delim='\x01', quote='', escape='', columns={'line': 'VARCHAR'}, filename=true, "
-        f"max_line_size=16777216) WHERE regexp_matches(line, '{_SUSPECT}')"
+        f"SELECT json, filename FROM read_json_objects([{files}], format='newline_delimited', "
+        f"filename=true, maximum_object_size={MAX_LINE}) WHERE regexp_matches(json, '{_SUSPECT}')"
     )
     while some := lines.fetchmany(_LINES):
         for line, file in some:
