@@ -31,7 +31,8 @@ class Catalog(Resource):
         sort: Sort | None = None,
         page_size: int | None = None,
     ) -> Iterator[CatalogEntryOut]:
-        """Every table and view that runs have made; ``search`` is a part of the name."""
+        """Every table and view that runs have made; ``search`` is a part of its name or of one of
+        its columns'."""
         return self._items(
             CatalogEntryOut,
             "catalog",

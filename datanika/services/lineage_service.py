@@ -280,6 +280,8 @@ class LineageService:
         for node, depth in graph.depths.items():
             entry = self._entries.get(node.relation)
             connection_id, schema, name = node.relation
+            told = ((entry.lineage or {}).get("columns") or {}) if entry else {}
+            made = told.get(node.column) or {}
             nodes.append(
                 LineageNodeOut(
                     key=node.key,
@@ -290,6 +292,8 @@ class LineageService:
                     entry_id=entry.id if entry else None,
                     kind=entry.kind if entry else "source",
                     depth=depth,
+                    made=made.get("kind"),
+                    reason=made.get("reason"),
                 )
             )
         edges = [

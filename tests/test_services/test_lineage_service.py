@@ -164,6 +164,7 @@ async def test_a_column_leads_back_to_the_column_of_the_source(chain: Chain) -> 
         ("raw", "orders", "amount"),
         ("public", "orders", "amount"),
     ]
+    assert [n.made for n in graph.nodes] == ["aggregated", "transformed", "copy", None]
     assert [edge.kind for edge in graph.edges] == ["aggregated", "transformed", "copy"]
 
 

@@ -34,6 +34,12 @@ class LineageNodeOut(Answer):
     entry_id: int | None = Field(description="Its catalog entry; null for a table of a source.")
     kind: str = Field(description="As in the catalog; `source` for a table of a source.")
     depth: int = Field(description="Steps from where the question started.")
+    made: str | None = Field(
+        default=None,
+        description="How a column is made: copy, transformed, aggregated, constant, unknown; null "
+        "where no run has told.",
+    )
+    reason: str | None = Field(default=None, description="Why it is unknown.")
 
 
 class LineageEdgeOut(Answer):
