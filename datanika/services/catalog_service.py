@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Text, cast, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONPATH, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.events import ColumnInfo, NodeFinished
@@ -51,7 +51,7 @@ class CatalogService:
         if schema_name is not None:
             query = query.where(CatalogEntry.schema_name == schema_name)
         if search is not None:
-            names = func.jsonb_path_query_array(CatalogEntry.columns, "$[*].name")
+            names = func.jsonb_path_query_array(CatalogEntry.columns, cast("$[*].name", JSONPATH))
             query = query.where(
                 contains(CatalogEntry.name, search) | contains(cast(names, Text), search)
             )

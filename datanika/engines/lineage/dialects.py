@@ -83,7 +83,7 @@ DIALECTS = {
     "redshift": Dialect("redshift", any_case=True, aliases=True),
     "snowflake": Dialect("snowflake", folds="upper", aliases=True, plain_recursion=True),
     "bigquery": Dialect("bigquery", any_case=True, structs=True),
-    "databricks": Dialect("databricks", any_case=True, aliases=True, structs=True, laterals=True),
+    "databricks": Dialect("databricks", any_case=True, aliases=True, structs=True),
     "clickhouse": Dialect("clickhouse", folds="none", aliases=True, strict=False, structs=True),
     "mssql": Dialect("tsql", any_case=True, plain_recursion=True),
 }
