@@ -42,6 +42,7 @@ from datanika.models import (
     CatalogEntry,
     CursorVersion,
     Invitation,
+    LineageEdge,
     Membership,
     NotificationDelivery,
     Organization,
@@ -258,6 +259,15 @@ async def _rows(
                 upstream=[],
             ),
         )  # fmt: skip
+        # An incremental model reads itself: whatever is asked of lineage finds something.
+        for column, kind in ((None, "reads"), ("id", "copy")):
+            session.add(
+                LineageEdge(
+                    org_id=org_id, entry_id=ids["entry_id"], to_column=column,
+                    from_connection_id=destination_id, from_schema="raw", from_name="orders",
+                    from_column=column, kind=kind,
+                )
+            )  # fmt: skip
         await add(
             "api_key_id",
             ApiKey(
