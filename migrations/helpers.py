@@ -23,6 +23,7 @@ PUBLIC_TABLES = (
     "idempotency_keys",
     "invitations",
     "jobs",
+    "lineage_edges",
     "login_sessions",
     "mails",
     "memberships",

@@ -10,8 +10,15 @@ from datanika.api.deps import MAX_ID, PROBLEMS, Id, Search, page_of
 from datanika.api.paging import paging
 from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.contracts.api import CatalogEntryOut, Page
+from datanika.contracts.api.lineage import (
+    ImpactOut,
+    LineageDirection,
+    LineageGraphOut,
+    LineageLevel,
+)
 from datanika.contracts.text import Line
 from datanika.services.catalog_service import SORTS, CatalogService
+from datanika.services.lineage_service import LineageService
 from datanika.services.paging import PageRequest
 
 router = APIRouter(prefix="/catalog", tags=["catalog"], responses=PROBLEMS, route_class=TenantRoute)
@@ -31,6 +38,42 @@ async def list_catalog(
         page, connection_id=connection_id, schema_name=schema_name, search=search
     )
     return page_of(entries, CatalogEntryOut)
+
+
+Column = Annotated[Line | None, Query(max_length=255, description="One column of the entry.")]
+Depth = Annotated[int, Query(ge=1, le=20, description="Steps away, at most.")]
+
+
+@router.get("/{entry_id}/lineage", **needs("catalog:read"))
+async def read_lineage(
+    entry_id: Id,
+    tx: Tx,
+    column: Column = None,
+    level: LineageLevel = LineageLevel.TABLE,
+    direction: LineageDirection = LineageDirection.BOTH,
+    depth: Depth = 5,
+    indirect: Annotated[
+        bool, Query(description="Also through columns that only decide which rows there are.")
+    ] = False,
+) -> LineageGraphOut:
+    """What an entry is made of and what is made of it, by tables or by columns.
+
+    A column that says `unknown` may depend on any column of what its relation reads.
+    """
+    return await LineageService(tx.session, tx.actor).graph(
+        entry_id, column=column, level=level, direction=direction, depth=depth, indirect=indirect
+    )
+
+
+@router.get("/{entry_id}/impact", **needs("catalog:read"))
+async def read_impact(
+    entry_id: Id,
+    tx: Tx,
+    column: Annotated[Line, Query(max_length=255, description="One column of the entry.")],
+    depth: Depth = 20,
+) -> ImpactOut:
+    """What depends on this column: whose values change with it, whose rows, and what may."""
+    return await LineageService(tx.session, tx.actor).impact(entry_id, column, depth)
 
 
 @router.get("/{entry_id}", **needs("catalog:read"))

@@ -7,6 +7,12 @@ from typing import Literal
 
 from datanika.client.resource import Resource
 from datanika.contracts.api import CatalogEntryOut
+from datanika.contracts.api.lineage import (
+    ImpactOut,
+    LineageDirection,
+    LineageGraphOut,
+    LineageLevel,
+)
 
 Sort = Literal[
     "id", "-id", "schema_name", "-schema_name", "name", "-name", "updated_at", "-updated_at"
@@ -25,7 +31,8 @@ class Catalog(Resource):
         sort: Sort | None = None,
         page_size: int | None = None,
     ) -> Iterator[CatalogEntryOut]:
-        """Every table and view that runs have made; ``search`` is a part of the name."""
+        """Every table and view that runs have made; ``search`` is a part of its name or of one of
+        its columns'."""
         return self._items(
             CatalogEntryOut,
             "catalog",
@@ -39,3 +46,28 @@ class Catalog(Resource):
     def get(self, entry_id: int) -> CatalogEntryOut:
         """One of them."""
         return self._get(CatalogEntryOut, f"catalog/{entry_id}")
+
+    def lineage(
+        self,
+        entry_id: int,
+        *,
+        column: str | None = None,
+        level: LineageLevel | None = None,
+        direction: LineageDirection | None = None,
+        depth: int | None = None,
+        indirect: bool | None = None,
+    ) -> LineageGraphOut:
+        """What an entry, or a column of it, is made of, and what is made of it."""
+        return self._get(
+            LineageGraphOut,
+            f"catalog/{entry_id}/lineage",
+            column=column,
+            level=level,
+            direction=direction,
+            depth=depth,
+            indirect=indirect,
+        )
+
+    def impact(self, entry_id: int, column: str, *, depth: int | None = None) -> ImpactOut:
+        """What depends on a column."""
+        return self._get(ImpactOut, f"catalog/{entry_id}/impact", column=column, depth=depth)

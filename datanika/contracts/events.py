@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from datanika.contracts.base import Contract
 from datanika.contracts.enums import LogLevel, RunState, StepState
+from datanika.contracts.lineage import StatementLineage
 
 
 def utcnow() -> dt.datetime:
@@ -131,6 +132,15 @@ class NodeFinished(_Event):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+class LineageFound(_Event):
+    """Where the columns of a relation come from, after its node was built."""
+
+    type: Literal["lineage_found"] = "lineage_found"
+    node: str
+    relation: str = Field(description="schema.table in the destination.")
+    lineage: StatementLineage
+
+
 class CursorMoved(_Event):
     """A table's load has committed: where its incremental cursor is now.
 
@@ -160,6 +170,7 @@ RunEvent = Annotated[
     | NodeCommitted
     | NodeFinished
     | SchemaChanged
+    | LineageFound
     | CursorMoved
     | LogLine,
     Field(discriminator="type"),

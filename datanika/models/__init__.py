@@ -3,7 +3,7 @@
 from datanika.models.audit import AuditLog
 from datanika.models.backfill import Backfill
 from datanika.models.base import Base
-from datanika.models.catalog import CatalogEntry
+from datanika.models.catalog import CatalogEntry, LineageEdge
 from datanika.models.connection import Connection
 from datanika.models.cursor import CursorVersion
 from datanika.models.dependency import PipelineDependency
@@ -40,6 +40,7 @@ __all__ = [
     "IdempotencyKey",
     "Invitation",
     "Job",
+    "LineageEdge",
     "LoginSession",
     "Membership",
     "NotificationChannel",

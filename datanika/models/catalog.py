@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin, same_tenant
@@ -14,12 +14,14 @@ from datanika.models.base import Base, PrimaryKey, TenantMixin, TimestampMixin, 
 class CatalogEntry(TimestampMixin, TenantMixin, Base):
     """A table or view with its columns and the entries it was made from (``upstream``).
 
-    ``source_columns``: what the last successful load of a table read.
+    ``source_columns``: what the last successful load of a table read. ``lineage``: ``columns``
+    (kind and reason by name), ``rows_reason``, ``reason``: what its edges cannot say.
     """
 
     __tablename__ = "catalog_entries"
     __table_args__ = (
         UniqueConstraint("org_id", "connection_id", "schema_name", "name"),
+        UniqueConstraint("org_id", "id"),
         same_tenant("connection_id", "connections"),
     )
 
@@ -36,3 +38,31 @@ class CatalogEntry(TimestampMixin, TenantMixin, Base):
         BigInteger, ForeignKey("runs.id", ondelete="SET NULL")
     )
     refreshed_at: Mapped[dt.datetime | None]
+    lineage: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+
+
+class LineageEdge(TenantMixin, Base):
+    """What a relation, or a column of it, depends on.
+
+    ``kind``: ``reads`` (the relation reads another; no columns), ``rows`` (a column decides which
+    rows there are; no ``to_column``), ``indirect``, or how the column is made: ``copy``,
+    ``transformed``, ``aggregated``. What is read is named and not referred to: a table of a source
+    has no entry.
+    """
+
+    __tablename__ = "lineage_edges"
+    __table_args__ = (
+        same_tenant("entry_id", "catalog_entries"),
+        same_tenant("from_connection_id", "connections"),
+        Index("ix_lineage_edges_entry", "org_id", "entry_id"),
+        Index("ix_lineage_edges_from", "org_id", "from_connection_id", "from_schema", "from_name"),
+    )
+
+    id: Mapped[PrimaryKey]
+    entry_id: Mapped[int]
+    to_column: Mapped[str | None] = mapped_column(String(255))
+    from_connection_id: Mapped[int]
+    from_schema: Mapped[str] = mapped_column(String(255))
+    from_name: Mapped[str] = mapped_column(String(1000))
+    from_column: Mapped[str | None] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(16))

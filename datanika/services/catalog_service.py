@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONPATH, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.events import ColumnInfo, NodeFinished
@@ -40,7 +40,8 @@ class CatalogService:
         schema_name: str | None = None,
         search: str | None = None,
     ) -> RowPage[CatalogEntry]:
-        """The organisation's tables and views; ``search`` is a part of the name."""
+        """The organisation's tables and views; ``search`` is a part of the name of one or of
+        one of its columns."""
         self.actor.require("catalog:read")
         query = rows_of(CatalogEntry).where(
             CatalogEntry.org_id == self.actor.org_id, CatalogEntry.deleted_at.is_(None)
@@ -50,7 +51,10 @@ class CatalogService:
         if schema_name is not None:
             query = query.where(CatalogEntry.schema_name == schema_name)
         if search is not None:
-            query = query.where(contains(CatalogEntry.name, search))
+            names = func.jsonb_path_query_array(CatalogEntry.columns, cast("$[*].name", JSONPATH))
+            query = query.where(
+                contains(CatalogEntry.name, search) | contains(cast(names, Text), search)
+            )
         return await fetch_page(self.session, query, SORTS, page)
 
     async def get(self, entry_id: int) -> CatalogEntry:

@@ -11,6 +11,7 @@ from datanika.contracts.enums import StepKind, StepState
 from datanika.contracts.events import (
     CursorMoved,
     Failure,
+    LineageFound,
     LogLine,
     NodeCommitted,
     NodeFinished,
@@ -21,11 +22,12 @@ from datanika.contracts.events import (
     StepFinished,
     StepStarted,
 )
-from datanika.contracts.plan import Plan
+from datanika.contracts.plan import Plan, PlanLoad
 from datanika.errors import InvalidInput
-from datanika.models import Run, RunLog, RunStep
+from datanika.models import CatalogEntry, Run, RunLog, RunStep
 from datanika.services.catalog_service import record_catalog_entry
 from datanika.services.cursor_service import record_position
+from datanika.services.lineage_store import lineage_of_load, store_lineage
 
 MAX_MESSAGE = 16_000
 """Characters of a log line or an error that are kept."""
@@ -52,6 +54,9 @@ async def store_events(session: AsyncSession, run: Run, events: Sequence[RunEven
         if isinstance(event, CursorMoved):
             await record_position(session, run, event)
             continue
+        if isinstance(event, LineageFound):
+            await _store_lineage(session, run, known[event.step_key].destination.id, event)
+            continue
         node = "" if isinstance(event, StepStarted | StepFinished) else _text(event.node, 400)
         step = steps.get((event.step_key, node))
         if step is None:
@@ -59,12 +64,36 @@ async def store_events(session: AsyncSession, run: Run, events: Sequence[RunEven
             session.add(step)
         _apply(step, event)
         if isinstance(event, NodeFinished) and _is_relation(event):
-            destination_id = known[event.step_key].destination.id
-            await record_catalog_entry(session, run.org_id, destination_id, event, run.id)
+            planned = known[event.step_key]
+            entry = await record_catalog_entry(
+                session, run.org_id, planned.destination.id, event, run.id
+            )
+            if entry is not None and isinstance(planned, PlanLoad):
+                lineage = lineage_of_load(planned, event)
+                if lineage is not None:
+                    await store_lineage(session, entry, planned.source.id, lineage)
     await _store_logs(session, run, [event for event in events if isinstance(event, LogLine)])
     await session.flush()
     if any(isinstance(event, StepFinished | NodeProgress | NodeFinished) for event in events):
         run.rows = await _loaded_rows(session, run)
+
+
+async def _store_lineage(
+    session: AsyncSession, run: Run, connection_id: int, event: LineageFound
+) -> None:
+    """Of a relation that this run has built: an event may not speak of another's."""
+    schema_name, _, name = event.relation.partition(".")
+    entry = await session.scalar(
+        select(CatalogEntry).where(
+            CatalogEntry.org_id == run.org_id,
+            CatalogEntry.connection_id == connection_id,
+            CatalogEntry.schema_name == schema_name,
+            CatalogEntry.name == name,
+            CatalogEntry.run_id == run.id,
+        )
+    )
+    if entry is not None:
+        await store_lineage(session, entry, connection_id, event.lineage)
 
 
 async def _load_steps(

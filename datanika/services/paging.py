@@ -110,7 +110,9 @@ async def fetch_page(
     return RowPage(shown, _cursor(request.sort, [getattr(shown[-1], one.key) for one in order]))
 
 
-def contains(column: InstrumentedAttribute[str], part: str) -> ColumnElement[bool]:
+def contains(
+    column: ColumnElement[str] | InstrumentedAttribute[str], part: str
+) -> ColumnElement[bool]:
     """Whether ``column`` has ``part`` in it, whatever the case."""
     return column.icontains(part.replace("\0", ""), autoescape=True)
 

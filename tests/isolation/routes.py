@@ -328,6 +328,8 @@ API: dict[str, Entry] = {
     # the rest
     "GET catalog": Entry(VIEWER),
     "GET catalog/{entry_id}": Entry(VIEWER),
+    "GET catalog/{entry_id}/lineage": Entry(VIEWER),
+    "GET catalog/{entry_id}/impact": Entry(VIEWER, query={"column": "id"}),
     "GET audit": Entry(ADMIN),
     "GET audit/export": Entry(ADMIN),
     "GET audit/verify": Entry(ADMIN, own_rows=True),

@@ -26,6 +26,7 @@ from datanika.models import (
     IdempotencyKey,
     Invitation,
     Job,
+    LineageEdge,
     LoginSession,
     Membership,
     NotificationChannel,
@@ -111,10 +112,16 @@ async def fill(tenant: Tenant) -> dict[type, int]:
                 org_id=org_id, name="stg", kind="model", destination_id=connection, spec={}
             )
         )
-        await add(
+        entry = await add(
             CatalogEntry(
                 org_id=org_id, connection_id=connection, schema_name="raw", name="t",
                 kind="table", columns=[], upstream=[],
+            )
+        )  # fmt: skip
+        await add(
+            LineageEdge(
+                org_id=org_id, entry_id=entry, from_connection_id=connection, from_schema="raw",
+                from_name="s", kind="reads",
             )
         )  # fmt: skip
         await add(

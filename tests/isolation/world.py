@@ -42,6 +42,7 @@ from datanika.models import (
     CatalogEntry,
     CursorVersion,
     Invitation,
+    LineageEdge,
     Membership,
     NotificationDelivery,
     Organization,
@@ -254,9 +255,19 @@ async def _rows(
             "entry_id",
             CatalogEntry(
                 org_id=org_id, connection_id=destination_id, schema_name="raw", name="orders",
-                kind="table", columns=[], upstream=[],
+                kind="table", columns=[{"name": "id", "data_type": "bigint", "nullable": True}],
+                upstream=[],
             ),
         )  # fmt: skip
+        # An incremental model reads itself: whatever is asked of lineage finds something.
+        for column, kind in ((None, "reads"), ("id", "copy")):
+            session.add(
+                LineageEdge(
+                    org_id=org_id, entry_id=ids["entry_id"], to_column=column,
+                    from_connection_id=destination_id, from_schema="raw", from_name="orders",
+                    from_column=column, kind=kind,
+                )
+            )  # fmt: skip
         await add(
             "api_key_id",
             ApiKey(

@@ -19,7 +19,7 @@ from tests.support.tenants import make_tenant
 MAPPERS: list[Mapper[Any]] = sorted(
     Base.registry.mappers, key=lambda mapper: mapper.class_.__name__
 )
-EVENT_TABLES = {"audit_log", "run_logs"}
+EVENT_TABLES = {"audit_log", "run_logs", "lineage_edges"}
 """Written once, never changed, never softly deleted."""
 
 

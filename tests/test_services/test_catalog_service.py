@@ -97,3 +97,16 @@ async def test_only_the_own_organisations_entries_are_listed() -> None:
         assert (await service.list()).rows == []
         with pytest.raises(NotFound):
             await service.get(entry.id)
+
+
+async def test_search_finds_a_relation_by_a_part_of_the_name_of_a_column() -> None:
+    tenant = await make_tenant()
+    dwh = await connection_of(tenant)
+    columns = (ColumnInfo(name="Customer_Mail", data_type="text"),)
+    await report(tenant, dwh, event("raw.people", columns=columns))
+    await report(tenant, dwh, event("raw.flights"))
+    async with get_session(tenant.owner.scope) as session:
+        catalog = CatalogService(session, tenant.owner)
+        for part, names in (("r_mail", ["people"]), ("FLIGHT", ["flights"]), ("bigint", [])):
+            found = await catalog.list(search=part)
+            assert [entry.name for entry in found.rows] == names

@@ -11,6 +11,7 @@ from datanika.contracts.enums import DbtCommand, StepState
 from datanika.contracts.events import Failure, StepFinished
 from datanika.contracts.steps import ResolvedTransform
 from datanika.engines.dbt_engine.columns import ColumnReader
+from datanika.engines.dbt_engine.lineage import LineageTeller
 from datanika.engines.dbt_engine.nodes import NodeEvents
 from datanika.engines.dbt_engine.profile import TARGET, written_profile
 from datanika.engines.dbt_engine.rest import can_skip, list_arguments, select_rest
@@ -115,6 +116,9 @@ def _invoke(
         [*_flags(step), *str(step.step.command).split(), *places, *selection]
     )
     events.finish(getattr(answer.result, "results", None) or ())
+    if step.step.command in _BUILDS:
+        teller = LineageTeller(step.step.key, step.destination.kind, parsed.result, columns, emit)
+        teller.tell(events.finished())
     if answer.exception is not None:
         return compile_failure(answer.exception), events.rows
     return events.failure(), events.rows
@@ -147,6 +151,7 @@ def _flags(step: ResolvedTransform) -> list[str]:
 
 _TESTS = (DbtCommand.BUILD, DbtCommand.TEST)
 _BUILDS_NOTHING = (DbtCommand.COMPILE, DbtCommand.SOURCE_FRESHNESS)
+_BUILDS = (DbtCommand.BUILD, DbtCommand.RUN)
 _CAN_REFRESH = (DbtCommand.BUILD, DbtCommand.RUN, DbtCommand.SEED)
 
 

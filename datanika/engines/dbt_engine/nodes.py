@@ -88,6 +88,10 @@ class NodeEvents:
                         int(result.failures or 0),
                     )
 
+    def finished(self) -> list[NodeFinished]:
+        """Every node's end, in the order in which they came."""
+        return list(self._finished.values())
+
     def failure(self) -> Failure | None:
         """Why the step failed, if it did: a model before its tests."""
         failed = [e for e in self._finished.values() if e.state is StepState.FAILED]

@@ -1,0 +1,83 @@
+"""What depends on what: relations of the destinations, their columns, tables of the sources."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from datanika.contracts.api.base import Answer
+
+
+class LineageDirection(StrEnum):
+    UPSTREAM = "upstream"
+    DOWNSTREAM = "downstream"
+    BOTH = "both"
+
+
+class LineageLevel(StrEnum):
+    TABLE = "table"
+    COLUMN = "column"
+
+
+class LineageNodeOut(Answer):
+    """A relation, or at the level of columns one of its columns.
+
+    ``column`` is null at that level for the relation as a whole: which rows it has.
+    """
+
+    key: str = Field(description="Names it in `edges`.")
+    connection_id: int
+    schema_name: str
+    name: str
+    column: str | None = None
+    entry_id: int | None = Field(description="Its catalog entry; null for a table of a source.")
+    kind: str = Field(description="As in the catalog; `source` for a table of a source.")
+    depth: int = Field(description="Steps from where the question started.")
+    made: str | None = Field(
+        default=None,
+        description="How a column is made: copy, transformed, aggregated, constant, unknown; null "
+        "where no run has told.",
+    )
+    reason: str | None = Field(default=None, description="Why it is unknown.")
+
+
+class LineageEdgeOut(Answer):
+    """``source`` goes into ``target``.
+
+    ``kind``: ``reads`` (relations), ``copy``, ``transformed``, ``aggregated`` (values), ``rows``
+    (decides which rows there are), ``indirect`` (decides the rows inside of one value), ``unknown``
+    (may go into it: this column's lineage could not be told).
+    """
+
+    source: str
+    target: str
+    kind: str
+    reason: str | None = None
+
+
+class LineageGraphOut(Answer):
+    nodes: list[LineageNodeOut]
+    edges: list[LineageEdgeOut]
+    truncated: bool = Field(description="There is more: ask with a smaller depth.")
+
+
+class ImpactedOut(Answer):
+    """A relation that a change of a column reaches."""
+
+    entry_id: int
+    connection_id: int
+    schema_name: str
+    name: str
+    kind: str
+    depth: int
+    columns: list[str] = Field(description="Columns whose values change, sorted.")
+    rows: bool = Field(description="Whether it may have other rows.")
+    unknown: list[str] = Field(description="Columns that may change: it could not be told.")
+
+
+class ImpactOut(Answer):
+    """What depends on a column, the nearest first."""
+
+    items: list[ImpactedOut]
+    truncated: bool
