@@ -21,6 +21,7 @@ from datanika.errors import InvalidInput, NotFound
 from datanika.models import Connection, Transformation, UploadedFile
 from datanika.services.connection_service import resolve_connection, resolve_unsaved
 from datanika.services.job_service import ClaimedJob
+from datanika.services.table_owners import owner_name
 from datanika.services.transformation_service import load_transformation_specs
 
 COMPILED = ("model", "snapshot", "test")
@@ -103,6 +104,7 @@ async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:
             destination=destination,
             project_name=name,
             files=files,
+            owner=await owner_name(session, org_id),
         ),
         model=transformation.name,
         **job.request,

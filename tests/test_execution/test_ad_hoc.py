@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer, ProbeAction, QueryAction, RowsResult
-from datanika.execution import sandbox
+from datanika.execution import ad_hoc_host, sandbox
 from datanika.execution.ad_hoc import _redacted
 from datanika.execution.redact import Redactor
 from datanika.execution.sandbox import run_ad_hoc
@@ -79,7 +79,7 @@ def test_an_action_sees_nothing_of_the_worker(home: Path, monkeypatch: pytest.Mo
 def test_too_much_to_answer_is_refused(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     import duckdb as driver
 
-    monkeypatch.setattr(sandbox, "MAX_ANSWER", 10)
+    monkeypatch.setattr(ad_hoc_host, "MAX_ANSWER", 10)
     (home / "warehouse").mkdir()
     driver.connect(str(home / "warehouse" / "warehouse.duckdb")).close()
     action = QueryAction(connection=duckdb(home), sql="SELECT repeat('x', 5000)", limit=1)
@@ -87,7 +87,7 @@ def test_too_much_to_answer_is_refused(monkeypatch: pytest.MonkeyPatch, home: Pa
 
 
 def test_a_process_that_dies_is_a_failure(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr(sandbox, "AD_HOC_MODULE", "this")
+    monkeypatch.setattr(ad_hoc_host, "AD_HOC_MODULE", "this")
     answer: AdHocAnswer = run_ad_hoc(ProbeAction(connection=duckdb(home)))
     assert answer.failure is not None
     assert answer.failure.code == "engine_died"

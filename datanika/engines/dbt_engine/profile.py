@@ -74,12 +74,14 @@ def _output(
             "sslmode": config.sslmode,
             "connect_timeout": CONNECT_SECONDS,
             "retries": 1,
-            "application_name": WriterId(step.run_id, step.attempt).application_name,
+            # From the environment: what is in the profile counts for the parse, and this changes.
+            "application_name": "",
         }
         return output, {
             _PASSWORD: "" if offline else config.password,
             "PGHOSTADDR": target.address,
             "PGPASSFILE": os.devnull,
+            "PGAPPNAME": WriterId(step.run_id, step.attempt).application_name,
         }
     if connection.kind == "duckdb":
         output = {
@@ -88,7 +90,8 @@ def _output(
             # A model's SQL may not read or write other files, nor attach other databases.
             "config_options": {
                 "enable_external_access": False,
-                "temp_directory": str(folder / "duckdb"),
+                # Under the project's folder, where dbt works: its name counts for the parse, too.
+                "temp_directory": "duckdb",
                 "autoinstall_known_extensions": False,
             },
         }
