@@ -42,14 +42,14 @@ def parse_project(
     if known.exact:
         manifest = read_entry(known.entry, step)
         if manifest is not None:
-            return manifest, None
+            return _moved(manifest, folder), None
     left = folder / "target" / "partial_parse.msgpack"
     if known.entry and not known.exact:
         left.parent.mkdir(parents=True, exist_ok=True)
         left.write_bytes(known.entry)
         parsed = dbtRunner().invoke(["--partial-parse", *arguments])
         if parsed.success:
-            return _kept(parsed.result, left, known), None
+            return _moved(_kept(parsed.result, left, known), folder), None
         # Whether it is the project's fault, a parse without help tells.
         left.unlink(missing_ok=True)
     parsed = dbtRunner().invoke(["--no-partial-parse", *arguments])
@@ -62,6 +62,16 @@ def _kept(manifest: Any, left: Path, known: KnownParse) -> Any:
     if known.keep is not None:
         with contextlib.suppress(OSError):
             known.keep(left.read_bytes())
+    return manifest
+
+
+def _moved(manifest: Any, folder: Path) -> Any:
+    """``manifest`` with its seeds where the project is now: dbt keeps the folder of their files."""
+    for node in manifest.nodes.values():
+        if getattr(node, "root_path", None):
+            is_own = node.package_name == manifest.metadata.project_name
+            root = folder if is_own else folder / "dbt_packages" / node.package_name
+            node.root_path = str(root)
     return manifest
 
 
