@@ -90,7 +90,8 @@ def _output(
             # A model's SQL may not read or write other files, nor attach other databases.
             "config_options": {
                 "enable_external_access": False,
-                # Under the project's folder, where dbt works: its name counts for the parse, too.
+                # In the folder that the child lives in. Its name changes with each run and would
+                # count for the parse.
                 "temp_directory": "duckdb",
                 "autoinstall_known_extensions": False,
             },
