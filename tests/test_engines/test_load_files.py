@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datanika.contracts.shape import OnBadRow
 from datanika.contracts.spec import IncrementalCursor
 from tests.test_engines.steps import APPEND, MERGE, REPLACE, files, load, run, table
 from tests.test_engines.targets import Target
@@ -279,6 +281,80 @@ def test_json_lines_and_globs(target: Target, tmp_path: Path) -> None:
     assert out.finished.failure is None
     rows = target.query("SELECT id, CAST(tags AS VARCHAR) AS t, note FROM raw.events")
     assert sorted(rows) == [(1, '["x"]', None), (2, None, "hi")]
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["12345678901234567.89", "0.1000000000000000055", "1e-400", "1e400", "9007199254740993"],
+)
+@pytest.mark.parametrize("place", ["{}", '{{"deep": [{}]}}'])
+def test_a_json_number_that_a_double_rounds_is_refused_or_put_aside(
+    target: Target, tmp_path: Path, number: str, place: str
+) -> None:
+    good = ["0.1", "1.10", "1e22", "-0.0", "123456789012.345", "0.30000000000000004"]
+    lines = [f'{{"id": {i}, "v": {place.format(n)}}}' for i, n in enumerate([*good, number])]
+    write_text(tmp_path, "t.jsonl", "\n".join(lines))
+    spec = table("t.jsonl", "t")
+    out = run(load(files(tmp_path, "jsonl"), target.connection, spec))
+    if place != "{}" and number.isdigit():
+        # An integer inside of JSON stays the text that it is.
+        assert (out.code, target.count("raw.t")) == (None, len(lines))
+        return
+    assert out.code == "number_inexact"
+    kept = spec.model_copy(update={"on_bad_row": OnBadRow.QUARANTINE})
+    out = run(load(files(tmp_path, "jsonl"), target.connection, kept))
+    assert (out.code, out.nodes["t"].details["quarantined_rows"]) == (None, 1)
+    assert target.count("raw.t") == len(good)
+
+
+def test_texts_of_json_lines_become_times_only_where_they_say_which(
+    target: Target, tmp_path: Path
+) -> None:
+    values = {
+        "day": '"2024-01-05"', "local": '"2024-01-05T10:00:00"', "moment": '"2024-01-05T10:00:00Z"',
+        "zoned": '"2024-01-05 10:00:00.5+02:00"', "guess": '"05-01-2024"', "clock": '"10:00"',
+        "deep": '{"at": "2024-01-05T10:00:00", "n": 1.50}', "code": '"007"', "flag": '"true"',
+        "blend": '"2024-01-05T10:00:00Z"',
+    }  # fmt: skip
+    first = ", ".join(f'"{name}": {value}' for name, value in values.items())
+    write_text(tmp_path, "t.jsonl", f'{{{first}}}\n{{"blend": "no time", "deep": {{"x": []}}}}\n')
+    step = load(files(tmp_path, "jsonl"), target.connection, table("t.jsonl", "t"))
+    assert run(step).code is None
+    [row] = target.query(f"SELECT {', '.join(values)} FROM raw.t WHERE day IS NOT NULL")
+    day, local, moment, zoned, *rest, deep = [*row[:6], *row[7:], row[6]]
+    assert (day, local) == (dt.date(2024, 1, 5), dt.datetime(2024, 1, 5, 10))
+    assert (moment, zoned) == (
+        dt.datetime(2024, 1, 5, 10, tzinfo=UTC),
+        dt.datetime(2024, 1, 5, 8, 0, 0, 500000, tzinfo=UTC),
+    )
+    assert rest == ["05-01-2024", "10:00", "007", "true", "2024-01-05T10:00:00Z"]
+    found = deep if isinstance(deep, dict) else json.loads(deep)
+    assert found == {"at": "2024-01-05T10:00:00", "n": 1.5}
+    # What was text stays text, though all of it is dates now.
+    write_text(tmp_path, "t.jsonl", '{"blend": "2024-01-05T10:00:00Z", "guess": "2024-01-05"}\n')
+    assert run(step).code is None
+    assert target.query("SELECT blend, guess FROM raw.t") == [
+        ("2024-01-05T10:00:00Z", "2024-01-05")
+    ]
+
+
+def test_long_integers_beside_fractions_stay_as_they_are(target: Target, tmp_path: Path) -> None:
+    user = '{"id": 1234567890123456789, "score": 0.5, "tags": {"x": [9007199254740993]}}'
+    mixed = '{"id": 1, "user": {"tags": "none", "score": 1}}\n{"id": 2, "user": {"tags": [0.5]}}'
+    write_text(tmp_path, "t.jsonl", f'{{"id": {2**63 - 1}, "user": {user}}}\n{mixed}')
+    out = run(load(files(tmp_path, "jsonl"), target.connection, table("t.jsonl", "t")))
+    assert out.code is None
+    rows = target.query('SELECT id, CAST("user" AS VARCHAR) FROM raw.t ORDER BY id DESC')
+    number, found = rows[0]
+    assert (number, json.loads(found)) == (2**63 - 1, json.loads(user))
+
+
+def test_long_numbers_that_a_double_holds_are_loaded(target: Target, tmp_path: Path) -> None:
+    exact = ["1180591620717411303424.0", "0.1000000000000000", "2251799813685249.5"]
+    write_text(tmp_path, "t.jsonl", "\n".join(f'{{"v": {number}}}' for number in exact))
+    out = run(load(files(tmp_path, "jsonl"), target.connection, table("t.jsonl", "t")))
+    assert out.code is None
+    assert sorted(v for (v,) in target.query("SELECT v FROM raw.t")) == sorted(map(float, exact))
 
 
 @pytest.mark.parametrize(

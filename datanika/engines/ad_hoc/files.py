@@ -143,7 +143,7 @@ def _reader(config: FilesConfig, paths: list[Path]) -> str:
     if config.format == "jsonl":
         return (
             f"read_json({_list(paths)}, format='newline_delimited', union_by_name=true, "
-            f"sample_size={SAMPLE_ROWS})"
+            f"sample_size={SAMPLE_ROWS}, dateformat='iso', timestampformat='iso')"
         )
     delimiter = config.delimiter.replace("'", "''")
     return (

@@ -41,7 +41,10 @@ class FilesConnector(Connector[FilesConfig]):
         "A table is a path or glob below the upload folder (`2024/*.csv`); of Excel also with a "
         "sheet (`book.xlsx#Orders`), else the first. CSV types come from every value: numbers with "
         "a fraction are decimals, not doubles, and codes with leading zeros stay text. In Excel "
-        "all numbers are doubles: whole ones become integers."
+        "all numbers are doubles: whole ones become integers. In JSON lines, too, numbers with a "
+        "fraction are doubles; one with more digits than a double keeps is refused or put aside. "
+        "There texts become dates or times where all of a column are in ISO form; objects and "
+        "lists stay the JSON that they are."
     )
 
     def test(self, connection: ResolvedConnection) -> None:

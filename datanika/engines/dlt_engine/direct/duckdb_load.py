@@ -8,11 +8,9 @@ reads as 0, and digits beyond a numeric's measured scale.
 from __future__ import annotations
 
 import importlib.util
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from datanika.engines.connectors.postgres import locate
 from datanika.engines.dlt_engine.destination import postgres_uri
 from datanika.engines.dlt_engine.direct.books import Books
 from datanika.engines.dlt_engine.direct.choice import NotDirect, naming
+from datanika.engines.dlt_engine.direct.dlt_import import dlt_beside
 from datanika.engines.dlt_engine.loaded import Loaded, lost, verify
 from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.sources.postgres import (
@@ -88,16 +87,14 @@ class DuckdbLoad(TableLoad):
         books.prepare()
         existing = session.types(self.target)
         self._is_new = not existing
-        if self._is_new:
-            # Its entries will need dlt: in a cold process its import overlaps with the scan.
-            threading.Thread(target=import_module, args=["dlt"], daemon=True).start()
         result = self.result
         result.before = self.warehouse.count(self.target) if existing else 0
         with attached(session, uri):
             session.run("BEGIN")
             try:
                 scan = _scan(name, columns, is_plain)
-                found = self._fill(session, name, scan, columns, names, existing, books.load_id)
+                with dlt_beside(self._is_new):
+                    found = self._fill(session, name, scan, columns, names, existing, books.load_id)
                 hints = {column: _hint(kind) for column, kind in found.items()}
                 books.enter(hints, {} if self._is_new else books.resource_state(), "replace")
                 session.run("COMMIT")

@@ -3,10 +3,8 @@ one transaction; then it is counted again."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from importlib import import_module
 from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
@@ -26,6 +24,7 @@ from datanika.engines.dlt_engine.direct.columns import (
     missing_types,
     travel,
 )
+from datanika.engines.dlt_engine.direct.dlt_import import dlt_beside
 from datanika.engines.dlt_engine.direct.feeds import ArrowFeed, CopyFeed, CsvFeed, Differs, Feed
 from datanika.engines.dlt_engine.direct.landing import Landed, Landing, Place
 from datanika.engines.dlt_engine.direct.progress import watched
@@ -64,9 +63,6 @@ class PostgresLoad(TableLoad):
             if self.interval is not None and last is None:
                 check_loaded(self.table, self.node)
             before = self._rows_to_replace(existing)
-            if self._is_new or self.table.cursor is not None:
-                # Its entries will need dlt: in a cold process its import overlaps with the COPY.
-                threading.Thread(target=import_module, args=["dlt"], daemon=True).start()
             check_table(self.target[1], self._normalize)
             state = self._before(saved)
             for feed in self._feeds(stack, into, existing, state):
@@ -74,7 +70,7 @@ class PostgresLoad(TableLoad):
                 if self.step.full_refresh:
                     books.forget_state()
                 try:
-                    with self._progress(into, feed):
+                    with self._progress(into, feed), dlt_beside(self._needs_dlt(feed)):
                         landed = self._land(into, feed, existing, books.load_id, before)
                     break
                 except Differs as why:
@@ -105,6 +101,11 @@ class PostgresLoad(TableLoad):
             # Its batches are counted as they are read.
             return nullcontext()
         return watched(self.warehouse, into.connection.info.backend_pid, self.counter)
+
+    def _needs_dlt(self, feed: Feed) -> bool:
+        """Whether dlt's entries need dlt itself, and this feed does not."""
+        has_new_entries = self._is_new or self.table.cursor is not None
+        return has_new_entries and not isinstance(feed, ArrowFeed)
 
     def _land(
         self,

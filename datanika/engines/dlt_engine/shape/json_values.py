@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 MAX_INTEGER = 2**63 - 1
@@ -13,6 +14,7 @@ _PROBLEMS = {
     "lone_surrogate": "holds half of a surrogate pair, which is no character.",
     "integer_too_large": "holds an integer beyond 64 bit.",
     "number_too_large": "holds a number that is none or beyond what a double holds.",
+    "number_inexact": "holds a number of which a double keeps fewer digits.",
     "name_unusable": "has a name that no column can have.",
 }
 
@@ -32,6 +34,8 @@ def _in_value(value: Any) -> str | None:
         return _in_text(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return "integer_too_large" if not -MAX_INTEGER - 1 <= value <= MAX_INTEGER else None
+    if isinstance(value, Decimal):
+        return "number_inexact"
     if isinstance(value, float):
         return None if math.isfinite(value) else "number_too_large"
     if isinstance(value, dict):

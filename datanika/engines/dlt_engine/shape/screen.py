@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datanika.engines.dlt_engine.shape.bad_rows import Bad, BadRow, row_json
+from datanika.engines.dlt_engine.shape.json_numbers import parse_number
 from datanika.engines.dlt_engine.shape.json_values import problem_in
 from datanika.engines.dlt_engine.shape.privacy import Privacy
 from datanika.errors import TerminalStepError
@@ -160,7 +161,9 @@ def _parse(text: bytes) -> tuple[dict[str, Any] | None, Problem | None]:
     except UnicodeDecodeError:
         return None, ("not_utf8", "The line is not UTF-8.", None)
     try:
-        row = json.loads(decoded, parse_constant=_refuse, object_pairs_hook=_object)
+        row = json.loads(
+            decoded, parse_constant=_refuse, parse_float=parse_number, object_pairs_hook=_object
+        )
     except _RepeatedName as error:
         return None, ("name_repeated", f"The name {error} is there twice.", None)
     except (ValueError, RecursionError):

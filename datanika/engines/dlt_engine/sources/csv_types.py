@@ -116,7 +116,9 @@ def checked_csv_types(
 
 def _fits(column: str, kind: str) -> str:
     fits = f"regexp_full_match({column}, '{_pattern(kind)}')"
-    return f"{fits} AND TRY_CAST({column} AS {kind}) IS NOT NULL" if kind in _CANDIDATES else fits
+    if kind not in _CANDIDATES:
+        return fits
+    return f"({column} IS NULL OR ({fits} AND TRY_CAST({column} AS {kind}) IS NOT NULL))"
 
 
 def _pattern(kind: str) -> str:

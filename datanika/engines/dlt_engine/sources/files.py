@@ -12,6 +12,7 @@ from datanika.engines.connectors.base import Reading
 from datanika.engines.connectors.files import FILES, FilesConfig, find_files
 from datanika.engines.dlt_engine.names import check_columns
 from datanika.engines.dlt_engine.shape.duckdb import DuckdbShape
+from datanika.engines.dlt_engine.shape.json_numbers import check_numbers
 from datanika.engines.dlt_engine.shape.screen import MAX_ROW, Screen
 from datanika.engines.dlt_engine.sources.base import (
     BATCH_ROWS,
@@ -26,6 +27,7 @@ from datanika.engines.dlt_engine.sources.csv_types import (
     plain_rows,
     propose_csv_types,
 )
+from datanika.engines.dlt_engine.sources.json_lines import is_nested, read_json_lines
 from datanika.engines.warehouse.base import quoted
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ _CASTS = {
     "BIT": "VARCHAR",
     "TIME WITH TIME ZONE": "VARCHAR",
 }
-_NESTED = ("STRUCT", "MAP", "UNION", "JSON")
 
 
 def open_files(reading: Reading) -> SourceTable:
@@ -69,23 +70,34 @@ def open_paths(
     table, normalize, as_text = reading.table, reading.normalize, reading.as_text
     privacy, screen = reading.privacy, reading.screen()
     database = _open(reading.folder)
-    source = _reader(config, paths) if screen is None else _screened(config, paths, screen)
+    if screen is not None and config.format == "jsonl":
+        paths = screen.jsonl(paths)
+
+    def is_text(name: str) -> bool:
+        return normalize(name) in as_text or name in privacy.columns
+
+    types: dict[str, str]
+    if config.format == "jsonl":
+        source, types = read_json_lines(database, paths, is_text)
+    else:
+        source = _reader(config, paths) if screen is None else _screened(config, paths, screen)
+        present = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        types = {str(row[0]): str(row[1]) for row in present}
     if screen is not None:
         # DuckDB takes names that differ by case only for the same.
         check_columns(screen.names, normalize, table.name)
-    present = database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-    types = {str(row[0]): str(row[1]) for row in present}
     if config.format == "csv":
         one = len(paths) == 1 and screen is None
         names = _header(paths[0], config.delimiter) if one else list(types)
         if len(names) == len(types):
             # DuckDB renames columns that differ by case only; say so instead.
             check_columns(names, normalize, table.name)
-        text = {name for name in types if normalize(name) in as_text or name in privacy.columns}
-        types = checked_csv_types(database, source, list(types), text)
+        types = checked_csv_types(database, source, list(types), set(filter(is_text, types)))
+    elif config.format == "jsonl":
+        check_numbers(database, paths, types)
     cursor = table.cursor.column if table.cursor else None
     chosen = choose_columns(list(types), table.columns, cursor, table.name)
-    json_columns = frozenset(name for name in chosen if _is_nested(types[name]))
+    json_columns = frozenset(name for name in chosen if is_nested(types[name]))
     shape = DuckdbShape(database, types, table, privacy)
     projection = ", ".join(
         f"{hidden} AS {quoted(name)}"
@@ -193,11 +205,6 @@ def _reader(config: FilesConfig, paths: list[Path]) -> str:
     files = "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
     if config.format == "parquet":
         return f"read_parquet({files}, union_by_name=true)"
-    if config.format == "jsonl":
-        return (
-            f"read_json({files}, format='newline_delimited', union_by_name=true, sample_size=-1, "
-            "convert_strings_to_integers=false)"
-        )
     delimiter = config.delimiter.replace("'", "''")
     # An empty field is NULL; a quoted empty field is an empty string. Without `skip` DuckDB takes
     # another line for the header when the first one does not have as many fields as the rest.
@@ -210,8 +217,6 @@ def _reader(config: FilesConfig, paths: list[Path]) -> str:
 
 def _screened(config: FilesConfig, paths: list[Path], screen: Screen) -> str:
     """Reads what ``screen`` lets through."""
-    if config.format == "jsonl":
-        return _reader(config, screen.jsonl(paths))
     if config.format == "parquet":
         return _reader(config, paths)
     delimiter = _text(config.delimiter)
@@ -237,15 +242,11 @@ def _header(path: Path, delimiter: str) -> list[str]:
         return next(csv.reader(file, delimiter=delimiter), [])
 
 
-def _is_nested(kind: str) -> bool:
-    return kind.startswith(_NESTED) or kind.endswith("]")
-
-
 def _select(name: str, kind: str) -> str:
     column = quoted(name)
     if kind == "JSON":
         return f"CAST({column} AS VARCHAR) AS {column}"
-    if _is_nested(kind):
+    if is_nested(kind):
         return f"CAST(to_json({column}) AS VARCHAR) AS {column}"
     target = _CASTS.get(kind, "VARCHAR" if kind.startswith("ENUM") else kind)
     if kind == "NULL" or kind == '"NULL"':

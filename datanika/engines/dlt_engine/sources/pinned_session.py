@@ -8,6 +8,7 @@ connection's credentials, none may go to another server than the base URL's.
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -19,6 +20,7 @@ from urllib3.util import parse_url
 
 from datanika.egress.guard import EgressGuard
 from datanika.egress.hosts import canonical_host
+from datanika.engines.dlt_engine.shape.json_numbers import parse_number
 from datanika.errors import EgressRefused, TerminalStepError
 
 MAX_REDIRECTS = 5
@@ -88,6 +90,12 @@ class PinnedAdapter(HTTPAdapter):
         # A "key" of that name would reach another site of the same server.
         request.headers.pop("Host", None)
         return super().send(request, *args, **{**kwargs, "proxies": None})
+
+    def build_response(self, *args: Any, **kwargs: Any) -> Any:
+        # Whatever reads the answer's JSON learns of numbers that a double would round.
+        response = super().build_response(*args, **kwargs)
+        response.json = partial(response.json, parse_float=parse_number)  # type: ignore[method-assign]
+        return response
 
     def _stay(self, pool: HTTPConnectionPool) -> None:
         scheme, host, port = self._origin
