@@ -17,6 +17,7 @@ from pathlib import Path
 
 from datanika.contracts.spec import LoadStep, TableSpec, TransformStep
 from datanika.contracts.steps import ResolvedConnection, ResolvedLoad, ResolvedTransform
+from datanika.execution.parse_cache import engine_version
 from datanika.execution.sandbox import work_root
 
 SINGLE_THREADED = {
@@ -52,6 +53,8 @@ def warm_up() -> None:
     global _warm
     logging.getLogger("dlt").setLevel(logging.CRITICAL)
     _import_drivers()
+    # Forks ask for it with each dbt step: it reads the metadata of everything that is installed.
+    engine_version()
     folder = Path(tempfile.mkdtemp(prefix="warm-", dir=work_root()))
     before = Path.cwd()
     try:
