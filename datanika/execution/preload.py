@@ -93,6 +93,7 @@ def _import_drivers() -> None:
 
 def _exercise(folder: Path) -> None:
     from datanika.engines.dbt_engine.build import run_transform
+    from datanika.engines.dbt_engine.parsed import KnownParse, read_entry
     from datanika.engines.dlt_engine.load import run_load
 
     (folder / "files").mkdir()
@@ -128,7 +129,12 @@ def _exercise(folder: Path) -> None:
         project_name="warm",
         files=_PROJECT,
     )
-    _check(run_transform(transform, project, lambda event: None, static_parser=False))
+    left: list[bytes] = []
+    known = KnownParse(keep=left.append)
+    _check(run_transform(transform, project, lambda event: None, static_parser=False, known=known))
+    # What reads a kept parse is compiled when it is first used.
+    for entry in left:
+        read_entry(entry, transform)
 
 
 def _check(finished: object) -> None:
