@@ -65,8 +65,9 @@ def _step_lines(planned: PlanLoad | PlanTransform) -> Iterator[str]:
 
 
 def _table_line(table: TableSpec) -> str:
-    line = f"{table.target} <- {table.name}, {table.write_disposition}"
-    if table.write_disposition is WriteDisposition.MERGE:
+    how = "changes from the log (CDC), merged" if table.sync == "cdc" else table.write_disposition
+    line = f"{table.target} <- {table.name}, {how}"
+    if table.write_disposition is WriteDisposition.MERGE and table.primary_key:
         line += f" on {', '.join(table.primary_key)}"
     if table.cursor is not None:
         line += f", new rows by {table.cursor.column}"

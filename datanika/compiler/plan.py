@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from datanika.compiler.graph import find_cycle, stages
 from datanika.compiler.project import compile_models, transformations_of
-from datanika.compiler.table_settings import check_table_settings
+from datanika.compiler.table_settings import check_sync, check_table_settings
 from datanika.contracts.catalog import connector_kinds
 from datanika.contracts.enums import StepKind, WriteDisposition
 from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
@@ -147,6 +147,8 @@ def _plan_load(step: LoadStep, field: str, connections: Mapping[int, ConnectionR
         _plan_table(table, step.key, f"{field}.tables.{index}")
         for index, table in enumerate(step.tables)
     ]
+    for index, table in enumerate(step.tables):
+        check_sync(table, source, destination, f"Step {step.key!r}", f"{field}.tables.{index}")
     tables.sort(key=lambda table: (table.target or "", table.name))
     return PlanLoad(
         step=step.model_copy(
@@ -167,7 +169,11 @@ def _plan_table(table: TableSpec, key: str, field: str) -> TableSpec:
             field=f"{field}.target",
             hint="Set `target`: lower case letters, digits and underscores.",
         )
-    if table.write_disposition is WriteDisposition.MERGE and not table.primary_key:
+    if (
+        table.write_disposition is WriteDisposition.MERGE
+        and not table.primary_key
+        and table.sync != "cdc"
+    ):
         raise SpecError(
             f"Step {key!r}: {target!r} is merged, so it needs a primary key.",
             code="primary_key_missing",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from datanika.contracts.catalog import connector_kinds
 from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.shape import ContractMode, Filter, OnBadRow, SchemaContract
-from datanika.contracts.spec import TableSpec
+from datanika.contracts.spec import ConnectionRef, TableSpec
 from datanika.errors import SpecError
 
 
@@ -45,6 +46,65 @@ def check_table_settings(table: TableSpec, where: str, field: str) -> None:
             hint="Use lag_seconds for times and dates, lag for numbers.",
         )
 
+
+def check_sync(
+    table: TableSpec, source: ConnectionRef, destination: ConnectionRef, where: str, field: str
+) -> None:
+    """Raises :class:`SpecError` where a table's changes cannot be read, or not be loaded as its
+    settings want them."""
+    if table.sync != "cdc":
+        if table.deletes != "hard":
+            raise SpecError(
+                f"{where}: deleted rows of {table.name!r} are known only from changes.",
+                code="deletes_need_cdc",
+                field=f"{field}.deletes",
+                hint="Use sync cdc, or delete_column for rows that their source marks.",
+            )
+        return
+    for ref, able, verb in (
+        (source, "gives_changes", "gives"),
+        (destination, "takes_changes", "takes"),
+    ):
+        if not getattr(connector_kinds().get(ref.kind), able, False):
+            kinds = ", ".join(n for n, kind in connector_kinds().items() if getattr(kind, able))
+            raise SpecError(
+                f"{where}: connection {ref.name!r} is of kind {ref.kind!r}, which {verb} no "
+                "changes.",
+                code="cdc_not_supported",
+                field=f"{field}.sync",
+                hint=f"Kinds that can: {kinds}.",
+            )
+    if table.write_disposition is not _MERGE:
+        raise SpecError(
+            f"{where}: changes of {table.name!r} can only be merged.",
+            code="cdc_needs_merge",
+            field=f"{field}.write_disposition",
+            hint="Use write_disposition merge. The key is the source's own unless primary_key "
+            "names it.",
+        )
+    unfit = next((name for name in _NOT_WITH_CDC if _is_set(table, name)), None)
+    if table.schema_contract.data_types is not ContractMode.EVOLVE or (
+        table.schema_contract.columns is ContractMode.DISCARD_ROW
+    ):
+        unfit = "schema_contract"
+    if unfit is not None:
+        raise SpecError(
+            f"{where}: `{unfit}` of {table.name!r} cannot be obeyed when changes are read.",
+            code="cdc_setting_unsupported",
+            field=f"{field}.{unfit}",
+            hint="Leave it out, or use sync query.",
+        )
+
+
+def _is_set(table: TableSpec, name: str) -> bool:
+    default = TableSpec.model_fields[name].get_default(call_default_factory=True)
+    return bool(getattr(table, name) != default)
+
+
+_NOT_WITH_CDC = (
+    "cursor", "merge_strategy", "filters", "hash", "mask", "batch_rows", "delete_column",
+    "on_bad_row",
+)  # fmt: skip
 
 _MERGE = WriteDisposition.MERGE
 
@@ -99,6 +159,8 @@ def explain_table_settings(table: TableSpec) -> Iterator[str]:
         yield f"masked {', '.join(mask.column for mask in table.mask)}"
     if table.delete_column is not None:
         yield f"deleted where {table.delete_column}"
+    if table.deletes == "soft":
+        yield "deleted rows stay, marked in _deleted_at"
     if table.batch_rows is not None:
         yield f"{table.batch_rows} rows at a time"
     if table.schema_contract != SchemaContract():

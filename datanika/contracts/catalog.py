@@ -28,6 +28,12 @@ class ConnectorKind(Contract):
     is_source: bool
     is_destination: bool
     supports_transform: bool = False
+    gives_changes: bool = Field(
+        default=False, description="As a source: its tables can be synced by CDC."
+    )
+    takes_changes: bool = Field(
+        default=False, description="As a destination: tables that are synced by CDC can come here."
+    )
     verified_live: bool = True
     docs: str = Field(default="", description="Markdown: what its tables and values become.")
     config_schema: dict[str, Any] = Field(description="JSON schema; secrets are writeOnly.")

@@ -109,6 +109,8 @@ def _leave_out(content: dict[str, Any], defaults: dict[str, Any]) -> None:
 
 _TABLE_SINCE = _since(
     TableSpec,
+    "sync",
+    "deletes",
     "merge_strategy",
     "filters",
     "hash",

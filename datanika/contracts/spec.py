@@ -75,6 +75,16 @@ class TableSpec(Contract):
     target: Identifier | None = Field(default=None, description="Destination table; default: name.")
     write_disposition: WriteDisposition = WriteDisposition.REPLACE
     primary_key: tuple[SourceName, ...] = ()
+    sync: Literal["query", "cdc"] = Field(
+        default="query",
+        description="Read the rows by queries, or the changes from the source's log (change data "
+        "capture): inserted, updated and deleted rows since the last run. With `merge`.",
+    )
+    deletes: Literal["hard", "soft"] = Field(
+        default="hard",
+        description="With CDC: a row that was deleted at the source is deleted here, or stays with "
+        "the time of that in `_deleted_at`.",
+    )
     merge_strategy: Literal["delete-insert", "upsert", "scd2"] = Field(
         default="delete-insert",
         description="How `merge` treats rows with a key that is there: replace them, update their "

@@ -61,6 +61,9 @@ class ResolvedLoad(Contract):
     destination: ResolvedConnection
     rewinds: tuple[CursorRewind, ...] = Field(default=(), description="The last of each table.")
     full_refresh: bool = Field(default=False, description="Replace the tables, cursors too.")
+    other_targets: tuple[str, ...] = Field(
+        default=(), description="Destination tables of the step that this run leaves out."
+    )
     interval: Interval | None = Field(
         default=None, description="Only rows whose cursor is inside; the cursor stays where it is."
     )

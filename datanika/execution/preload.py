@@ -81,6 +81,8 @@ def _import_drivers() -> None:
     import pyarrow.csv
     import pyarrow.parquet  # noqa: F401
 
+    import datanika.engines.dlt_engine.cdc.duckdb_load
+    import datanika.engines.dlt_engine.cdc.postgres_load
     import datanika.engines.dlt_engine.direct.duckdb_load
     import datanika.engines.dlt_engine.direct.history
     import datanika.engines.dlt_engine.direct.postgres_load  # noqa: F401

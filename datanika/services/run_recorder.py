@@ -164,6 +164,9 @@ class RunRecorder:
             destination=destination,
             rewinds=await load_rewinds(self._session, run.org_id, run.pipeline_id, step_key),
             full_refresh=planned.full_refresh,
+            other_targets=tuple(
+                one.name for one in plan.left_out if one.step_key == step_key and one.node
+            ),
             interval=planned.interval,
             owner=await owner_name(self._session, run.org_id),
             known_columns=await columns_read(

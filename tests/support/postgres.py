@@ -104,12 +104,16 @@ class Warehouse:
 def run_cluster(
     folder: Path, *, durable: bool = False
 ) -> tuple[PostgresCluster, subprocess.Popen[bytes]]:
-    """Make and start a cluster: without durability for tests, with it for measurements."""
+    """Make and start a cluster: without durability for tests, with it for measurements.
+
+    The log of tests has what change data capture needs.
+    """
     cluster = PostgresCluster(folder / "data", free_port(), secrets.token_hex(12))
     cluster.initialise()
     command = cluster.command()
     if not durable:
         command = [*command, "-c", "fsync=off", "-c", "synchronous_commit=off"]
+        command = [*command, "-c", "wal_level=logical", "-c", "max_replication_slots=30"]
     with (folder / "postgres.log").open("ab") as log:
         process = subprocess.Popen(
             bound_to_us(command, signal.SIGINT, system_user()),

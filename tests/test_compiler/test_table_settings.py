@@ -15,13 +15,16 @@ from datanika.errors import SpecError
 MERGED: dict[str, Any] = {"write_disposition": "merge", "primary_key": ("id",)}
 CONNECTIONS = {
     1: ConnectionRef(id=1, name="files", kind="files"),
+    3: ConnectionRef(id=3, name="shop", kind="postgres"),
     2: ConnectionRef(id=2, name="warehouse", kind="postgres"),
 }
 
 
-def compiled(**settings: Any) -> str:
+def compiled(source_id: int = 1, **settings: Any) -> str:
     table = TableSpec.model_validate({"name": "t.csv", **settings})
-    step = LoadStep(key="load", source_id=1, destination_id=2, target_schema="raw", tables=(table,))
+    step = LoadStep(
+        key="load", source_id=source_id, destination_id=2, target_schema="raw", tables=(table,)
+    )
     return explain_text(compile_plan(PipelineSpec(steps=(step,)), CONNECTIONS, ()), "p")
 
 
@@ -99,3 +102,37 @@ def test_the_plan_says_what_is_set() -> None:
 def test_a_filter_is_complete(one: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Filter.model_validate({"column": "a", **one})
+
+
+CDC: dict[str, Any] = {"source_id": 3, "sync": "cdc", "write_disposition": "merge"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "field"),
+    [
+        ({**CDC, "source_id": 1}, "cdc_not_supported", "sync"),
+        ({**CDC, "write_disposition": "append"}, "cdc_needs_merge", "write_disposition"),
+        ({**CDC, "cursor": {"column": "at"}}, "cdc_setting_unsupported", "cursor"),
+        ({**CDC, "hash": ("a",)}, "cdc_setting_unsupported", "hash"),
+        ({**CDC, "on_bad_row": "quarantine"}, "cdc_setting_unsupported", "on_bad_row"),
+        (
+            {**CDC, "schema_contract": {"data_types": "freeze"}},
+            "cdc_setting_unsupported",
+            "schema_contract",
+        ),
+        ({**MERGED, "deletes": "soft"}, "deletes_need_cdc", "deletes"),
+    ],
+)
+def test_what_changes_cannot_do_is_named(settings: dict[str, Any], code: str, field: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        compiled(**settings)
+    assert (caught.value.code, caught.value.field) == (code, f"steps.0.tables.0.{field}")
+
+
+def test_the_plan_says_that_changes_are_read() -> None:
+    """The key is the source's own, so none needs to be named."""
+    text = compiled(**CDC, deletes="soft")
+    assert (
+        "t <- t.csv, changes from the log (CDC), merged; "
+        "deleted rows stay, marked in _deleted_at" in text
+    )

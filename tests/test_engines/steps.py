@@ -65,6 +65,27 @@ def table(
     )
 
 
+def changes(
+    name: str,
+    target: str | None = None,
+    key: tuple[str, ...] = (),
+    deletes: str = "hard",
+    **more: Any,
+) -> TableSpec:
+    """A table that is kept equal by its source's changes."""
+    return TableSpec.model_validate(
+        {
+            "name": name,
+            "target": target or name,
+            "write_disposition": MERGE,
+            "primary_key": key,
+            "sync": "cdc",
+            "deletes": deletes,
+            **more,
+        }
+    )
+
+
 def load(
     source: ResolvedConnection,
     destination: ResolvedConnection,

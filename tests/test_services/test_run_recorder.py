@@ -29,6 +29,8 @@ from datanika.contracts.events import (
     StepFinished,
     StepStarted,
 )
+from datanika.contracts.overrides import LeftOut
+from datanika.contracts.plan import Plan
 from datanika.contracts.spec import PipelineSpec
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
 from datanika.db import SYSTEM, TenantScope, get_session
@@ -239,6 +241,30 @@ async def test_a_step_comes_with_its_credentials_and_its_dbt_project(
     assert isinstance(transform, ResolvedTransform)
     assert "models/stg_orders.sql" in transform.files
     assert CANARY not in repr(load)
+
+
+async def test_a_resumed_load_knows_the_tables_that_it_leaves_out(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    """Their changes must not be let go."""
+    claimed = await claimed_run(actor, pipeline)
+    out = LeftOut(
+        step_key="load",
+        node="raw.done",
+        name="done",
+        kind="table",
+        reason="done_before",
+        note="Run 1 did it.",
+        run_id=1,
+    )
+    async with get_session(actor.scope) as session:
+        run = await session.get_one(Run, claimed.run_id)
+        plan = Plan.model_validate(run.plan).model_copy(update={"left_out": (out,)})
+        run.plan = plan.model_dump(mode="json")
+        await session.flush()
+        load = await RunRecorder(session, claimed.run_id, 1).resolve("load")
+    assert isinstance(load, ResolvedLoad)
+    assert load.other_targets == ("done",)
 
 
 async def test_events_become_steps_nodes_rows_and_logs_in_order(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         PreviewAction,
         RowsResult,
     )
+    from datanika.engines.dlt_engine.cdc.load import CdcLoad
     from datanika.engines.dlt_engine.move import MoveFromStaging
     from datanika.engines.dlt_engine.shape.privacy import Privacy
     from datanika.engines.dlt_engine.shape.screen import Screen
@@ -94,6 +95,10 @@ class Connector[C: ConnectorConfig]:
     is_destination: ClassVar[bool] = False
     supports_transform: ClassVar[bool] = False
     gives_rows: ClassVar[bool] = False
+    gives_changes: ClassVar[bool] = False
+    """Whether the changes of a source's tables can be read from its log (CDC)."""
+    takes_changes: ClassVar[bool] = False
+    """Whether such changes can be applied to a destination's tables."""
     verified_live: ClassVar[bool] = True
     """Whether a test loads from, or into, the real thing."""
     docs: ClassVar[str] = ""
@@ -108,6 +113,8 @@ class Connector[C: ConnectorConfig]:
             is_source=self.is_source,
             is_destination=self.is_destination,
             supports_transform=self.supports_transform,
+            gives_changes=self.is_source and self.gives_changes,
+            takes_changes=self.is_destination and self.takes_changes,
             verified_live=self.verified_live,
             docs=self.docs,
             config_schema=self.config.model_json_schema(),
@@ -186,6 +193,11 @@ class Connector[C: ConnectorConfig]:
         from datanika.engines.dlt_engine.table_load import TableLoad
 
         return TableLoad
+
+    def changes_loader(self) -> type[CdcLoad]:
+        """What keeps a table here equal to a source's by its changes; only where
+        ``takes_changes``."""
+        raise NotImplementedError
 
     def _unfit(self, connection: ResolvedConnection, what: str) -> TerminalStepError:
         return TerminalStepError(

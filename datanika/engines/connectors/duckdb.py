@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         PreviewAction,
         RowsResult,
     )
+    from datanika.engines.dlt_engine.cdc.load import CdcLoad
     from datanika.engines.dlt_engine.move import MoveFromStaging
     from datanika.engines.dlt_engine.table_load import TableLoad
     from datanika.engines.warehouse.base import Warehouse, WriterId
@@ -42,6 +43,7 @@ class DuckdbConnector(Connector[DuckdbConfig]):
     config = DuckdbConfig
     is_destination = True
     supports_transform = True
+    takes_changes = True
 
     def test(self, connection: ResolvedConnection) -> None:
         from datanika.engines.warehouse.duckdb import DuckdbWarehouse
@@ -71,6 +73,11 @@ class DuckdbConnector(Connector[DuckdbConfig]):
         from datanika.engines.dlt_engine.direct.duckdb_load import DuckdbLoad
 
         return DuckdbLoad
+
+    def changes_loader(self) -> type[CdcLoad]:
+        from datanika.engines.dlt_engine.cdc.duckdb_load import CdcDuckdbLoad
+
+        return CdcDuckdbLoad
 
     def open_warehouse(self, connection: ResolvedConnection, writer: WriterId) -> Warehouse:
         from datanika.engines.warehouse.duckdb import DuckdbWarehouse

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PreviewAction,
         RowsResult,
     )
+    from datanika.engines.dlt_engine.cdc.load import CdcLoad
     from datanika.engines.dlt_engine.move import MoveFromStaging
     from datanika.engines.dlt_engine.sources.base import SourceTable
     from datanika.engines.dlt_engine.table_load import TableLoad
@@ -57,6 +58,8 @@ class PostgresConnector(Connector[PostgresConfig]):
     is_source = True
     is_destination = True
     supports_transform = True
+    gives_changes = True
+    takes_changes = True
 
     def test(self, connection: ResolvedConnection) -> None:
         from datanika.engines.warehouse.postgres import connect
@@ -100,6 +103,11 @@ class PostgresConnector(Connector[PostgresConfig]):
         from datanika.engines.dlt_engine.direct.postgres_load import PostgresLoad
 
         return PostgresLoad
+
+    def changes_loader(self) -> type[CdcLoad]:
+        from datanika.engines.dlt_engine.cdc.postgres_load import CdcPostgresLoad
+
+        return CdcPostgresLoad
 
     def open_warehouse(self, connection: ResolvedConnection, writer: WriterId) -> Warehouse:
         from datanika.engines.warehouse.postgres import PostgresWarehouse

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from datanika.contracts.enums import LogLevel, StepState
@@ -10,6 +12,8 @@ from datanika.contracts.events import ColumnInfo, Failure, NodeFinished, NodeSta
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.connectors.registry import connector_of
+from datanika.engines.dlt_engine.cdc.load import stored_state
+from datanika.engines.dlt_engine.cdc.step import CdcStep
 from datanika.engines.dlt_engine.direct.choice import other_setting
 from datanika.engines.dlt_engine.loaded import Loaded
 from datanika.engines.dlt_engine.ownership import Ownership
@@ -43,6 +47,7 @@ class _LoadRun:
         self.key = step.step.key
         self.schema = step.step.target_schema
         self.owners = Ownership(warehouse, self.schema, step.owner, step.pipeline_key)
+        self.cdc = CdcStep(step, folder, emit, partial(stored_state, step, warehouse))
         self.rows = 0
         self.bytes = 0
         self.failures: list[Failure] = []
@@ -51,11 +56,13 @@ class _LoadRun:
         tables = [self._target(table) for table in self.step.step.tables]
         with self.warehouse.lock([(self.schema, str(table.target)) for table in tables]):
             self.owners.read()
-            for index, table in enumerate(tables):
-                if self._stopped():
-                    self._skip(table)
-                else:
-                    self._load(table, index)
+            with closing(self.cdc):
+                for index, table in enumerate(tables):
+                    if self._stopped():
+                        self._skip(table)
+                    else:
+                        self._load(table, index)
+                self.cdc.finish()
         if self.failures:
             worst = next((f for f in self.failures if not f.transient), self.failures[0])
             return _failed(self.step, worst, self.rows, self.bytes)
@@ -111,6 +118,9 @@ class _LoadRun:
     def _load_into(self, table: TableSpec, folder: Path) -> Loaded:
         """APIs give rows of any shape, which dlt makes tables of, and dlt does what a table's
         settings ask of single rows; the destination's own way takes the rest."""
+        if table.sync == "cdc":
+            changes = connector_of(self.step.destination).changes_loader()
+            return changes(self.step, table, folder, self.emit, self.warehouse, self.cdc).run()
         loader: type[TableLoad] = TableLoad
         if not connector_of(self.step.source).gives_rows and other_setting(table) is None:
             loader = connector_of(self.step.destination).loader(self.step.source)

@@ -41,6 +41,10 @@ class Loaded:
     discarded_values: int = 0
     marked_deleted: int = 0
     source_columns: tuple[ColumnInfo, ...] = ()
+    changes: dict[str, int] | None = None
+    """By kind, where changes were read."""
+    slot: dict[str, Any] | None = None
+    """The replication slot that they come from: its place and what it holds back, in bytes."""
 
     def note(self, shape: TableShape) -> None:
         """What the table's settings kept from being loaded. Rows of the source that meet its
@@ -73,6 +77,8 @@ class Loaded:
             "path": self.path,
             "path_reason": self.reason,
             "placed": self.placed,
+            **({"changes": self.changes} if self.changes is not None else {}),
+            **({"slot": self.slot} if self.slot is not None else {}),
         }
 
 

@@ -76,7 +76,7 @@ class TableLoad:
         self.node = ".".join(self.target)
         self.emit = emit
         self.writer = WriterId(step.run_id, step.attempt)
-        self.name = _pipeline_name(step.pipeline_key, str(table.target))
+        self.name = pipeline_name(step.pipeline_key, str(table.target))
         self.counter = RowCounter(emit, step.step.key, self.node)
         self.result = Loaded()
         self._is_new = False
@@ -403,7 +403,7 @@ class TableLoad:
         )
 
 
-def _pipeline_name(key: str, target: str) -> str:
+def pipeline_name(key: str, target: str) -> str:
     """dlt's name of one table's pipeline and schema: its own state, whatever the others do."""
     digest = hashlib.sha256(f"{key}/{target}".encode()).hexdigest()[:8]
     return f"{key}_{target}"[:50].rstrip("_") + f"_{digest}"

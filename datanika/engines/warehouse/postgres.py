@@ -42,10 +42,30 @@ def connect(target: PostgresTarget, application_name: str) -> Any:
 
     Raises :class:`TerminalStepError` ``role_privileged`` for a role that is more than a tenant's.
     """
+    connection = _opened(target, application_name)
+    connection.autocommit = True
+    try:
+        _watch_client(connection)
+        if not target.privileged_roles:
+            _refuse_privileged(connection, target.config.user)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_replication(target: PostgresTarget, application_name: str) -> Any:
+    """The same for replication commands, of a target that :func:`connect` has connected to."""
+    from psycopg2.extras import LogicalReplicationConnection
+
+    return _opened(target, application_name, connection_factory=LogicalReplicationConnection)
+
+
+def _opened(target: PostgresTarget, application_name: str, **more: Any) -> Any:
     import psycopg2
 
     config = target.config
-    connection = psycopg2.connect(
+    return psycopg2.connect(
         host=config.host,
         hostaddr=target.address,
         port=config.port,
@@ -57,16 +77,8 @@ def connect(target: PostgresTarget, application_name: str) -> Any:
         application_name=application_name,
         options="-c timezone=UTC",
         passfile="/dev/null",
+        **more,
     )
-    connection.autocommit = True
-    try:
-        _watch_client(connection)
-        if not target.privileged_roles:
-            _refuse_privileged(connection, config.user)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _watch_client(connection: Any) -> None:

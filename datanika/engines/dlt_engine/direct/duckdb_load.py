@@ -95,7 +95,7 @@ class DuckdbLoad(TableLoad):
                 scan = _scan(name, columns, is_plain)
                 with dlt_beside(self._is_new):
                     found = self._fill(session, name, scan, columns, names, existing, books.load_id)
-                hints = {column: _hint(kind) for column, kind in found.items()}
+                hints = {column: hint_of(kind) for column, kind in found.items()}
                 books.enter(hints, {} if self._is_new else books.resource_state(), "replace")
                 session.run("COMMIT")
             except BaseException:
@@ -279,7 +279,7 @@ class DuckSession:
         )
 
 
-def _hint(kind: str) -> dict[str, Any]:
+def hint_of(kind: str) -> dict[str, Any]:
     """dlt's words for a column of DuckDB's type ``kind``."""
     if kind.startswith("DECIMAL("):
         precision, scale = kind[8:-1].split(",")

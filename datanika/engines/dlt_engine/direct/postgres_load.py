@@ -193,9 +193,7 @@ class PostgresLoad(TableLoad):
     ) -> Feed:
         if self.step.source.kind != "postgres":
             raise NotDirect(f"the source is of the kind {self.step.source.kind}")
-        source = stack.enter_context(
-            reading(locate(self.step.source), self.writer.application_name)
-        )
+        source = self._source_session(stack, state)
         name = split_name(self.table.name, self.step.step.source_schema)
         columns = find(source, name, self.table)
         if reason := sql_cursor.unfit(self.table, columns, self.interval is not None):
@@ -208,6 +206,10 @@ class PostgresLoad(TableLoad):
             if one.note:
                 log(self.emit, self.step.step.key, one.note, node=self.node)
         return CopyFeed(source, into, found, travels, names)
+
+    def _source_session(self, stack: ExitStack, state: dict[str, Any]) -> Session:
+        """One snapshot of the source; ``state``, of the resource, may be told where it is."""
+        return stack.enter_context(reading(locate(self.step.source), self.writer.application_name))
 
     def _travels(
         self,

@@ -142,9 +142,10 @@ def split_name(name: str, schema: str | None) -> Table:
 
 
 def find_columns(
-    cursor: Any, name: Table, table: TableSpec, privacy: Privacy
+    cursor: Any, name: Table, table: TableSpec, privacy: Privacy, *, measures: bool = True
 ) -> tuple[dict[str, PostgresColumn], str]:
-    """The columns to read, and the condition that rows have to meet."""
+    """The columns to read, and the condition that rows have to meet. A numeric without bounds is a
+    text, unless its values are measured, which reads the table."""
     cursor.execute(
         "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
@@ -170,7 +171,10 @@ def find_columns(
             rows[column][-1],
         )
         if (hidden := shape.hidden(column)) is not None
-        else _found(_travel(cursor, name, column, *rows[column][:-2]), *rows[column][-2:])
+        else _found(
+            _travel(cursor if measures else None, name, column, *rows[column][:-2]),
+            *rows[column][-2:],
+        )
         for column in chosen
     }, shape.condition()
 
@@ -193,7 +197,7 @@ def _travel(
         return PostgresColumn(name, kind, f"CAST(to_json({column}) AS text) {alias}", is_json=True)
     if kind == "numeric":
         declared = _declared(modifier)
-        size = declared or _measured(cursor, table, column)
+        size = declared or (_measured(cursor, table, column) if cursor is not None else None)
         if size is not None:
             text = f"CAST({column} AS text) {alias}"
             return PostgresColumn(name, kind, text, decimal=size, declared=declared is not None)
