@@ -32,7 +32,8 @@ ENV VIRTUAL_ENV=/opt/datanika \
 RUN groupadd --gid 10001 datanika \
     && useradd --uid 10001 --gid datanika --no-create-home --home-dir /var/lib/datanika datanika \
     && install -d -o datanika -g datanika -m 0700 \
-        /var/lib/datanika /var/lib/datanika/orgs /var/lib/datanika/work
+        /var/lib/datanika /var/lib/datanika/orgs /var/lib/datanika/work \
+        /var/lib/datanika/parsed
 COPY --from=build /opt/datanika /opt/datanika
 COPY --from=build /opt/datanika-ui /opt/datanika-ui
 WORKDIR /app

@@ -99,6 +99,10 @@ class ResolvedTransform(Contract):
     destination: ResolvedConnection
     project_name: str
     files: dict[str, str] = Field(description="The dbt project: relative path -> content.")
+    owner: str = Field(
+        default="",
+        description="Names the organisation, of all installations; empty: its parse is not kept.",
+    )
     done: tuple[str, ...] = Field(
         default=(), description="Unique ids of selected nodes that are not to be built again."
     )

@@ -6,41 +6,72 @@ The folder is empty, and the caller's to remove.
 from __future__ import annotations
 
 import os
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer, ad_hoc_action
+from datanika.execution.ad_hoc_host import LIMITS
 from datanika.execution.fence import enclose
+from datanika.execution.parse_cache import MAX_ENTRY, ParseEntry, read_parse
 from datanika.execution.redact import MAX_FAILURE, Redactor, cut
-from datanika.execution.sandbox import StepLimits, enter, harden, limit
-
-LIMITS = StepLimits(memory_mb=3072, cpu_seconds=90, file_mb=64)
+from datanika.execution.sandbox import enter, harden, limit
 
 
 def main() -> None:
-    action = ad_hoc_action.validate_json(sys.stdin.buffer.read())
     # Whatever a driver prints must not get between the lines of the answer.
-    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     harden()
     folder = Path(sys.argv[1])
     enter(folder)
     limit(LIMITS)
+    answer(sys.stdin.buffer, answers, folder)
+
+
+def work(orders: BinaryIO, channel: socket.socket, folder: Path) -> None:
+    """The same in a child of a warm host."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    with channel.makefile("wb") as answers:
+        answer(orders, answers, folder)
+
+
+def answer(orders: BinaryIO, answers: BinaryIO, folder: Path) -> None:
+    """Do the action in ``orders`` behind the fence. Its answer is a line; what follows the line is
+    what the parse of a project left."""
+    line = orders.readline()
+    if not line:
+        return
+    action = ad_hoc_action.validate_json(line)
     enclose(folder, [action.connection])
-    answer.write(answer_to(action, folder))
-    answer.flush()
+    parse, left = read_parse(orders), list[bytes]()
+    text = answer_to(action, folder, parse, left.append)
+    answers.write(text.encode() + b"\n")
+    if left and len(left[-1]) <= MAX_ENTRY:
+        answers.write(left[-1])
+    answers.flush()
 
 
-def answer_to(action: AdHocAction, folder: Path) -> str:
+def answer_to(
+    action: AdHocAction,
+    folder: Path,
+    parse: ParseEntry | None = None,
+    keep: Callable[[bytes], None] | None = None,
+) -> str:
     """The redacted :class:`AdHocAnswer` as JSON; ``folder`` is empty and the caller's to remove."""
     from datanika.engines.ad_hoc.perform import perform
+    from datanika.engines.dbt_engine.parsed import KnownParse
     from datanika.engines.failures import failure_of
 
     work = folder / "work"
     work.mkdir()
+    known = KnownParse(parse.data, parse.exact, keep) if parse else KnownParse()
     try:
-        answer = AdHocAnswer(result=perform(action, work))
+        answer = AdHocAnswer(result=perform(action, work, known))
     except Exception as error:
         answer = AdHocAnswer(failure=failure_of(error))
     redactor = Redactor(action.connection.secrets())

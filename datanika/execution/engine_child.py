@@ -2,6 +2,9 @@
 
 The channel is a stream socket of JSON lines: the resolved step comes in, events go out. Every
 event is redacted before it is written. What the engines print goes through a pipe into log lines.
+
+A transform step is followed by ``{"parsed": N, "exact": …}`` and N bytes, an earlier parse of its
+project; among its events is at most one ``{"parsed": N}`` and N bytes, this run's parse.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import TypeAdapter
 
@@ -24,6 +29,7 @@ from datanika.contracts.steps import (
     ResolvedTransform,
 )
 from datanika.execution.fence import enclose
+from datanika.execution.parse_cache import MAX_ENTRY, ParseEntry, read_parse
 from datanika.execution.redact import Redactor, cut
 from datanika.execution.sandbox import (
     StepLimits,
@@ -37,8 +43,15 @@ from datanika.execution.sandbox import (
 resolved_step: TypeAdapter[ResolvedLoad | ResolvedTransform] = TypeAdapter(ResolvedStep)
 
 
-def main(channel: socket.socket, folder: Path, limits: StepLimits, parent: int) -> None:
-    """Run the step that arrives on ``channel``. Never returns: the process ends here."""
+Work = Callable[[BinaryIO, socket.socket, Path], None]
+"""(orders that arrive, the channel to answer on, the process' folder)"""
+
+
+def main(
+    channel: socket.socket, folder: Path, limits: StepLimits, parent: int, work: Work | None = None
+) -> None:
+    """Run the step that arrives on ``channel``, or do other ``work``. Never returns: the process
+    ends here."""
     try:
         os.setsid()
         die_with_parent(parent)
@@ -48,20 +61,31 @@ def main(channel: socket.socket, folder: Path, limits: StepLimits, parent: int) 
         harden()
         enter(folder)
         limit(limits)
-        line = channel.makefile("rb", buffering=0).readline()
-        if line:
-            step = resolved_step.validate_json(line)
-            enclose(folder, connections_of(step))
-            _run(step, channel, folder)
+        with channel.makefile("rb") as orders:
+            (work or run_step)(orders, channel, folder)
     finally:
         # Exit handlers belong to the process that this one was forked from.
         os._exit(0)
 
 
-def _run(step: ResolvedLoad | ResolvedTransform, channel: socket.socket, folder: Path) -> None:
+def run_step(orders: BinaryIO, channel: socket.socket, folder: Path) -> None:
+    """Run the step in ``orders`` behind the fence; nothing where there is none."""
+    line = orders.readline()
+    if line:
+        step = resolved_step.validate_json(line)
+        enclose(folder, connections_of(step))
+        _run(step, channel, folder, read_parse(orders))
+
+
+def _run(
+    step: ResolvedLoad | ResolvedTransform,
+    channel: socket.socket,
+    folder: Path,
+    parse: ParseEntry | None,
+) -> None:
     events = EventWriter(channel, Redactor(secrets_of(step)))
     capture = OutputCapture(step.step.key, events)
-    finished = finish(step, folder, events)
+    finished = finish(step, folder, events, parse)
     capture.close()
     events.write(finished)
     with contextlib.suppress(OSError):
@@ -69,12 +93,15 @@ def _run(step: ResolvedLoad | ResolvedTransform, channel: socket.socket, folder:
 
 
 def finish(
-    step: ResolvedLoad | ResolvedTransform, folder: Path, events: EventWriter
+    step: ResolvedLoad | ResolvedTransform,
+    folder: Path,
+    events: EventWriter,
+    parse: ParseEntry | None = None,
 ) -> StepFinished:
     """Run ``step`` in the empty ``folder``; its events are written, but for the last one, which is
     the answer."""
     try:
-        return _engine(step, folder, events)
+        return _engine(step, folder, events, parse)
     except BaseException as error:
         from datanika.engines.failures import failure_of
 
@@ -84,7 +111,10 @@ def finish(
 
 
 def _engine(
-    step: ResolvedLoad | ResolvedTransform, folder: Path, events: EventWriter
+    step: ResolvedLoad | ResolvedTransform,
+    folder: Path,
+    events: EventWriter,
+    parse: ParseEntry | None,
 ) -> StepFinished:
     work = folder / "work"
     work.mkdir()
@@ -93,8 +123,10 @@ def _engine(
 
         return run_load(step, work, events.write)
     from datanika.engines.dbt_engine.build import run_transform
+    from datanika.engines.dbt_engine.parsed import KnownParse
 
-    return run_transform(step, work, events.write)
+    known = KnownParse(parse.data, parse.exact, events.write_parse) if parse else None
+    return run_transform(step, work, events.write, known=known)
 
 
 def connections_of(step: ResolvedLoad | ResolvedTransform) -> list[ResolvedConnection]:
@@ -123,6 +155,12 @@ class EventWriter:
         data = run_event.dump_json(run_event.validate_python(value)) + b"\n"
         with self._lock:
             self._channel.sendall(data)
+
+    def write_parse(self, entry: bytes) -> None:
+        """Give back what a parse left: bytes for who keeps them, shown to nobody."""
+        if len(entry) <= MAX_ENTRY:
+            with self._lock:
+                self._channel.sendall(b'{"parsed":%d}\n' % len(entry) + entry)
 
 
 class OutputCapture:

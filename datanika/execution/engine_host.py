@@ -34,6 +34,15 @@ from datanika.contracts.events import RunEvent, StepFinished, run_event
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
 from datanika.errors import StepError, TerminalStepError, TransientStepError
 from datanika.execution import engine_child, preload
+from datanika.execution.parse_cache import (
+    MAX_ENTRY,
+    PARSED,
+    ParseKey,
+    default_cache,
+    known_parse,
+    parse_key,
+    parse_size,
+)
 from datanika.execution.preload import warm_up
 from datanika.execution.sandbox import (
     StepLimits,
@@ -111,10 +120,19 @@ class EngineHostClient:
         exited = self._exits[number]
         reader, writer = await asyncio.open_connection(sock=channel, limit=MAX_LINE)
         try:
+            key = parse_key(step) if isinstance(step, ResolvedTransform) else None
             with contextlib.suppress(ConnectionError):
                 writer.write(step.model_dump_json().encode() + b"\n")
+                if key is not None:
+                    writer.write(known_parse(default_cache(), key))
                 await writer.drain()
+                # A child without an earlier parse waits for no more than the end of its orders.
+                writer.write_eof()
             while line := await _read_line(reader):
+                if line.startswith(PARSED):
+                    await _keep_parse(reader, line, key, step)
+                    key = None
+                    continue
                 event = run_event.validate_json(line)
                 yield event
                 if isinstance(event, StepFinished):
@@ -188,6 +206,22 @@ _HOST_DIED = TransientStepError(
 )
 
 
+async def _keep_parse(
+    reader: asyncio.StreamReader,
+    line: bytes,
+    key: ParseKey | None,
+    step: ResolvedLoad | ResolvedTransform,
+) -> None:
+    """Keep the bytes that follow ``line`` under ``key``, if they were asked for."""
+    size = parse_size(line)
+    if size > MAX_ENTRY:
+        raise _died(-signal.SIGKILL, StepLimits())
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        entry = await reader.readexactly(size)
+        if key is not None:
+            default_cache().put(key, entry, step.destination.secrets())
+
+
 async def _read_line(reader: asyncio.StreamReader) -> bytes:
     try:
         line = await reader.readline()
@@ -222,8 +256,10 @@ def _died(status: int, limits: StepLimits) -> StepError:
 class EngineHost:
     """The host's loop. One thread, no secrets, no opinions."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, work: engine_child.Work | None = None) -> None:
+        """``work``: what its children do; by default a step each."""
         self._control = control
+        self._work = work
         self._children: dict[int, tuple[int, Path, int]] = {}
         """pid -> (number, folder)"""
 
@@ -274,7 +310,7 @@ class EngineHost:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             gc.enable()
-            engine_child.main(socket.socket(fileno=fd), folder, limits, parent)
+            engine_child.main(socket.socket(fileno=fd), folder, limits, parent, self._work)
         os.close(fd)
         self._children[pid] = (number, folder, held)
 
@@ -315,4 +351,6 @@ def _kill_group(pid: int) -> None:
 
 if __name__ == "__main__":
     warm_up()
+    # Forks share these pages, and need not look through them for garbage.
+    gc.freeze()
     EngineHost(socket.socket(fileno=int(sys.argv[1]))).serve()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from datanika.contracts.spec import LoadStep, TableSpec, TransformStep
 from datanika.contracts.steps import ResolvedConnection, ResolvedLoad, ResolvedTransform
+from datanika.execution.parse_cache import engine_version
 from datanika.execution.sandbox import work_root
 
 SINGLE_THREADED = {
@@ -52,6 +53,8 @@ def warm_up() -> None:
     global _warm
     logging.getLogger("dlt").setLevel(logging.CRITICAL)
     _import_drivers()
+    # Forks ask for it with each dbt step: it reads the metadata of everything that is installed.
+    engine_version()
     folder = Path(tempfile.mkdtemp(prefix="warm-", dir=work_root()))
     before = Path.cwd()
     try:
@@ -92,6 +95,7 @@ def _import_drivers() -> None:
 
 def _exercise(folder: Path) -> None:
     from datanika.engines.dbt_engine.build import run_transform
+    from datanika.engines.dbt_engine.parsed import KnownParse, read_entry
     from datanika.engines.dlt_engine.load import run_load
 
     (folder / "files").mkdir()
@@ -127,7 +131,12 @@ def _exercise(folder: Path) -> None:
         project_name="warm",
         files=_PROJECT,
     )
-    _check(run_transform(transform, project, lambda event: None, static_parser=False))
+    left: list[bytes] = []
+    known = KnownParse(keep=left.append)
+    _check(run_transform(transform, project, lambda event: None, static_parser=False, known=known))
+    # What reads a kept parse is compiled when it is first used.
+    for entry in left:
+        read_entry(entry, transform)
 
 
 def _check(finished: object) -> None:

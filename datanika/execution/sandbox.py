@@ -19,26 +19,21 @@ Which limits, and why:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from datanika.contracts.ad_hoc import MAX_ANSWER, AdHocAction, AdHocAnswer, ProbeAction
+from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer
 from datanika.contracts.base import Contract
-from datanika.contracts.events import Failure
 
 PASSED_ON = ("PATH", "LANG", "DATANIKA_HOME", "TZ")
 """The only variables of the environment that an exec'd engine process is given."""
-AD_HOC_MODULE = "datanika.execution.ad_hoc"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -144,88 +139,25 @@ def close_others(*keep: int) -> None:
 
 
 def run_ad_hoc(action: AdHocAction, timeout_seconds: float = 60.0) -> AdHocAnswer:
-    """Do ``action`` in a fresh process with an empty environment. Blocking; raises nothing.
+    """Do ``action`` in a process of its own with an empty environment. Blocking; raises nothing.
 
-    The action goes in through a pipe. What comes out is at most :data:`MAX_ANSWER` bytes, and the
-    process with everything it started is gone when this returns.
+    The action goes in through a pipe. What comes out is at most ``MAX_ANSWER`` bytes, and the
+    process with everything it started is gone when this returns. Where :func:`keep_warm` was
+    called it is the child of a warm process, otherwise a fresh one, which takes seconds longer.
     """
-    with tempfile.TemporaryDirectory(
-        prefix="ad-hoc-", dir=work_root(), ignore_cleanup_errors=True
-    ) as folder:
-        return _run_ad_hoc(action, folder, timeout_seconds)
+    # It imports this module.
+    from datanika.execution import ad_hoc_host
+
+    return ad_hoc_host.ask(action, timeout_seconds)
 
 
-def _run_ad_hoc(action: AdHocAction, folder: str, timeout_seconds: float) -> AdHocAnswer:
-    process = subprocess.Popen(
-        [sys.executable, "-m", AD_HOC_MODULE, folder],
-        env=clean_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    late = threading.Event()
+def keep_warm() -> None:
+    """Have a warm process for this process' ad hoc actions, from a few seconds after now on."""
+    from datanika.execution import ad_hoc_host
 
-    def end() -> None:
-        late.set()
-        _kill(process)
-
-    timer = threading.Timer(timeout_seconds, end)
-    timer.start()
-    try:
-        with process.stdin, contextlib.suppress(BrokenPipeError):
-            process.stdin.write(action.model_dump_json().encode())
-        with process.stdout:
-            out = process.stdout.read(MAX_ANSWER + 1)
-    finally:
-        timer.cancel()
-        _kill(process)
-        process.wait()
-    if late.is_set():
-        return AdHocAnswer(failure=_late(action, timeout_seconds))
-    if len(out) > MAX_ANSWER:
-        return AdHocAnswer(
-            failure=Failure(
-                code="answer_too_large",
-                message="There is more to answer than can be shown.",
-                hint="Ask for less: fewer rows, fewer tables, fewer columns.",
-            )
-        )
-    try:
-        return AdHocAnswer.model_validate_json(out)
-    except ValidationError:
-        return AdHocAnswer(
-            failure=Failure(
-                code="engine_died",
-                message="The process ended without an answer.",
-                hint="It may have needed more memory or processor time than it may have.",
-                transient=True,
-            )
-        )
+    ad_hoc_host.keep_warm()
 
 
 async def ad_hoc(action: AdHocAction, timeout_seconds: float = 60.0) -> AdHocAnswer:
     """:func:`run_ad_hoc` for asynchronous callers."""
     return await asyncio.to_thread(run_ad_hoc, action, timeout_seconds)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _late(action: AdHocAction, seconds: float) -> Failure:
-    if isinstance(action, ProbeAction):
-        return Failure(
-            code="host_unreachable",
-            message=f"There was no answer within {seconds:.0f} seconds.",
-            hint="Check the connection's host and port, and that the server lets us in.",
-            transient=True,
-        )
-    return Failure(
-        code="action_timeout",
-        message=f"It was not done within {seconds:.0f} seconds.",
-        hint="Ask for less at once.",
-        transient=True,
-    )

@@ -22,6 +22,7 @@ from datanika.errors import InvalidInput, NotFound
 from datanika.models import Connection, Transformation, UploadedFile
 from datanika.services.connection_service import resolve_connection, resolve_unsaved
 from datanika.services.job_service import ClaimedJob
+from datanika.services.table_owners import owner_name
 from datanika.services.transformation_service import load_transformation_specs
 
 COMPILED = ("model", "snapshot", "test")
@@ -125,6 +126,7 @@ async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:
             destination=destination,
             project_name=name,
             files=files,
+            owner=await owner_name(session, org_id),
         ),
         model=transformation.name,
         **job.request,

@@ -153,6 +153,7 @@ class RunRecorder:
                     [item.step for item in plan.steps if item.kind is StepKind.LOAD],
                 ),
                 done=planned.done,
+                owner=await owner_name(self._session, run.org_id),
             )
         return ResolvedLoad(
             run_id=run.id,

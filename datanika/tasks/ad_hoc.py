@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import asyncio
 
+from celery.signals import worker_process_init
+
 from datanika.contracts.ad_hoc import AdHocAnswer, ProbeResult
 from datanika.contracts.events import Failure
 from datanika.contracts.jobs import JobAction
 from datanika.db import SYSTEM, dispose_engine, get_session
 from datanika.errors import DatanikaError
-from datanika.execution.sandbox import ad_hoc
+from datanika.execution.sandbox import ad_hoc, keep_warm
 from datanika.services.job_actions import resolve_action
 from datanika.services.job_service import ClaimedJob, claim_job, finish_job, who_asked
 from datanika.tasks.app import app
 
 SECONDS = {JobAction.TEST_CONNECTION: 20.0}
 DEFAULT_SECONDS = 90.0
+
+
+@worker_process_init.connect
+def warm(**_: object) -> None:
+    """Each process of the pool has its own warm process beside it."""
+    keep_warm()
 
 
 @app.task(name=JobAction.TEST_CONNECTION.task_name)

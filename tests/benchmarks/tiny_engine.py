@@ -20,7 +20,7 @@ __all__ = ["start_engine_host", "warm_up"]
 
 
 def _nothing(
-    step: ResolvedLoad | ResolvedTransform, folder: Path, events: EventWriter
+    step: ResolvedLoad | ResolvedTransform, folder: Path, events: EventWriter, parse: object
 ) -> StepFinished:
     return StepFinished(step_key=step.step.key, state=StepState.SUCCEEDED, rows=0)
 

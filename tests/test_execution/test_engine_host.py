@@ -347,3 +347,44 @@ def test_warming_up_leaves_one_thread_and_nothing_open(tmp_path: Path) -> None:
     assert children == ""
     assert "failed" not in done.stderr
     assert entries(tmp_path / "work") == []
+
+
+async def test_a_project_is_parsed_once_for_its_organisation_and_no_credential_is_kept(
+    host: EngineHostClient, home: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATANIKA_HOME", str(home))
+    kept = home / "parsed"
+    step = transform(
+        postgres(warehouse.config),
+        base="{{ config(materialized='table') }}\nselect 1 as id",
+        top="select id from {{ ref('base') }}",
+    )
+
+    async def names(owner: str, run_id: int = 1, **files: str) -> tuple[list[str], set[str]]:
+        """(the nodes that were built, the entries there are)"""
+        changed = {"owner": owner, "run_id": run_id, "files": {**step.files, **files}}
+        events = await collect(host, step.model_copy(update=changed))
+        assert isinstance(events[-1], StepFinished)
+        assert events[-1].state is StepState.SUCCEEDED, events[-1].failure
+        built = [one.name for one in events if isinstance(one, NodeFinished)]
+        return built, {str(path.relative_to(kept)) for path in kept.rglob("*.entry")}
+
+    built, first = await names("one")
+    assert (built, len(first)) == (["base", "top"], 1)
+    [path] = kept.rglob("*.entry")
+    written = path.stat().st_ino
+    # Spoilt, it is a parse; whole, it is not written again.
+    assert await names("one", run_id=2) == (built, first)
+    assert path.stat().st_ino == written, "it was parsed again"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert await names("one", run_id=3) == (built, first)
+    assert path.stat().st_ino != written
+    built, second = await names("one", **{"models/more.sql": "select 2 as id"})
+    assert sorted(built) == ["base", "more", "top"]
+    assert len(second) == 2
+    _, third = await names("two")
+    assert len(third) == 3
+    assert len({name.split("/")[0] for name in third}) == 2
+    for entry in kept.rglob("*.entry"):
+        assert warehouse.password.encode() not in entry.read_bytes()
+        assert CANARY.encode() not in entry.read_bytes()

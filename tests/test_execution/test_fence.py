@@ -62,8 +62,9 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         made = Place(tmp_path, server.getsockname()[1])
-        for folder in (made.folder, made.root, tmp_path / "orgs" / "2"):
+        for folder in (made.folder, made.root, tmp_path / "orgs" / "2", tmp_path / "parsed"):
             folder.mkdir(parents=True)
+        (tmp_path / "parsed" / "an.entry").write_text("somebody's")
         (tmp_path / "keys").write_text("the platform's")
         yield made
 
@@ -84,6 +85,10 @@ def test_this_kernel_has_the_fence() -> None:
         "__import__('os').truncate('{home}/keys', 0)",
         "__import__('os').rename('{folder}', '{home}/orgs/2/step')",
         "__import__('os').symlink('{home}/keys', '{home}/orgs/2/link')",
+        "open('{home}/parsed/an.entry').read()",
+        "open('{home}/parsed/an.entry', 'a')",
+        "open('{home}/parsed/other.entry', 'w')",
+        "__import__('os').listdir('{home}/parsed')",
         "open('/etc/shadow').read()",
         "open('/proc/{pid}/environ').read()",
         "open('/proc/{pid}/mem', 'rb').read(1)",

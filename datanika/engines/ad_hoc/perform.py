@@ -16,10 +16,11 @@ from datanika.contracts.ad_hoc import (
     QueryAction,
 )
 from datanika.engines.connectors.registry import connector_of
+from datanika.engines.dbt_engine.parsed import KnownParse
 
 
-def perform(action: AdHocAction, folder: Path) -> AdHocResult:
-    """Do it. ``folder`` is empty and the caller's to remove.
+def perform(action: AdHocAction, folder: Path, known: KnownParse | None = None) -> AdHocResult:
+    """Do it. ``folder`` is empty and the caller's to remove; ``known``: a parse of the project.
 
     Raises what drivers and engines raise; :func:`~datanika.engines.failures.failure_of` explains.
     """
@@ -38,15 +39,17 @@ def perform(action: AdHocAction, folder: Path) -> AdHocResult:
         from datanika.engines.ad_hoc.format import format_sql
 
         return format_sql(action.sql)
-    return _compile(action, folder)
+    return _compile(action, folder, known)
 
 
-def _compile(action: CompileAction, folder: Path) -> AdHocResult:
+def _compile(action: CompileAction, folder: Path, known: KnownParse | None) -> AdHocResult:
     from datanika.engines.dbt_engine.compile import compile_model
 
     project = folder / "project"
     project.mkdir()
-    compiled = compile_model(action.step, action.model, project, incremental=action.incremental)
+    compiled = compile_model(
+        action.step, action.model, project, incremental=action.incremental, known=known
+    )
     if action.limit is None:
         return compiled
     connector = connector_of(action.connection)

@@ -13,6 +13,7 @@ from datanika.contracts.steps import ResolvedTransform
 from datanika.engines.dbt_engine.columns import ColumnReader
 from datanika.engines.dbt_engine.lineage import LineageTeller
 from datanika.engines.dbt_engine.nodes import NodeEvents
+from datanika.engines.dbt_engine.parsed import KnownParse, parse_project
 from datanika.engines.dbt_engine.profile import TARGET, written_profile
 from datanika.engines.dbt_engine.rest import can_skip, list_arguments, select_rest
 from datanika.engines.emit import Emit
@@ -23,7 +24,6 @@ from datanika.errors import TerminalStepError
 FLAGS = (
     "--no-send-anonymous-usage-stats",
     "--no-version-check",
-    "--no-partial-parse",
     "--no-use-colors",
     "--no-use-colors-file",
     "--log-level",
@@ -31,14 +31,22 @@ FLAGS = (
     "--log-level-file",
     "none",
 )
+# What follows a run goes by its events; the files that dbt writes of it would be read by nobody.
+WITHOUT_ARTIFACTS = "--no-write-json"
 
 
 def run_transform(
-    step: ResolvedTransform, folder: Path, emit: Emit, *, static_parser: bool = True
+    step: ResolvedTransform,
+    folder: Path,
+    emit: Emit,
+    *,
+    static_parser: bool = True,
+    known: KnownParse | None = None,
 ) -> StepFinished:
     """Build the project of ``step`` in ``folder``, which is empty and the caller's to remove.
 
     dbt's ``static_parser`` leaves threads behind, so a process that will fork does without it.
+    ``known``: an earlier parse of the project, and who takes that of this one.
     Raises nothing of dbt: what failed is in the answer.
     """
     try:
@@ -47,7 +55,9 @@ def run_transform(
             ColumnReader(step) as columns,
             written_profile(step, folder, session_options=columns.session_options),
         ):
-            failure, rows = _invoke(step, folder, emit, columns, static_parser)
+            failure, rows = _invoke(
+                step, folder, emit, columns, static_parser, known or KnownParse()
+            )
     except Exception as error:
         failure, rows = failure_of(error), 0
     if failure is not None:
@@ -80,7 +90,12 @@ def _without_file_access(project: str) -> str:
 
 
 def _invoke(
-    step: ResolvedTransform, folder: Path, emit: Emit, columns: ColumnReader, static_parser: bool
+    step: ResolvedTransform,
+    folder: Path,
+    emit: Emit,
+    columns: ColumnReader,
+    static_parser: bool,
+    known: KnownParse,
 ) -> tuple[Failure | None, int]:
     """(why it failed, rows that models wrote)"""
     prepare_dbt()
@@ -92,13 +107,14 @@ def _invoke(
             del os.environ[name]
     places = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target", TARGET]
     parser = "--static-parser" if static_parser else "--no-static-parser"
-    parsed = dbtRunner().invoke([*FLAGS, parser, "parse", *places])
-    if not parsed.success:
-        return compile_failure(parsed.exception), 0
+    arguments = [*FLAGS, WITHOUT_ARTIFACTS, parser, "parse", *places]
+    manifest, error = parse_project(step, folder, arguments, known)
+    if manifest is None:
+        return compile_failure(error), 0
     selection = _selection(step)
     if step.done and can_skip(step.step.command):
-        listed = dbtRunner(manifest=parsed.result).invoke(
-            [*FLAGS, "--quiet", "list", *places, *selection, *list_arguments()]
+        listed = dbtRunner(manifest=manifest).invoke(
+            [*FLAGS, WITHOUT_ARTIFACTS, "--quiet", "list", *places, *selection, *list_arguments()]
         )
         if not listed.success:
             return compile_failure(listed.exception), 0
@@ -111,13 +127,13 @@ def _invoke(
     if step.step.store_failures and step.step.command in _TESTS:
         selection.append("--store-failures")
     builds = step.step.command not in _BUILDS_NOTHING
-    events = NodeEvents(step.step.key, emit, parsed.result, folder, columns, builds=builds)
-    answer = dbtRunner(manifest=parsed.result, callbacks=[events.follow]).invoke(
+    events = NodeEvents(step.step.key, emit, manifest, folder, columns, builds=builds)
+    answer = dbtRunner(manifest=manifest, callbacks=[events.follow]).invoke(
         [*_flags(step), *str(step.step.command).split(), *places, *selection]
     )
     events.finish(getattr(answer.result, "results", None) or ())
     if step.step.command in _BUILDS:
-        teller = LineageTeller(step.step.key, step.destination.kind, parsed.result, columns, emit)
+        teller = LineageTeller(step.step.key, step.destination.kind, manifest, columns, emit)
         teller.tell(events.finished())
     if answer.exception is not None:
         return compile_failure(answer.exception), events.rows
@@ -146,7 +162,8 @@ def _selection(step: ResolvedTransform) -> list[str]:
 
 
 def _flags(step: ResolvedTransform) -> list[str]:
-    return [*FLAGS, "--fail-fast"] if step.step.fail_fast else [*FLAGS]
+    flags = [*FLAGS, WITHOUT_ARTIFACTS]
+    return [*flags, "--fail-fast"] if step.step.fail_fast else flags
 
 
 _TESTS = (DbtCommand.BUILD, DbtCommand.TEST)

@@ -7,7 +7,14 @@ from typing import Any
 
 from datanika.contracts.ad_hoc import CompiledResult
 from datanika.contracts.steps import ResolvedTransform
-from datanika.engines.dbt_engine.build import FLAGS, compile_failure, prepare_dbt, write_files
+from datanika.engines.dbt_engine.build import (
+    FLAGS,
+    WITHOUT_ARTIFACTS,
+    compile_failure,
+    prepare_dbt,
+    write_files,
+)
+from datanika.engines.dbt_engine.parsed import KnownParse, parse_project
 from datanika.engines.dbt_engine.profile import TARGET, written_profile
 from datanika.errors import TerminalStepError
 
@@ -16,7 +23,12 @@ _IS_INCREMENTAL = "{% macro is_incremental() %}{{ return(%s) }}{% endmacro %}\n"
 
 
 def compile_model(
-    step: ResolvedTransform, model: str, folder: Path, *, incremental: bool
+    step: ResolvedTransform,
+    model: str,
+    folder: Path,
+    *,
+    incremental: bool,
+    known: KnownParse | None = None,
 ) -> CompiledResult:
     """The SQL of the transformation called ``model``; ``folder`` is empty and the caller's.
 
@@ -32,8 +44,14 @@ def compile_model(
 
     places = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--target", TARGET]
     apart = ["--no-introspect", "--no-populate-cache", "--select", model]
+    flags = [*FLAGS, WITHOUT_ARTIFACTS]
     with written_profile(step, folder, offline=True):
-        answer = dbtRunner().invoke([*FLAGS, "compile", *places, *apart])
+        manifest, error = parse_project(
+            step, folder, [*flags, "parse", *places], known or KnownParse()
+        )
+        if manifest is None:
+            raise _refused(compile_failure(error).message)
+        answer = dbtRunner(manifest=manifest).invoke([*flags, "compile", *places, *apart])
     results = getattr(answer.result, "results", None) or ()
     if answer.exception is not None:
         raise _refused(compile_failure(answer.exception).message)

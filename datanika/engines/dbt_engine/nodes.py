@@ -50,43 +50,40 @@ class NodeEvents:
         self._sources: dict[str, Any] = manifest.sources
         self._folder = folder
         self._lock = threading.Lock()
-        self._started: set[str] = set()
         self._finished: dict[str, NodeFinished] = {}
         self.rows = 0
 
     def follow(self, message: Any) -> None:
-        """One event of dbt."""
+        """One event of dbt. Thousands are nobody's, so only what is shared is locked."""
         name = message.info.name
-        with self._lock:
-            if name == "NodeStart":
-                self._start(message.data.node_info.unique_id)
-            elif name == "NodeFinished":
-                result = message.data.run_result
-                self._end(
-                    message.data.node_info.unique_id,
-                    str(result.status),
-                    str(result.message),
-                    float(result.execution_time),
-                    dict(result.adapter_response),
-                    int(result.num_failures),
-                )
-            elif (level := _LEVELS.get(str(message.info.level))) and message.info.msg.strip():
-                node = _node_of(message)
-                log(self._emit, self._step_key, message.info.msg.strip(), level, node)
+        if name == "NodeStart":
+            self._start(message.data.node_info.unique_id)
+        elif name == "NodeFinished":
+            result = message.data.run_result
+            self._end(
+                message.data.node_info.unique_id,
+                str(result.status),
+                str(result.message),
+                float(result.execution_time),
+                dict(result.adapter_response),
+                int(result.num_failures),
+            )
+        elif (level := _LEVELS.get(str(message.info.level))) and message.info.msg.strip():
+            node = _node_of(message)
+            log(self._emit, self._step_key, message.info.msg.strip(), level, node)
 
     def finish(self, results: Iterable[Any]) -> None:
         """What dbt told only at the end: nodes that it skipped."""
-        with self._lock:
-            for result in results:
-                if result.node.unique_id not in self._finished:
-                    self._end(
-                        result.node.unique_id,
-                        str(result.status),
-                        str(result.message or ""),
-                        float(result.execution_time),
-                        dict(result.adapter_response or {}),
-                        int(result.failures or 0),
-                    )
+        for result in results:
+            if result.node.unique_id not in self._finished:
+                self._end(
+                    result.node.unique_id,
+                    str(result.status),
+                    str(result.message or ""),
+                    float(result.execution_time),
+                    dict(result.adapter_response or {}),
+                    int(result.failures or 0),
+                )
 
     def finished(self) -> list[NodeFinished]:
         """Every node's end, in the order in which they came."""
@@ -124,7 +121,6 @@ class NodeEvents:
         node = self._nodes.get(unique_id)
         if node is None or str(node.resource_type) not in RESOURCE_TYPES:
             return
-        self._started.add(unique_id)
         self._emit(
             NodeStarted(
                 step_key=self._step_key,
@@ -172,8 +168,9 @@ class NodeEvents:
                 "path": str(node.original_file_path),
             },
         )
-        self._finished[unique_id] = event
-        self.rows += rows or 0
+        with self._lock:
+            self._finished[unique_id] = event
+            self.rows += rows or 0
         self._emit(event)
 
     def _depends_on(self, node: Any) -> tuple[str, ...]:

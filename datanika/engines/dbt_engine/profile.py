@@ -74,12 +74,14 @@ def _output(
             "sslmode": config.sslmode,
             "connect_timeout": CONNECT_SECONDS,
             "retries": 1,
-            "application_name": WriterId(step.run_id, step.attempt).application_name,
+            # From the environment: what is in the profile counts for the parse, and this changes.
+            "application_name": "",
         }
         return output, {
             _PASSWORD: "" if offline else config.password,
             "PGHOSTADDR": target.address,
             "PGPASSFILE": os.devnull,
+            "PGAPPNAME": WriterId(step.run_id, step.attempt).application_name,
         }
     if connection.kind == "duckdb":
         output = {
@@ -88,7 +90,9 @@ def _output(
             # A model's SQL may not read or write other files, nor attach other databases.
             "config_options": {
                 "enable_external_access": False,
-                "temp_directory": str(folder / "duckdb"),
+                # In the folder that the child lives in. Its name changes with each run and would
+                # count for the parse.
+                "temp_directory": "duckdb",
                 "autoinstall_known_extensions": False,
             },
         }
