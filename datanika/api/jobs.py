@@ -26,6 +26,7 @@ from datanika.contracts.api import (
     CompileIn,
     ConnectionTestIn,
     FilePreviewIn,
+    FormatIn,
     IntrospectIn,
     JobOut,
     PreviewIn,
@@ -40,7 +41,7 @@ from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService, check_unsaved
 from datanika.services.file_service import FileService
 from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
-from datanika.services.job_actions import check_can_compile, check_can_query
+from datanika.services.job_actions import check_can_compile, check_can_format, check_can_query
 from datanika.services.job_service import JobService, job_state
 from datanika.services.transformation_service import TransformationService
 
@@ -206,6 +207,16 @@ async def preview_transformation(
     )
 
 
+@router.post(
+    "/transformations/{transformation_id}/format", **_STARTS, **needs("transformation:preview")
+)
+async def format_transformation(
+    transformation_id: Id, job: Starter, body: FormatIn | None = None
+) -> JobOut:
+    """The transformation's code, or the code given, in sqlfmt's style; nothing is saved."""
+    return await job.start(JobAction.FORMAT_TRANSFORMATION, transformation_id, body or FormatIn())
+
+
 @router.post("/files/{file_id}/preview", **_STARTS, **needs("file:preview"))
 async def preview_file(file_id: Id, job: Starter, body: FilePreviewIn | None = None) -> JobOut:
     """An uploaded file's columns, with the types that are seen in it, and its first rows."""
@@ -233,7 +244,8 @@ async def _check(
     elif action.resource_type == "file":
         await FileService(session, actor).find(resource_id)
     elif action.resource_type == "transformation":
-        check_can_compile(await TransformationService(session, actor).find(resource_id))
+        check = check_can_format if action is JobAction.FORMAT_TRANSFORMATION else check_can_compile
+        check(await TransformationService(session, actor).find(resource_id))
     else:
         connection = await ConnectionService(session, actor).find(resource_id)
         if action is JobAction.QUERY_CONNECTION:

@@ -47,6 +47,7 @@ TAGS = {
     "connections": "Sources and destinations. Secrets go in and never come out.",
     "files": "Uploaded files, for connections of the kind `files`.",
     "transformations": "What the organisation wrote for dbt.",
+    "projects": "The dbt project of a destination, as a whole.",
     "pipelines": "What is loaded and transformed, in which order, and the plan of it.",
     "schedules": "When pipelines run by themselves.",
     "queue": "Which runs wait, in which order they start, and for what.",

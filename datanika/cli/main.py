@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 COMMANDS = (
-    "up", "demo", "run", "logs", "plan", "upload",
+    "up", "demo", "run", "logs", "plan", "upload", "import-project", "export-project",
     "operator", "limits", "queue", "rotate-keys", "verify-audit", "restore-organization",
 )  # fmt: skip
 """In the order of the help. ``datanika a-b`` is the function ``a_b`` of ``datanika.cli.a_b``."""

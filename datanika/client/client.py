@@ -25,6 +25,7 @@ from datanika.client.members import Members
 from datanika.client.notifications import Notifications
 from datanika.client.organizations import Organizations
 from datanika.client.pipelines import Pipelines
+from datanika.client.projects import Projects
 from datanika.client.queue import Queue
 from datanika.client.runs import Runs
 from datanika.client.schedules import Schedules
@@ -68,6 +69,7 @@ class DatanikaClient:
         self.notifications = Notifications(http)
         self.organizations = Organizations(http)
         self.pipelines = Pipelines(http)
+        self.projects = Projects(http)
         self.queue = Queue(http)
         self.runs = Runs(http)
         self.schedules = Schedules(http)

@@ -18,6 +18,7 @@ from datanika.contracts.api import (
     QueryIn,
 )
 from datanika.contracts.catalog import ConnectorKind
+from datanika.errors import NotFound
 
 Sort = Literal[
     "id", "-id", "name", "-name", "kind", "-kind",
@@ -55,6 +56,14 @@ class Connections(Resource):
             sort=sort,
             limit=page_size,
         )
+
+    def find(self, reference: str | int) -> ConnectionOut:
+        """A connection by its id or its name; raises :class:`NotFound`."""
+        if str(reference).isdecimal():
+            return self.get(int(reference))
+        for found in self.list(name=str(reference)):
+            return found
+        raise NotFound(f"There is no connection {reference!r}.", code="connection_not_found")
 
     def get(self, connection_id: int) -> ConnectionOut:
         """One connection, without its secrets."""

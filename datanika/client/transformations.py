@@ -8,6 +8,7 @@ from typing import Literal
 from datanika.client.resource import Resource, if_match
 from datanika.contracts.api import (
     CompileIn,
+    FormatIn,
     JobOut,
     TransformationOut,
     TransformationPreviewIn,
@@ -93,6 +94,18 @@ class Transformations(Resource):
     ) -> JobOut:
         """Its SQL, with the Jinja resolved."""
         path = f"transformations/{transformation_id}/compile"
+        return self._post(JobOut, path, request, wait=wait, idempotency_key=idempotency_key)
+
+    def format(
+        self,
+        transformation_id: int,
+        request: FormatIn | None = None,
+        *,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> JobOut:
+        """Its code in sqlfmt's style; nothing is saved."""
+        path = f"transformations/{transformation_id}/format"
         return self._post(JobOut, path, request, wait=wait, idempotency_key=idempotency_key)
 
     def preview(

@@ -7,25 +7,40 @@ gives the same bytes. ``profiles.yml`` holds credentials and is written by the e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from datanika.compiler.plan import target_table
-from datanika.compiler.project import (
-    TEST_SETTINGS,
-    resolve_references,
-    split_test,
-    transformations_of,
-)
-from datanika.contracts.spec import ColumnSpec, LoadStep, TransformationSpec, TransformStep
+from datanika.compiler.dbt_sources import sources_yml
+from datanika.compiler.dbt_yml import properties_yml
+from datanika.compiler.packages import PACKAGES, packages_of
+from datanika.compiler.project import resolve_references, transformations_of
+from datanika.compiler.properties import check_destination
+from datanika.contracts.spec import LoadStep, TransformationSpec, TransformStep
 
 GENERATE_SCHEMA_NAME = """\
 {% macro generate_schema_name(custom_schema_name, node) -%}
+    {%- if node.resource_type == 'test' and custom_schema_name -%}
+    {{ target.schema | trim }}_{{ custom_schema_name | trim }}
+    {%- else -%}
     {{ (custom_schema_name or target.schema) | trim }}
+    {%- endif -%}
 {%- endmacro %}
 """
+
+PREFIXED_SCHEMA_NAME = """\
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {%- if custom_schema_name is none -%}
+    {{ target.schema | trim }}
+    {%- else -%}
+    {{ target.schema | trim }}_{{ custom_schema_name | trim }}
+    {%- endif -%}
+{%- endmacro %}
+"""
+
+OWN_MACROS = "macros/_datanika.sql"
+"""A tenant's names start with a letter, so this file cannot collide with a macro of theirs."""
 
 _FOLDERS = {
     "model": "models/{}.sql",
@@ -42,31 +57,41 @@ def build_project(
     destination_kind: str,
     transformations: Iterable[TransformationSpec],
     loads: Sequence[LoadStep],
+    *,
+    fixed_schema: bool = True,
 ) -> dict[str, str]:
     """Relative path -> content of the dbt project of ``step``'s destination.
 
     ``project_name`` is also the profile that the engine must provide. ``transformations`` may be
     all of the organisation's, and ``loads`` any load steps: those of other destinations are left
-    out. Raises what :func:`~datanika.compiler.plan.compile_plan` raises: nothing unguarded is
-    written.
+    out. Without ``fixed_schema`` what names no schema goes where the profile says. Raises what
+    :func:`~datanika.compiler.plan.compile_plan` raises: nothing unguarded is written.
     """
     own = transformations_of(step.destination_id, transformations)
+    for item in own:
+        check_destination(item, destination_kind)
+    project = next((item.project for item in own if item.project is not None), None)
+    prefixed = project is not None and project.schema_names == "prefixed"
+    schema = step.default_schema if fixed_schema and not prefixed else None
     references = resolve_references({item.name: item for item in own})
     read = {source for found in references.values() for source in found.sources}
     files = {
-        "dbt_project.yml": _yml(_project(project_name)),
-        # A tenant's names start with a letter, so this file cannot collide with a macro of theirs.
-        "macros/_datanika.sql": GENERATE_SCHEMA_NAME,
-        "models/schema.yml": _yml(_properties(own, step.default_schema, destination_kind)),
-        "models/sources.yml": _yml(_sources(loads, step.destination_id, read)),
+        "dbt_project.yml": _yml(_project(project_name, project.vars if project else {})),
+        OWN_MACROS: PREFIXED_SCHEMA_NAME if prefixed else GENERATE_SCHEMA_NAME,
+        "models/schema.yml": _yml(properties_yml(own, schema, destination_kind)),
+        "models/sources.yml": _yml(sources_yml(own, loads, step.destination_id, read)),
     }
     for item in own:
-        files[_FOLDERS[item.kind].format(item.name)] = _content(item)
+        if item.kind in _FOLDERS:
+            files[_FOLDERS[item.kind].format(item.name)] = _content(item)
+    for name in packages_of(own):
+        for path, content in PACKAGES[name].files.items():
+            files[f"dbt_packages/{name}/{path}"] = content
     return dict(sorted(files.items()))
 
 
-def _project(name: str) -> dict[str, Any]:
-    return {
+def _project(name: str, variables: Mapping[str, object]) -> dict[str, Any]:
+    content: dict[str, Any] = {
         "name": name,
         "version": "1.0.0",
         "config-version": 2,
@@ -82,6 +107,9 @@ def _project(name: str) -> dict[str, Any]:
         "packages-install-path": "dbt_packages",
         "flags": {"send_anonymous_usage_stats": False, "use_colors": False},
     }
+    if variables:
+        content["vars"] = dict(sorted(variables.items()))
+    return content
 
 
 def _content(item: TransformationSpec) -> str:
@@ -89,124 +117,6 @@ def _content(item: TransformationSpec) -> str:
         # On the tenant's first line, to keep their line numbers.
         return f"{{% snapshot {item.name} %}}{item.sql}\n{{% endsnapshot %}}\n"
     return item.sql
-
-
-def _properties(
-    transformations: Sequence[TransformationSpec], default_schema: str, destination_kind: str
-) -> dict[str, Any]:
-    result: dict[str, Any] = {"version": 2}
-    sections = {
-        "models": "model",
-        "seeds": "seed",
-        "snapshots": "snapshot",
-        "data_tests": "test",
-        "macros": "macro",
-    }
-    for section, kind in sections.items():
-        entries = [
-            _entry(item, default_schema, destination_kind)
-            for item in transformations
-            if item.kind == kind
-        ]
-        if entries:
-            result[section] = entries
-    return result
-
-
-def _entry(item: TransformationSpec, default_schema: str, destination_kind: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": item.name}
-    if item.description:
-        entry["description"] = item.description
-    config = _config(item, default_schema, destination_kind)
-    if config:
-        entry["config"] = config
-    if item.columns and item.kind not in ("macro", "test"):
-        entry["columns"] = [_column(column) for column in item.columns]
-    return entry
-
-
-def _config(item: TransformationSpec, default_schema: str, destination_kind: str) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    if item.kind in ("model", "seed", "snapshot"):
-        config["schema"] = item.target_schema or default_schema
-    if item.kind == "model":
-        config["materialized"] = item.materialization
-        if item.materialization == "incremental":
-            config |= _incremental(item.unique_key, destination_kind)
-    elif item.kind == "snapshot":
-        config |= {"strategy": "check", "check_cols": "all"}
-        if item.unique_key:
-            config["unique_key"] = _key(item.unique_key)
-    if item.tags and item.kind != "macro":
-        config["tags"] = sorted(set(item.tags))
-    return config
-
-
-def _incremental(unique_key: tuple[str, ...], destination_kind: str) -> dict[str, Any]:
-    """How new rows meet old ones. Without a key they are appended."""
-    config: dict[str, Any] = {"on_schema_change": "append_new_columns"}
-    if unique_key:
-        config["unique_key"] = _key(unique_key)
-        if destination_kind in ("postgres", "duckdb"):
-            # `merge` needs a newer server on both; delete+insert is exact on every version.
-            config["incremental_strategy"] = "delete+insert"
-    else:
-        config["incremental_strategy"] = "append"
-    return config
-
-
-def _key(columns: tuple[str, ...]) -> str | list[str]:
-    return columns[0] if len(columns) == 1 else list(columns)
-
-
-def _column(column: ColumnSpec) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": column.name}
-    if column.description:
-        entry["description"] = column.description
-    if column.tests:
-        entry["data_tests"] = [_test(*split_test(test)) for test in column.tests]
-    return entry
-
-
-def _test(name: str, arguments: dict[str, object]) -> str | dict[str, Any]:
-    if not arguments:
-        return name
-    body: dict[str, Any] = {}
-    given = {key: value for key, value in arguments.items() if key not in TEST_SETTINGS}
-    config = {
-        key: value for key, value in arguments.items() if key in TEST_SETTINGS and key != "name"
-    }
-    if "name" in arguments:
-        body["name"] = arguments["name"]
-    if given:
-        body["arguments"] = given
-    if config:
-        body["config"] = config
-    return {name: body}
-
-
-def _sources(
-    loads: Sequence[LoadStep], destination_id: int, read: set[tuple[str, str]]
-) -> dict[str, Any]:
-    """Every loaded table, and every other one that a model reads: it may exist already."""
-    tables: dict[str, set[str]] = {}
-    for load in loads:
-        if load.destination_id == destination_id:
-            names = {name for table in load.tables if (name := target_table(table))}
-            tables.setdefault(load.target_schema, set()).update(names)
-    for schema, name in read:
-        tables.setdefault(schema, set()).add(name)
-    return {
-        "version": 2,
-        "sources": [
-            {
-                "name": schema,
-                "schema": schema,
-                "tables": [{"name": name} for name in sorted(names)],
-            }
-            for schema, names in sorted(tables.items())
-        ],
-    }
 
 
 def _yml(value: dict[str, Any]) -> str:

@@ -59,12 +59,13 @@ CONFIG_KEYS = frozenset(
         "materialized", "unique_key", "incremental_strategy", "on_schema_change",
         "merge_update_columns", "merge_exclude_columns", "incremental_predicates", "tags",
         "enabled", "indexes", "unlogged", "strategy", "updated_at", "check_cols", "hard_deletes",
-        "severity", "warn_if", "error_if", "limit", "where",
+        "severity", "warn_if", "error_if", "limit", "where", "fail_calc", "store_failures",
+        "event_time", "batch_size", "begin", "lookback", "dbt_valid_to_current",
     }
 )  # fmt: skip
 """``config()`` keys. Hooks are rendered again by dbt; schema, alias and database are the
 transformation's own fields; ``location`` and ``packages`` reach files."""
-MATERIALIZATIONS = frozenset({"view", "table", "incremental", "ephemeral"})
+MATERIALIZATIONS = frozenset({"view", "table", "incremental", "ephemeral", "materialized_view"})
 
 MAX_CHARACTERS = 500_000
 MAX_RANGE = 1_000
@@ -113,7 +114,8 @@ def check_template(
 ) -> nodes.Template:
     """Parse ``text`` and return its syntax tree; raise :class:`GuardRefused` with the line.
 
-    ``macros`` are the tenant's own macros, which may be called. Only a macro file
+    ``macros`` are the tenant's own macros, which may be called, and ``package.macro`` of the
+    packages in use. Only a macro file
     (``defines_macros``) may define macros, and it may contain nothing else.
     """
     if len(text) > MAX_CHARACTERS:
@@ -321,6 +323,9 @@ class _Guard:
             owner, method = function.node.name, function.attr
             is_helper = owner == "dbt" and method in CROSS_DATABASE
             is_view = owner in self.locals and method in ("items", "keys", "values")
+            is_packaged = f"{owner}.{method}" in self.macros and owner not in self.locals
+            if is_packaged:
+                return
             if not is_helper and not (is_view and not node.args and not node.kwargs):
                 self.refuse(node, f"{owner}.{method}() may not be called.")
         else:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from datanika.compiler.graph import find_cycle, stages
 from datanika.compiler.project import compile_models, transformations_of
+from datanika.compiler.properties import check_destination, schema_of
+from datanika.compiler.state import check_state_selectors
 from datanika.compiler.table_settings import check_sync, check_table_settings
 from datanika.contracts.catalog import connector_kinds
 from datanika.contracts.enums import StepKind, WriteDisposition
@@ -236,6 +238,10 @@ def _plan_transform(
                     code="selector_invalid",
                     field=f"{field}.{name}.{index}",
                 )
+        check_state_selectors(step.key, f"{field}.{name}", getattr(step, name))
+    own = transformations_of(step.destination_id, transformations)
+    for item in own:
+        check_destination(item, destination.kind)
     return PlanTransform(
         step=step.model_copy(
             update={
@@ -245,7 +251,7 @@ def _plan_transform(
             }
         ),
         destination=destination,
-        models=compile_models(transformations_of(step.destination_id, transformations)),
+        models=compile_models(own),
     )
 
 
@@ -259,12 +265,12 @@ def _check_models_against_loads(
         if item.kind is not StepKind.TRANSFORM:
             continue
         for model in transformations_of(item.step.destination_id, transformations):
-            schema = model.target_schema or item.step.default_schema
-            loader = written.get((model.destination_id, schema, model.name))
+            schema = schema_of(model, item.step.default_schema, transformations)
+            loader = written.get((model.destination_id, schema, model.alias or model.name))
             if loader is not None and model.kind in ("model", "seed", "snapshot"):
                 raise SpecError(
                     f"Transformation {model.name!r} and load step {loader!r} both write "
-                    f"{schema}.{model.name}.",
+                    f"{schema}.{model.alias or model.name}.",
                     code="duplicate_destination_table",
                     field=f"transformations.{model.name}.target_schema",
                 )

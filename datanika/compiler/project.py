@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 
 from datanika.compiler.graph import find_cycle, stages
-from datanika.compiler.jinja_guard import (
-    CROSS_DATABASE,
-    FUNCTIONS,
-    VARIABLES,
-    check_plain,
-    check_template,
-    check_yml_value,
-)
+from datanika.compiler.jinja_guard import CROSS_DATABASE, FUNCTIONS, VARIABLES, check_template
+from datanika.compiler.packages import PACKAGES, packages_of
+from datanika.compiler.properties import check_properties, check_ref
 from datanika.compiler.references import (
     References,
     defined_macros,
     read_references,
     references_of,
 )
-from datanika.contracts.plan import ModelNode
-from datanika.contracts.spec import ColumnSpec, TransformationSpec
-from datanika.errors import GuardRefused, SpecError
+from datanika.contracts.plan import ModelNode, leave_out_dbt_defaults
+from datanika.contracts.spec import TransformationSpec
+from datanika.errors import SpecError
 
-BUILT_IN_TESTS = frozenset({"not_null", "unique", "accepted_values", "relationships"})
-TEST_SETTINGS = frozenset({"name", "severity", "where", "limit", "warn_if", "error_if"})
-"""Keys of a generic test that configure it; every other key is an argument of the test."""
-
-RELATIONS = frozenset({"model", "seed", "snapshot"})
-"""Kinds that ``ref()`` can name."""
-
+_OF_DBT = frozenset(files(__package__).joinpath("dbt_macros.txt").read_text("utf-8").split())
+"""Every macro of dbt and its adapters: one of a tenant's with such a name would take its place."""
+_DISPATCHED = re.compile(
+    r"(default|postgres|duckdb|redshift|snowflake|bigquery|databricks|spark|clickhouse|sqlserver"
+    r"|fabric)__"
+)
+"""An adapter's own version of a macro; dbt looks for these in the project first."""
 _RESERVED_MACROS = (
-    FUNCTIONS
+    _OF_DBT
+    | FUNCTIONS
     | VARIABLES
     | CROSS_DATABASE
     | {"generate_schema_name", "generate_alias_name", "generate_database_name", "dbt"}
+    | PACKAGES.keys()
 )
 
 
@@ -66,7 +65,8 @@ def compile_models(transformations: Sequence[TransformationSpec]) -> tuple[Model
     references = resolve_references(by_name)
     for name, found in references.items():
         for needed in found.refs:
-            _check_ref(name, needed, by_name)
+            check_ref(name, needed, by_name)
+    places = source_places(transformations)
     edges = {name: set(found.refs) for name, found in references.items()}
     cycle = find_cycle(edges)
     if cycle is not None:
@@ -83,35 +83,53 @@ def compile_models(transformations: Sequence[TransformationSpec]) -> tuple[Model
             destination_id=by_name[name].destination_id,
             checksum=checksum(by_name[name]),
             refs=references[name].refs,
-            sources=references[name].sources,
+            sources=tuple(sorted({places.get(one, one) for one in references[name].sources})),
         )
         for stage in stages(edges)
         for name in stage
     )
 
 
+def source_places(
+    transformations: Iterable[TransformationSpec],
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """(source, table) as ``source()`` names them -> (schema, table) where they are not the same."""
+    return {
+        (spec.source, table.name): (spec.schema_name or spec.source, table.identifier or table.name)
+        for item in transformations
+        if item.kind == "source" and (spec := item.source) is not None
+        for table in spec.tables
+    }
+
+
 def checksum(transformation: TransformationSpec) -> str:
     """sha256, hex, of everything that the tenant wrote."""
-    text = json.dumps(transformation.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    content = transformation.model_dump(mode="json")
+    leave_out_dbt_defaults(content)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def resolve_references(by_name: Mapping[str, TransformationSpec]) -> dict[str, References]:
     """What each transformation reads, through the macros it calls too; guards every text."""
     macros: dict[str, References] = {}
-    files = [item for item in by_name.values() if item.kind == "macro"]
+    macro_files = [item for item in by_name.values() if item.kind == "macro"]
     # The guard of a macro needs the names of all macros, so the names come first, unchecked.
-    names = frozenset(item.name for item in files)
-    for item in files:
+    packages = packages_of(by_name.values())
+    packaged = frozenset(f"{name}.{macro}" for name in packages for macro in PACKAGES[name].macros)
+    names = frozenset(item.name for item in macro_files) | packaged
+    for item in macro_files:
         macros[item.name] = _read_macro(item, names)
     macros = {name: _through_macros(macros[name], macros) for name in macros}
     result: dict[str, References] = {}
     for name, item in by_name.items():
-        check_texts(item, by_name)
-        if item.kind == "macro":
+        check_properties(item, by_name, packages)
+        if item.kind == "exposure" and item.exposure is not None:
+            result[name] = References(
+                tuple(sorted(set(item.exposure.refs))), tuple(sorted(set(item.exposure.sources)))
+            )
+        elif item.kind in ("macro", "seed", "source", "project", "exposure"):
             # What a macro names is read by the models that call it; by itself it builds nothing.
-            result[name] = References()
-        elif item.kind == "seed":
             result[name] = References()
         else:
             own = references_of(item.sql, field=f"transformations.{name}.sql", macros=names)
@@ -121,7 +139,7 @@ def resolve_references(by_name: Mapping[str, TransformationSpec]) -> dict[str, R
 
 def _read_macro(item: TransformationSpec, names: frozenset[str]) -> References:
     field = f"transformations.{item.name}.sql"
-    if item.name in _RESERVED_MACROS:
+    if item.name in _RESERVED_MACROS or _DISPATCHED.match(item.name):
         raise SpecError(
             f"A macro cannot be called {item.name!r}: the name is taken.",
             code="macro_name_reserved",
@@ -148,67 +166,3 @@ def _through_macros(own: References, macros: Mapping[str, References]) -> Refere
             found |= macros[name]
             waiting.update(macros[name].macros)
     return found
-
-
-def _check_ref(name: str, needed: str, by_name: Mapping[str, TransformationSpec]) -> None:
-    target = by_name.get(needed)
-    if target is None or target.kind not in RELATIONS:
-        known = sorted(key for key, item in by_name.items() if item.kind in RELATIONS)
-        raise SpecError(
-            f"Transformation {name!r} reads {needed!r}, which does not exist in this destination.",
-            code="unknown_ref",
-            field=f"transformations.{name}.sql",
-            hint=f"ref() can name: {', '.join(known) or 'nothing yet'}.",
-        )
-
-
-def check_texts(item: TransformationSpec, by_name: Mapping[str, TransformationSpec]) -> None:
-    """Guard what goes into a yml file, where dbt renders strings too."""
-    field = f"transformations.{item.name}"
-    check_plain(item.description, field=f"{field}.description")
-    for index, text in enumerate(item.tags):
-        check_plain(text, field=f"{field}.tags.{index}")
-    for index, text in enumerate(item.unique_key):
-        check_plain(text, field=f"{field}.unique_key.{index}")
-    for index, column in enumerate(item.columns):
-        where = f"{field}.columns.{index}"
-        check_plain(column.name, field=f"{where}.name")
-        check_plain(column.description, field=f"{where}.description")
-        _check_tests(item.name, column, where, by_name)
-
-
-def _check_tests(
-    name: str, column: ColumnSpec, field: str, by_name: Mapping[str, TransformationSpec]
-) -> None:
-    own = {
-        item.name.removeprefix("test_")
-        for item in by_name.values()
-        if item.kind == "macro" and item.name.startswith("test_")
-    }
-    for index, test in enumerate(column.tests):
-        where = f"{field}.tests.{index}"
-        test_name, arguments = split_test(test, field=where)
-        if test_name not in BUILT_IN_TESTS | own:
-            raise SpecError(
-                f"Transformation {name!r}, column {column.name!r}: there is no test {test_name!r}.",
-                code="unknown_test",
-                field=where,
-                hint=f"Tests: {', '.join(sorted(BUILT_IN_TESTS | own))}.",
-            )
-        check_yml_value(arguments, field=where)
-        to = arguments.get("to")
-        if test_name == "relationships" and isinstance(to, str):
-            for needed in references_of("{{ " + to + " }}", field=f"{where}.to").refs:
-                _check_ref(name, needed, by_name)
-
-
-def split_test(
-    test: str | Mapping[str, Mapping[str, object]], *, field: str = "tests"
-) -> tuple[str, dict[str, object]]:
-    """``"unique"`` or ``{"accepted_values": {"values": …}}`` as name and arguments."""
-    if isinstance(test, str):
-        return test, {}
-    if len(test) != 1:
-        raise GuardRefused("A test is its name, or one name with arguments.", field=field)
-    ((test_name, arguments),) = test.items()
-    return test_name, dict(arguments)

@@ -71,8 +71,16 @@ class CompileAction(Contract):
         return self.step.destination
 
 
+class FormatAction(Contract):
+    """``connection`` is none of the organisation's: what formats needs nothing."""
+
+    action: Literal["format"] = "format"
+    connection: ResolvedConnection
+    sql: str = Field(repr=False)
+
+
 AdHocAction = Annotated[
-    ProbeAction | IntrospectAction | PreviewAction | QueryAction | CompileAction,
+    ProbeAction | IntrospectAction | PreviewAction | QueryAction | CompileAction | FormatAction,
     Field(discriminator="action"),
 ]
 ad_hoc_action: TypeAdapter[AdHocAction] = TypeAdapter(AdHocAction)
@@ -137,8 +145,17 @@ class CompiledResult(Contract):
     depends_on: tuple[str, ...] = ()
 
 
+class FormatResult(Contract):
+    """The code of a transformation, written in one style."""
+
+    type: Literal["formatted"] = "formatted"
+    sql: str
+    is_changed: bool
+
+
 AdHocResult = Annotated[
-    ProbeResult | IntrospectionResult | RowsResult | CompiledResult, Field(discriminator="type")
+    ProbeResult | IntrospectionResult | RowsResult | CompiledResult | FormatResult,
+    Field(discriminator="type"),
 ]
 
 

@@ -54,6 +54,8 @@ class DbtCommand(StrEnum):
     TEST = "test"
     SEED = "seed"
     SNAPSHOT = "snapshot"
+    COMPILE = "compile"
+    SOURCE_FRESHNESS = "source freshness"
 
 
 class TransformationKind(StrEnum):
@@ -62,6 +64,9 @@ class TransformationKind(StrEnum):
     MACRO = "macro"
     SEED = "seed"
     SNAPSHOT = "snapshot"
+    EXPOSURE = "exposure"
+    SOURCE = "source"
+    PROJECT = "project"
 
 
 class Materialization(StrEnum):
@@ -69,6 +74,7 @@ class Materialization(StrEnum):
     TABLE = "table"
     INCREMENTAL = "incremental"
     EPHEMERAL = "ephemeral"
+    MATERIALIZED_VIEW = "materialized_view"
 
 
 class RunState(StrEnum):

@@ -19,6 +19,7 @@ class JobAction(StrEnum):
     PREVIEW_FILE = "preview_file"
     COMPILE_TRANSFORMATION = "compile_transformation"
     PREVIEW_TRANSFORMATION = "preview_transformation"
+    FORMAT_TRANSFORMATION = "format_transformation"
 
     @property
     def task_name(self) -> str:
@@ -42,6 +43,7 @@ _PERMISSIONS = {
     "preview_file": "file:preview",
     "compile_transformation": "transformation:preview",
     "preview_transformation": "transformation:preview",
+    "format_transformation": "transformation:preview",
 }
 
 

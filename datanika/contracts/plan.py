@@ -12,10 +12,12 @@ from datanika.contracts.base import Contract
 from datanika.contracts.enums import StepKind
 from datanika.contracts.overrides import Interval, LeftOut
 from datanika.contracts.spec import (
+    ColumnSpec,
     ConnectionRef,
     IncrementalCursor,
     LoadStep,
     TableSpec,
+    TransformationSpec,
     TransformStep,
 )
 
@@ -93,6 +95,15 @@ def leave_out_defaults(steps: list[dict[str, Any]]) -> None:
             _leave_out(table, _TABLE_SINCE)
             if table["cursor"] is not None:
                 _leave_out(table["cursor"], _CURSOR_SINCE)
+        if step["kind"] == StepKind.TRANSFORM:
+            _leave_out(step, _TRANSFORM_SINCE)
+
+
+def leave_out_dbt_defaults(transformation: dict[str, Any]) -> None:
+    """The same for the JSON of a transformation, which its checksum is made of."""
+    _leave_out(transformation, _DBT_SINCE)
+    for column in transformation["columns"]:
+        _leave_out(column, _COLUMN_SINCE)
 
 
 def _since(model: type[Contract], *names: str) -> dict[str, Any]:
@@ -121,3 +132,28 @@ _TABLE_SINCE = _since(
     "on_bad_row",
 )
 _CURSOR_SINCE = _since(IncrementalCursor, "lag")
+_TRANSFORM_SINCE = _since(TransformStep, "fail_fast", "store_failures")
+_DBT_SINCE = _since(
+    TransformationSpec,
+    "alias",
+    "enabled",
+    "meta",
+    "tests",
+    "incremental_strategy",
+    "on_schema_change",
+    "merge_update_columns",
+    "merge_exclude_columns",
+    "incremental_predicates",
+    "event_time",
+    "microbatch",
+    "contract_enforced",
+    "constraints",
+    "snapshot",
+    "seed",
+    "test",
+    "unit_tests",
+    "exposure",
+    "source",
+    "project",
+)
+_COLUMN_SINCE = _since(ColumnSpec, "data_type", "constraints", "tags", "meta", "quote")

@@ -9,9 +9,23 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field
 
 from datanika.contracts.base import Contract
+from datanika.contracts.dbt import ColumnSpec as ColumnSpec
+from datanika.contracts.dbt import (
+    Constraint,
+    DbtName,
+    DbtTest,
+    ExposureSpec,
+    MicrobatchSpec,
+    ProjectSpec,
+    SeedSpec,
+    SnapshotSpec,
+    SourceSpec,
+    TestSettings,
+    UnitTestSpec,
+)
 from datanika.contracts.enums import DbtCommand, StepKind, WriteDisposition
 from datanika.contracts.shape import Filter, Mask, OnBadRow, SchemaContract
 from datanika.contracts.text import (
@@ -19,17 +33,14 @@ from datanika.contracts.text import (
     Code,
     Flag,
     Integer,
+    JsonObject,
     Line,
     RowId,
     Text,
     storable,
 )
-
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-"""A step key or a destination schema: lower case, digits, underscore, at most 63 bytes."""
-
-SourceName = Annotated[Line, Field(min_length=1)]
-"""What something is called outside: it may hold anything that a line may hold."""
+from datanika.contracts.text import Identifier as Identifier
+from datanika.contracts.text import SourceName as SourceName
 
 CursorValue = (
     Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER, strict=True)]
@@ -169,6 +180,10 @@ class TransformStep(_Step):
     full_refresh: Flag = False
     threads: Integer = Field(default=2, ge=1, le=16, strict=True)
     default_schema: Identifier = "analytics"
+    fail_fast: Flag = Field(default=False, description="Stop at the first node that fails.")
+    store_failures: Flag = Field(
+        default=False, description="Keep the rows that fail a test in <schema>_dbt_test__audit."
+    )
 
 
 Step = Annotated[LoadStep | TransformStep, Field(discriminator="kind")]
@@ -188,32 +203,51 @@ class PipelineSpec(Contract):
 
 
 class TransformationSpec(Contract):
-    """One dbt resource the tenant wrote. ``tests`` holds generic tests as dbt's yml wants them."""
+    """One dbt resource the tenant wrote. ``tests`` holds generic tests as dbt's yml wants them.
 
-    name: Identifier = Field(examples=["stg_orders"])
-    kind: Literal["model", "test", "macro", "seed", "snapshot"] = "model"
+    Kinds ``exposure``, ``source`` and ``project`` have no SQL, only the block of their name.
+    """
+
+    name: DbtName = Field(examples=["stg_orders"])
+    kind: Literal["model", "test", "macro", "seed", "snapshot", "exposure", "source", "project"] = (
+        "model"
+    )
     destination_id: RowId
-    sql: Code = Field(examples=["select * from {{ source('raw', 'orders') }}"])
-    materialization: Literal["view", "table", "incremental", "ephemeral"] = "view"
+    sql: Code = Field(default="", examples=["select * from {{ source('raw', 'orders') }}"])
+    materialization: Literal["view", "table", "incremental", "ephemeral", "materialized_view"] = (
+        "view"
+    )
     target_schema: Identifier | None = None
     unique_key: tuple[SourceName, ...] = ()
     description: Text = ""
     tags: tuple[Line, ...] = ()
-    columns: tuple[ColumnSpec, ...] = ()
-
-
-class ColumnSpec(Contract):
-    """A documented column and its generic tests.
-
-    A test is its name (``"not_null"``) or a one-key mapping to its arguments
-    (``{"accepted_values": {"values": [1, 2]}}``).
-    """
-
-    name: SourceName
-    description: Text = ""
-    tests: Annotated[
-        tuple[Line | dict[Line, dict[Line, object]], ...], BeforeValidator(storable)
-    ] = ()
+    columns: tuple[ColumnSpec, ...] = Field(default=(), max_length=2000)
+    alias: Identifier | None = Field(default=None, description="Of the relation; default: name.")
+    enabled: Flag = True
+    meta: JsonObject = Field(default_factory=dict)
+    tests: Annotated[tuple[DbtTest, ...], BeforeValidator(storable)] = Field(
+        default=(), description="Generic tests of the whole relation."
+    )
+    incremental_strategy: Literal["append", "delete+insert", "merge", "microbatch"] | None = None
+    on_schema_change: Literal["ignore", "fail", "append_new_columns", "sync_all_columns"] | None = (
+        None
+    )
+    merge_update_columns: tuple[SourceName, ...] = ()
+    merge_exclude_columns: tuple[SourceName, ...] = ()
+    incremental_predicates: tuple[Line, ...] = ()
+    event_time: SourceName | None = Field(
+        default=None, description="Column by which microbatches of it and of its readers are cut."
+    )
+    microbatch: MicrobatchSpec | None = None
+    contract_enforced: Flag = False
+    constraints: tuple[Constraint, ...] = ()
+    snapshot: SnapshotSpec | None = None
+    seed: SeedSpec | None = None
+    test: TestSettings | None = None
+    unit_tests: tuple[UnitTestSpec, ...] = Field(default=(), max_length=200)
+    exposure: ExposureSpec | None = None
+    source: SourceSpec | None = None
+    project: ProjectSpec | None = None
 
 
 class ConnectionRef(Contract):
@@ -222,6 +256,3 @@ class ConnectionRef(Contract):
     id: int
     name: str
     kind: str
-
-
-TransformationSpec.model_rebuild()

@@ -82,3 +82,9 @@ Flag = Annotated[bool, Field(strict=True)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(storable)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_utc)]
 """A moment with its zone, as RFC 3339 writes it."""
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+"""A step key or a destination schema: lower case, digits, underscore, at most 63 bytes."""
+
+SourceName = Annotated[Line, Field(min_length=1)]
+"""What something is called outside: it may hold anything that a line may hold."""

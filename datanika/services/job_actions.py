@@ -8,6 +8,7 @@ from datanika.compiler import build_project
 from datanika.contracts.ad_hoc import (
     AdHocAction,
     CompileAction,
+    FormatAction,
     IntrospectAction,
     PreviewAction,
     ProbeAction,
@@ -47,10 +48,20 @@ def check_can_compile(transformation: Transformation) -> None:
         )
 
 
+def check_can_format(transformation: Transformation) -> None:
+    """Raise :class:`InvalidInput` ``format_not_supported`` for what is no SQL."""
+    if transformation.kind not in (*COMPILED, "macro"):
+        raise InvalidInput(
+            f"A {transformation.kind} has no SQL to format.", code="format_not_supported"
+        )
+
+
 async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
     """What to do, with the credentials it takes. Never an answer, never stored."""
     if job.action in (JobAction.COMPILE_TRANSFORMATION, JobAction.PREVIEW_TRANSFORMATION):
         return await _compile(session, job)
+    if job.action is JobAction.FORMAT_TRANSFORMATION:
+        return await _format(session, job)
     if job.action is JobAction.PREVIEW_FILE:
         return await _preview_file(session, job)
     connection = await _connection(session, job)
@@ -78,6 +89,17 @@ async def _preview_file(session: AsyncSession, job: ClaimedJob) -> PreviewAction
     config = {"format": file.format, "delimiter": job.request["delimiter"]}
     connection = await resolve_unsaved(job.org_id, "files", config)
     return PreviewAction(connection=connection, table=file.name, limit=job.request["limit"])
+
+
+async def _format(session: AsyncSession, job: ClaimedJob) -> FormatAction:
+    transformation = await session.get(Transformation, job.resource_id)
+    if transformation is None or transformation.deleted_at is not None:
+        raise NotFound("The transformation was deleted.", code="transformation_not_found")
+    given = job.request.get("sql")
+    sql = str(transformation.spec["sql"] if given is None else given)
+    # Formatting opens nothing, so it gets no credential and no address.
+    nothing = ResolvedConnection(id=0, name="nothing", kind="duckdb", config={})
+    return FormatAction(connection=nothing, sql=sql)
 
 
 async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:

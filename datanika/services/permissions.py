@@ -35,6 +35,8 @@ PERMISSIONS: dict[str, Role] = {
     "transformation:write": _E,
     "transformation:preview": _E,
     "transformation:delete": _A,
+    "transformation:import": _A,
+    "transformation:export": _A,
     "job:read": _E,
     "schedule:read": _V,
     "schedule:write": _E,

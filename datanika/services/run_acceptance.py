@@ -23,6 +23,7 @@ from datanika.services.audit_service import SystemActor, record
 from datanika.services.freshness import wait_deadline
 from datanika.services.limits import reason_not_to_run
 from datanika.services.run_rows import add_steps
+from datanika.services.run_states import with_states
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ async def insert_run(
     waits_until: dt.datetime | None = None,
 ) -> Run | None:
     """:func:`accept_run` without its questions. A twin of this request is waited for."""
+    plan = await with_states(session, actor.org_id, wanted.pipeline_id, wanted.plan)
     overrides = wanted.overrides.model_dump(mode="json", exclude_defaults=True)
     made = {} if wanted.accepted_at is None else {"created_at": wanted.accepted_at}
     run_id = await session.scalar(
@@ -77,8 +79,8 @@ async def insert_run(
             triggered_by=actor.user_id,
             retry_of=wanted.retry_of,
             idempotency_key=wanted.key,
-            plan=wanted.plan.model_dump(mode="json"),
-            plan_hash=wanted.plan.hash,
+            plan=plan.model_dump(mode="json"),
+            plan_hash=plan.hash,
             waits_until=waits_until,
             ignores_dependencies=wanted.ignore_dependencies,
             overrides=overrides,
@@ -95,7 +97,7 @@ async def insert_run(
     if run_id is None:
         return None
     run = await session.get_one(Run, run_id)
-    add_steps(session, run, wanted.plan)
+    add_steps(session, run, plan)
     await session.flush()
     new: dict[str, Any] = {"pipeline_id": wanted.pipeline_id, "trigger": wanted.trigger.value}
     if wanted.ignore_dependencies:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.compiler.project import resolve_references
+from datanika.compiler.properties import check_destination
 from datanika.contracts.catalog import connector_kind
 from datanika.contracts.spec import TransformationSpec
 from datanika.errors import Conflict, InvalidInput, NotFound
@@ -43,12 +44,20 @@ class TransformationService:
         that is taken at this destination."""
         self.actor.require("transformation:write")
         await self._check(spec)
-        row = Transformation(org_id=self.actor.org_id)
+        return await self.put(spec, None)
+
+    async def put(self, spec: TransformationSpec, row: Transformation | None) -> Transformation:
+        """Write what was checked together with its siblings; ``row``, locked, becomes it."""
+        if row is None:
+            row, old = Transformation(org_id=self.actor.org_id), None
+        else:
+            old = row.spec
+            row.revision += 1
         await self._save(row, spec)
+        action = "transformation.created" if old is None else "transformation.updated"
         await record(
-            self.session, self.actor, "transformation.created", "transformation", row.id,
-            new=row.spec,
-        )  # fmt: skip
+            self.session, self.actor, action, "transformation", row.id, old=old, new=row.spec
+        )
         return row
 
     async def get(self, transformation_id: int) -> Transformation:
@@ -102,14 +111,7 @@ class TransformationService:
         row = await self.find(transformation_id, lock=True)
         check_revision(row.revision, revision)
         await self._check(spec, replaces=row.name)
-        old = row.spec
-        row.revision += 1
-        await self._save(row, spec)
-        await record(
-            self.session, self.actor, "transformation.updated", "transformation", row.id,
-            old=old, new=row.spec,
-        )  # fmt: skip
-        return row
+        return await self.put(spec, row)
 
     async def delete(self, transformation_id: int) -> None:
         """Raises :class:`Conflict` ``transformation_in_use`` naming those that read it."""
@@ -155,6 +157,7 @@ class TransformationService:
                 code="transform_not_supported",
                 field="destination_id",
             )
+        check_destination(spec, destination.kind)
         siblings = await self._siblings(spec.destination_id)
         by_name = {item.name: item for item in siblings if item.name != replaces}
         resolve_references(by_name | {spec.name: spec})

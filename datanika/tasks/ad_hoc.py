@@ -71,6 +71,12 @@ def preview_transformation(org_id: int, job_id: int) -> None:
     asyncio.run(run_job(org_id, job_id))
 
 
+@app.task(name=JobAction.FORMAT_TRANSFORMATION.task_name)
+def format_transformation(org_id: int, job_id: int) -> None:
+    """A transformation's code in one style."""
+    asyncio.run(run_job(org_id, job_id))
+
+
 async def run_job(org_id: int, job_id: int) -> None:
     """Do a job that waits, and keep what it found. One that is gone or taken is left alone."""
     try:

@@ -227,6 +227,10 @@ API: dict[str, Entry] = {
         EDITOR, 202, _body(sql="select 1"), ids={"connection_id": "destination_id"}
     ),
     "GET jobs/{job_id}": Entry(EDITOR),
+    # projects: the body of an import is the archive
+    "POST projects/import": Entry(ADMIN, 422, _body(id=1), query={"destination_id": "1"}),
+    "GET projects/export": Entry(ADMIN, 422, query={"destination_id": "1"}),
+    "GET projects/completion": Entry(VIEWER, 422, query={"destination_id": "1"}),
     # files: the body of an upload is the file
     "GET files": Entry(VIEWER),
     "POST files": Entry(EDITOR, 201, _body(id=1), query={"name": "new.jsonl"}),
@@ -240,6 +244,7 @@ API: dict[str, Entry] = {
     "PATCH transformations/{transformation_id}": Entry(EDITOR, 200, _transformation),
     "DELETE transformations/{transformation_id}": Entry(ADMIN, 204),
     "POST transformations/{transformation_id}/compile": Entry(EDITOR, 202),
+    "POST transformations/{transformation_id}/format": Entry(EDITOR, 202),
     "POST transformations/{transformation_id}/preview": Entry(EDITOR, 202, _body(limit=10)),
     # pipelines
     "GET pipelines": Entry(VIEWER),

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,3 +189,33 @@ def test_saved_credentials_are_for_their_owner_only(
     assert stat.S_IMODE((tmp_path / "cli.json").stat().st_mode) == 0o600
     with DatanikaClient.from_environment() as client:
         assert client.url == "http://127.0.0.1:1"
+
+
+async def test_a_folder_is_imported_after_a_report_and_exported_again(
+    platform_of_one: Platform, tmp_path: Path
+) -> None:
+    project = tmp_path / "shop"
+    (project / "models").mkdir(parents=True)
+    (project / "dbt_project.yml").write_text("name: shop\nmodels: {+materialized: table}\n")
+    (project / "models" / "base.sql").write_text("select 1 as a")
+    (project / "models" / "linked.sql").symlink_to(platform_of_one.home / "credentials.json")
+    (project / "models" / "bad.sql").write_text("select '{{ env_var('HOME') }}'")
+    there = ("--destination", "orders warehouse")
+    code, shown, _ = await platform_of_one.command("import-project", str(project), *there)
+    assert code == 0 and "create    model     base  (models/base.sql)" in shown
+    assert "refused   models/bad.sql:1: " in shown and "[guard_refused]" in shown
+    assert "Nothing was written" in shown and "linked" not in shown
+    code, _, said = await platform_of_one.command("import-project", str(project), *there, "--apply")
+    assert code == 1 and "[import_refused]" in said
+    code, shown, said = await platform_of_one.command(
+        "import-project", str(project), *there, "--apply", "--accept-refused"
+    )
+    assert code == 0 and "2 transformations are imported." in shown, said
+    zipped = tmp_path / "out.zip"
+    code, shown, said = await platform_of_one.command(
+        "export-project", str(zipped), *there, "--name", "shop"
+    )
+    assert code == 0, said
+    with zipfile.ZipFile(zipped) as archive:
+        assert archive.read("models/base.sql") == b"select 1 as a"
+        assert "models/stg_orders.sql" in archive.namelist()

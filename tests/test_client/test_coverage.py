@@ -42,7 +42,10 @@ OPERATIONS = {
     for path, method, operation in operations(DOCUMENT)
     if path.startswith(PREFIX)
 }
-OF_SEVERAL = {"pipelines.find": "A list and a read; the command line's tests use it."}
+OF_SEVERAL = {
+    "pipelines.find": "A list and a read; the command line's tests use it.",
+    "connections.find": "The same.",
+}
 """Methods that are not one operation."""
 COMPUTED = {"cursor"}
 """Query parameters that no caller gives: a list asks for its next page with them."""

@@ -16,6 +16,8 @@ from datanika.contracts.ad_hoc import (
     AdHocResult,
     CompileAction,
     CompiledResult,
+    FormatAction,
+    FormatResult,
     IntrospectAction,
     IntrospectionResult,
     PreviewAction,
@@ -327,6 +329,20 @@ def test_a_later_run_of_an_incremental_model_compiles_differently(tmp_path: Path
     )
     assert "where" not in do(CompileAction(step=step, model="b")).sql
     assert "where true" in do(CompileAction(step=step, model="b", incremental=True)).sql
+
+
+def test_code_is_formatted_and_its_jinja_is_never_rendered() -> None:
+    nothing = ResolvedConnection(id=0, name="nothing", kind="duckdb", config={})
+
+    def formatted(sql: str) -> FormatResult:
+        result: FormatResult = do(FormatAction(connection=nothing, sql=sql))
+        return result
+
+    jinja = "{{ env_var('HOME') }}"
+    shown = formatted(f"SELECT a,b  FROM {{{{ ref('x') }}}} WHERE c = {jinja}")
+    assert shown.sql == f"select a, b from {{{{ ref('x') }}}} where c = {jinja}\n"
+    assert shown.is_changed and not formatted(shown.sql).is_changed
+    assert refused(lambda: formatted("select 1) from a")) == "sql_not_formatted"
 
 
 def test_a_preview_of_a_model_reads_its_compiled_sql(shop: Target) -> None:

@@ -55,6 +55,7 @@ from datanika.contracts.api.files import FileOut, FilePreviewIn
 from datanika.contracts.api.jobs import (
     CompileIn,
     ConnectionTestIn,
+    FormatIn,
     IntrospectIn,
     JobOut,
     PreviewIn,
@@ -106,6 +107,15 @@ from datanika.contracts.api.pipelines import (
     PipelineVersionOut,
     PlanOut,
 )
+from datanika.contracts.api.projects import (
+    CompletionMacro,
+    CompletionOut,
+    CompletionRelation,
+    CompletionSource,
+    ImportFinding,
+    ImportItem,
+    ImportReport,
+)
 from datanika.contracts.api.queue import QueuedRunOut, QueueOut
 from datanika.contracts.api.run_stream import (
     CURSOR_PATTERN,
@@ -142,6 +152,10 @@ __all__ = [
     "Body",
     "CatalogEntryOut",
     "CompileIn",
+    "CompletionMacro",
+    "CompletionOut",
+    "CompletionRelation",
+    "CompletionSource",
     "ConnectionCopyIn",
     "ConnectionIn",
     "ConnectionOut",
@@ -159,7 +173,11 @@ __all__ = [
     "EndedOut",
     "FieldProblem",
     "FigureOut",
+    "FormatIn",
     "IdentityOut",
+    "ImportFinding",
+    "ImportItem",
+    "ImportReport",
     "IntrospectIn",
     "InvitationIn",
     "InvitationOut",

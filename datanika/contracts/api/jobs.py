@@ -11,7 +11,7 @@ from datanika.contracts.ad_hoc import MAX_ROWS, MAX_TABLES, AdHocResult
 from datanika.contracts.api.base import Answer, Body
 from datanika.contracts.events import Failure
 from datanika.contracts.jobs import JobAction, JobState
-from datanika.contracts.text import Integer
+from datanika.contracts.text import Code, Integer
 
 SourceName = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 """A schema, table, column, file or endpoint of a source. NUL is in no name."""
@@ -62,6 +62,14 @@ class CompileIn(Body):
         default=False,
         strict=True,
         description="As of a later run of an incremental model, not its first.",
+    )
+
+
+class FormatIn(Body):
+    sql: Code | None = Field(
+        default=None,
+        examples=["SELECT 1 AS a"],
+        description="This code; null: what the transformation has.",
     )
 
 

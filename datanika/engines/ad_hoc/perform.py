@@ -8,6 +8,7 @@ from datanika.contracts.ad_hoc import (
     AdHocAction,
     AdHocResult,
     CompileAction,
+    FormatAction,
     IntrospectAction,
     PreviewAction,
     ProbeAction,
@@ -34,6 +35,10 @@ def perform(action: AdHocAction, folder: Path, known: KnownParse | None = None) 
         return connector.preview(action, folder)
     if isinstance(action, QueryAction):
         return connector.query(action.connection, action.sql, action.limit, folder)
+    if isinstance(action, FormatAction):
+        from datanika.engines.ad_hoc.format import format_sql
+
+        return format_sql(action.sql)
     return _compile(action, folder, known)
 
 

@@ -14,7 +14,7 @@ from datanika.engines.dbt_engine.columns import ColumnReader
 from datanika.engines.dbt_engine.nodes import NodeEvents
 from datanika.engines.dbt_engine.parsed import KnownParse, parse_project
 from datanika.engines.dbt_engine.profile import TARGET, written_profile
-from datanika.engines.dbt_engine.rest import list_arguments, select_rest
+from datanika.engines.dbt_engine.rest import can_skip, list_arguments, select_rest
 from datanika.engines.emit import Emit
 from datanika.engines.failures import explain_text, failure_of
 from datanika.errors import TerminalStepError
@@ -111,7 +111,7 @@ def _invoke(
     if manifest is None:
         return compile_failure(error), 0
     selection = _selection(step)
-    if step.done:
+    if step.done and can_skip(step.step.command):
         listed = dbtRunner(manifest=manifest).invoke(
             [*FLAGS, WITHOUT_ARTIFACTS, "--quiet", "list", *places, *selection, *list_arguments()]
         )
@@ -123,9 +123,18 @@ def _invoke(
         selection = rest
     if step.step.full_refresh and step.step.command in _CAN_REFRESH:
         selection.append("--full-refresh")
-    events = NodeEvents(step.step.key, emit, manifest, folder, columns)
+    if step.step.store_failures and step.step.command in _TESTS:
+        selection.append("--store-failures")
+    builds = step.step.command not in _BUILDS_NOTHING
+    events = NodeEvents(step.step.key, emit, manifest, folder, columns, builds=builds)
     answer = dbtRunner(manifest=manifest, callbacks=[events.follow]).invoke(
-        [*FLAGS, WITHOUT_ARTIFACTS, str(step.step.command), *places, *selection]
+        [
+            *_flags(step),
+            WITHOUT_ARTIFACTS,
+            *str(step.step.command).split(),
+            *places,
+            *selection,
+        ]
     )
     events.finish(getattr(answer.result, "results", None) or ())
     if answer.exception is not None:
@@ -154,6 +163,12 @@ def _selection(step: ResolvedTransform) -> list[str]:
     return arguments
 
 
+def _flags(step: ResolvedTransform) -> list[str]:
+    return [*FLAGS, "--fail-fast"] if step.step.fail_fast else [*FLAGS]
+
+
+_TESTS = (DbtCommand.BUILD, DbtCommand.TEST)
+_BUILDS_NOTHING = (DbtCommand.COMPILE, DbtCommand.SOURCE_FRESHNESS)
 _CAN_REFRESH = (DbtCommand.BUILD, DbtCommand.RUN, DbtCommand.SEED)
 
 

@@ -14,14 +14,14 @@ from datanika.engines.dbt_engine.columns import ColumnReader
 from datanika.engines.emit import Emit, log
 from datanika.engines.failures import explain_text
 
-RESOURCE_TYPES = ("model", "test", "seed", "snapshot", "unit_test")
+RESOURCE_TYPES = ("model", "test", "seed", "snapshot", "unit_test", "source")
 
 _STATES = {
     "success": StepState.SUCCEEDED,
     "pass": StepState.SUCCEEDED,
     "no-op": StepState.SUCCEEDED,
     "warn": StepState.WARNED,
-    "partial success": StepState.WARNED,
+    "partial success": StepState.FAILED,
     "error": StepState.FAILED,
     "fail": StepState.FAILED,
     "runtime error": StepState.FAILED,
@@ -34,10 +34,19 @@ class NodeEvents:
     """Follows one invocation. dbt calls :meth:`follow` from its threads."""
 
     def __init__(
-        self, step_key: str, emit: Emit, manifest: Any, folder: Path, columns: ColumnReader
+        self,
+        step_key: str,
+        emit: Emit,
+        manifest: Any,
+        folder: Path,
+        columns: ColumnReader,
+        *,
+        builds: bool = True,
     ) -> None:
+        """``builds`` is false for a command that leaves the destination as it is."""
+        self._builds = builds
         self._step_key, self._emit, self._columns = step_key, emit, columns
-        self._nodes: dict[str, Any] = {**manifest.nodes, **manifest.unit_tests}
+        self._nodes: dict[str, Any] = {**manifest.nodes, **manifest.unit_tests, **manifest.sources}
         self._sources: dict[str, Any] = manifest.sources
         self._folder = folder
         self._lock = threading.Lock()
@@ -81,13 +90,21 @@ class NodeEvents:
         failed = [e for e in self._finished.values() if e.state is StepState.FAILED]
         if not failed:
             return None
-        others = [event for event in failed if event.resource_type not in ("test", "unit_test")]
+        others = [e for e in failed if e.resource_type != "test" and not _is_stale(e)]
         if others:
             first = others[0]
             more = f" ({len(others) - 1} more failed.)" if len(others) > 1 else ""
             reason = first.failure or Failure(code="dbt_model_failed", message="It failed.")
             return reason.model_copy(
                 update={"message": f"{first.resource_type} {first.name}: {reason.message}{more}"}
+            )
+        stale = [event for event in failed if event.resource_type == "source"]
+        if stale:
+            return Failure(
+                code="dbt_source_stale",
+                message=f"{len(stale)} source(s) are older than they may be: "
+                f"{', '.join(event.name for event in stale)}.",
+                hint="Load them again, or allow a greater age.",
             )
         names = ", ".join(event.name for event in failed)
         return Failure(
@@ -125,7 +142,7 @@ class NodeEvents:
         state = _STATES.get(status, StepState.FAILED)
         is_test = _resource_type(node) == "test"
         rows = None if is_test else _rows(response)
-        relation = None if is_test else _relation(node)
+        relation = None if is_test or not self._builds else _relation(node)
         event = NodeFinished(
             step_key=self._step_key,
             node=unique_id,
@@ -155,7 +172,7 @@ class NodeEvents:
     def _depends_on(self, node: Any) -> tuple[str, ...]:
         """Unique ids of dbt nodes, ``schema.table`` of sources: as loads name their tables."""
         found = []
-        for unique_id in getattr(node.depends_on, "nodes", ()):
+        for unique_id in getattr(getattr(node, "depends_on", None), "nodes", ()):
             source = self._sources.get(unique_id)
             found.append(f"{source.schema}.{source.identifier}" if source else unique_id)
         return tuple(found)
@@ -177,6 +194,10 @@ class NodeEvents:
         with contextlib.suppress(OSError):
             return (self._folder / path).read_text("utf-8")
         return None
+
+
+def _is_stale(event: NodeFinished) -> bool:
+    return event.resource_type == "source" and event.details.get("status") == "error"
 
 
 _BUILT = (StepState.SUCCEEDED, StepState.WARNED)
@@ -210,6 +231,12 @@ def _rows(response: dict[str, Any]) -> int | None:
 
 
 def _failure(node: Any, status: str, message: str) -> Failure:
+    if status == "error" and str(node.resource_type) == "source":
+        return Failure(
+            code="dbt_source_stale",
+            message=f"{node.schema}.{node.identifier} is older than it may be.",
+            hint="Load it again, or allow a greater age.",
+        )
     if status == "fail":
         return Failure(
             code="dbt_test_failed",

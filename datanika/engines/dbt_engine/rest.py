@@ -22,6 +22,11 @@ _TYPES = {
 }
 
 
+def can_skip(command: DbtCommand) -> bool:
+    """Whether what an earlier run did need not be done again."""
+    return command in _TYPES
+
+
 def select_rest(step: ResolvedTransform, listed: Sequence[Any]) -> list[str] | None:
     """Arguments that select what is left; None when everything is done.
 
