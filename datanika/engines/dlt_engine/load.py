@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datanika.contracts.enums import LogLevel, StepState
 from datanika.contracts.events import ColumnInfo, Failure, NodeFinished, NodeStarted, StepFinished
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.connectors.registry import connector_of
-from datanika.engines.dlt_engine.cdc.load import stored_state
-from datanika.engines.dlt_engine.cdc.step import CdcStep
 from datanika.engines.dlt_engine.direct.choice import other_setting
 from datanika.engines.dlt_engine.loaded import Loaded
 from datanika.engines.dlt_engine.ownership import Ownership
@@ -21,6 +20,9 @@ from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import Emit, log
 from datanika.engines.failures import failure_of
 from datanika.engines.warehouse import Warehouse, WriterId, open_warehouse
+
+if TYPE_CHECKING:
+    from datanika.engines.dlt_engine.cdc.step import CdcStep
 
 
 def run_load(step: ResolvedLoad, folder: Path, emit: Emit) -> StepFinished:
@@ -47,7 +49,7 @@ class _LoadRun:
         self.key = step.step.key
         self.schema = step.step.target_schema
         self.owners = Ownership(warehouse, self.schema, step.owner, step.pipeline_key)
-        self.cdc = CdcStep(step, folder, emit, partial(stored_state, step, warehouse))
+        self.cdc = self._changes()
         self.rows = 0
         self.bytes = 0
         self.failures: list[Failure] = []
@@ -56,19 +58,30 @@ class _LoadRun:
         tables = [self._target(table) for table in self.step.step.tables]
         with self.warehouse.lock([(self.schema, str(table.target)) for table in tables]):
             self.owners.read()
-            with closing(self.cdc):
+            with closing(self.cdc) if self.cdc is not None else nullcontext():
                 for index, table in enumerate(tables):
                     if self._stopped():
                         self._skip(table)
                     else:
                         self._load(table, index)
-                self.cdc.finish()
+                if self.cdc is not None:
+                    self.cdc.finish()
         if self.failures:
             worst = next((f for f in self.failures if not f.transient), self.failures[0])
             return _failed(self.step, worst, self.rows, self.bytes)
         return StepFinished(
             step_key=self.key, state=StepState.SUCCEEDED, rows=self.rows, bytes=self.bytes
         )
+
+    def _changes(self) -> CdcStep | None:
+        """What the tables share that follow their source's log; None: there are none."""
+        if all(table.sync != "cdc" for table in self.step.step.tables):
+            return None
+        from datanika.engines.dlt_engine.cdc.load import stored_state
+        from datanika.engines.dlt_engine.cdc.step import CdcStep
+
+        state_of = partial(stored_state, self.step, self.warehouse)
+        return CdcStep(self.step, self.folder, self.emit, state_of)
 
     def _target(self, table: TableSpec) -> TableSpec:
         return table if table.target else table.model_copy(update={"target": table.name})
@@ -118,7 +131,7 @@ class _LoadRun:
     def _load_into(self, table: TableSpec, folder: Path) -> Loaded:
         """APIs give rows of any shape, which dlt makes tables of, and dlt does what a table's
         settings ask of single rows; the destination's own way takes the rest."""
-        if table.sync == "cdc":
+        if self.cdc is not None and table.sync == "cdc":
             changes = connector_of(self.step.destination).changes_loader()
             return changes(self.step, table, folder, self.emit, self.warehouse, self.cdc).run()
         loader: type[TableLoad] = TableLoad
