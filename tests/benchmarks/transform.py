@@ -228,7 +228,7 @@ class Alone:
     """dbt with a step's project and nothing else: each run in a fork of this process."""
 
     def __init__(self, bench: Bench, step: ResolvedTransform) -> None:
-        from datanika.engines.dbt_engine.build import FLAGS, prepare_dbt
+        from datanika.engines.dbt_engine.build import FLAGS, WITHOUT_ARTIFACTS, prepare_dbt
 
         self.folder = bench.exported
         export(step, self.folder)
@@ -236,7 +236,8 @@ class Alone:
         from dbt.cli.main import dbtRunner
 
         places = ["--project-dir", str(self.folder), "--profiles-dir", str(self.folder)]
-        self.arguments = [*FLAGS, "run", *places, "--select", *step.step.select]
+        flags = [*FLAGS, WITHOUT_ARTIFACTS]
+        self.arguments = [*flags, "run", *places, "--select", *step.step.select]
         # Its static parser leaves threads behind, and this process will fork.
         parsed = dbtRunner().invoke([*FLAGS, "--no-static-parser", "parse", *places])
         if not parsed.success:
