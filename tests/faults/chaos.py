@@ -30,7 +30,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
-import pytest
 from sqlalchemy import select
 
 from datanika.client import DatanikaClient
@@ -49,7 +48,7 @@ from datanika.contracts.spec import (
     RetryPolicy,
     TableSpec,
 )
-from datanika.db import SYSTEM, dispose_engine, get_session
+from datanika.db import SYSTEM, get_session
 from datanika.errors import DatanikaError, Unavailable
 from datanika.models import Run
 from datanika.services.run_rows import FINAL_STATES
@@ -59,8 +58,8 @@ from tests.support.platform_parts import (
     cluster_of,
     make_warehouse,
     part_process,
-    point_settings_at,
     processes_of_runs,
+    settings_of,
     unhealthy,
 )
 from tests.support.postgres import Warehouse
@@ -433,16 +432,12 @@ async def run_chaos(
 ) -> dict[str, Any]:
     """A storm of ``seconds`` over ``platform``; the summary. It is healthy again afterwards."""
     chaos = Chaos(platform, seed, say)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        point_settings_at(platform, monkeypatch)
-        try:
-            await chaos.prepare(organisations)
-            await chaos.storm(seconds)
-            await chaos.heal(heal_seconds)
-            await chaos.check()
-            return await chaos.summary()
-        finally:
-            await dispose_engine()
+    async with settings_of(platform):
+        await chaos.prepare(organisations)
+        await chaos.storm(seconds)
+        await chaos.heal(heal_seconds)
+        await chaos.check()
+        return await chaos.summary()
 
 
 def main() -> int:

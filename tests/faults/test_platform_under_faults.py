@@ -12,10 +12,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from datanika.db import dispose_engine
 from tests.faults.chaos import Chaos, run_chaos
 from tests.support.platform import RunningPlatform
-from tests.support.platform_parts import heal, part_process, point_settings_at
+from tests.support.platform_parts import heal, part_process, settings_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -33,12 +32,11 @@ def healthy(platform: RunningPlatform) -> Iterator[RunningPlatform]:
 
 
 async def test_f2_while_prefect_is_gone_triggers_are_accepted_and_start_later_once(
-    healthy: RunningPlatform, monkeypatch: pytest.MonkeyPatch
+    healthy: RunningPlatform,
 ) -> None:
     """20 runs are on their way when it goes, and 20 are triggered while it is away."""
-    point_settings_at(healthy, monkeypatch)
     chaos = Chaos(healthy, SEED)
-    try:
+    async with settings_of(healthy):
         await chaos.prepare(3, schedules=False)
         everything = [(shop, how) for shop in chaos.shops for how in shop.pipelines]
         wanted = [everything[number % len(everything)] for number in range(TRIGGERS)]
@@ -55,8 +53,6 @@ async def test_f2_while_prefect_is_gone_triggers_are_accepted_and_start_later_on
         summary = await chaos.summary()
         assert summary["violated"] == []
         assert summary["runs"] == {"succeeded": 2 * TRIGGERS + len(everything)}
-    finally:
-        await dispose_engine()
 
 
 async def test_after_a_storm_every_promise_holds(healthy: RunningPlatform) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from datanika.config import Settings, settings
+from datanika.db import dispose_engine
 from datanika.runtime import databases
 from datanika.runtime.checks import checks
 from datanika.runtime.ports import Ports, remembered
@@ -94,16 +96,27 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def point_settings_at(platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make this process' settings those of the platform: services work on its database."""
+@contextlib.asynccontextmanager
+async def settings_of(platform: RunningPlatform) -> AsyncIterator[None]:
+    """Inside, this process' settings are those of the platform: services work on its database.
+
+    Afterwards nothing is left of it: all tests of a process share an event loop, and with it the
+    connections that were opened in it.
+    """
     known = Settings(_env_file=platform.home / "runtime.env")
-    for name in (
+    names = (
         "home", "database_url", "database_admin_url", "redis_url", "secret_key", "worker_token",
         "encryption_keys", "encryption_keys_file", "prefect_api_url", "prefect_api_auth_string",
         "work_pool", "egress_allow", "egress_own", "public_url", "internal_url",
-    ):  # fmt: skip
-        monkeypatch.setattr(settings, name, getattr(known, name))
-    assert isinstance(settings.secret_key, SecretStr)
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in names:
+            monkeypatch.setattr(settings, name, getattr(known, name))
+        assert isinstance(settings.secret_key, SecretStr)
+        try:
+            yield
+        finally:
+            await dispose_engine()
 
 
 def cluster_of(platform: RunningPlatform) -> PostgresCluster:

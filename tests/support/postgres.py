@@ -210,6 +210,8 @@ async def migrated_database(
     }.items():
         monkeypatch.setattr(settings, setting, value)
     settings.__dict__.pop("admin_url", None)
+    # Whatever another test left open leads to another database.
+    await dispose_engine()
     try:
         yield name
     finally:
