@@ -43,7 +43,7 @@ checks.positive_data_acceptance.expected-statuses = {statuses}
 def configuration(document: dict[str, Any]) -> str:
     """Of Schemathesis: the file beside this one, and what the document shows of which operations
     can refuse what their schema allows."""
-    lists, changes = [], []
+    lists, changes, referring = [], [], []
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             names = {one.get("name") for one in operation.get("parameters", ())}
@@ -51,12 +51,19 @@ def configuration(document: dict[str, Any]) -> str:
                 lists.append(f"{method.upper()} {path}")
             if "If-Match" in names:
                 changes.append(f"{method.upper()} {path}")
+            if method == "get" and "destination_id" in names:
+                referring.append(f"GET {path}")
     usual = ["2xx", "401", "403", "404", "422"]
     return (
         CONFIG.read_text("utf-8")
         + ALLOWED.format(
             reason="A cursor is a text that only its own list can read.",
             names=json.dumps(lists),
+            statuses=json.dumps(usual),
+        )
+        + ALLOWED.format(
+            reason="Which connections dbt can build in is judged by the service.",
+            names=json.dumps(referring),
             statuses=json.dumps(usual),
         )
         + ALLOWED.format(
