@@ -24,6 +24,8 @@ from tests.support.net import free_port
 
 START_SECONDS = 300
 STOP_SECONDS = 90
+LOG_END = 3_000
+"""Characters."""
 READY_LINE = "Ctrl-C stops everything."
 
 
@@ -49,12 +51,19 @@ class RunningPlatform:
         """What the terminal shows."""
         return self.output.read_text("utf-8")
 
+    @property
+    def story(self) -> str:
+        """What a failed test should tell: the terminal, and the ends of the logs."""
+        logs = sorted((self.home / "logs").glob("*.log"))
+        ends = [f"-- {log.name}\n{log.read_text('utf-8', 'replace')[-LOG_END:]}" for log in logs]
+        return "\n".join([self.text, *ends])
+
     def wait_for(self, text: str, after: int = 0, seconds: float = START_SECONDS) -> None:
         """Until the terminal shows ``text`` behind its first ``after`` characters."""
         deadline = time.monotonic() + seconds
         while text not in self.text[after:]:
-            assert self.process.poll() is None, self.text
-            assert time.monotonic() < deadline, self.text
+            assert self.process.poll() is None, self.story
+            assert time.monotonic() < deadline, self.story
             time.sleep(0.2)
 
     def descendants(self) -> list[psutil.Process]:

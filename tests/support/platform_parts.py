@@ -73,7 +73,7 @@ def heal(platform: RunningPlatform, since: dict[str, float], most: float = 60) -
     began = time.monotonic()
     while wrong := unhealthy(platform, since):
         waited = time.monotonic() - began
-        assert waited < most, f"{wrong} after {waited:.0f} s\n{platform.text}"
+        assert waited < most, f"{wrong} after {waited:.0f} s\n{platform.story}"
         time.sleep(0.25)
     return time.monotonic() - began
 
