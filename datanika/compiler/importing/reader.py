@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,8 +21,9 @@ from datanika.compiler.importing.blocks import (
     read_blocks,
     take_config,
 )
+from datanika.compiler.importing.entries import Found, read_exposure, read_source
 from datanika.compiler.importing.findings import Findings
-from datanika.compiler.importing.properties import Properties, mappings, reads
+from datanika.compiler.importing.properties import Properties, mappings
 from datanika.compiler.importing.settings import Settings, fields_of, folder_settings, merge
 from datanika.compiler.importing.yml import YmlRefused, read_yml
 from datanika.compiler.packages import PACKAGES
@@ -47,22 +47,6 @@ _KNOWN = frozenset(
     | {key for key, _ in _PATHS.values()}
 )  # fmt: skip
 _UNSUPPORTED = ("metrics", "semantic_models", "saved_queries", "groups", "functions", "analyses")
-
-
-@dataclass
-class Found:
-    """One resource while it is read. ``line``: where its text starts in the file."""
-
-    name: str
-    kind: str
-    path: str
-    sql: str = ""
-    line: int = 1
-    inline: Settings = field(default_factory=dict)
-    entry: Mapping[str, Any] = field(default_factory=dict)
-    folders: tuple[str, ...] = ()
-    fields: Settings = field(default_factory=dict)
-    unit_tests: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -321,9 +305,9 @@ class _Reader:
                 for entry in mappings(content.get(section)):
                     self._describe(kind, entry, path)
         for entry in mappings(content.get("sources")):
-            self._source(entry, path, properties)
+            self._add(read_source(entry, path, properties, self._found))
         for entry in mappings(content.get("exposures")):
-            self._exposure(entry, path, properties)
+            self._add(read_exposure(entry, path, properties, self._found, self._items))
         for entry in mappings(content.get("unit_tests")):
             model = self._items.get(str(entry.get("model")))
             test = properties.unit_test(entry, path)
@@ -353,80 +337,6 @@ class _Reader:
             return
         self._named.add((kind, name))
         item.entry = entry
-
-    def _source(self, entry: dict[str, Any], path: str, properties: Properties) -> None:
-        source = str(entry.get("name"))
-        for key in ("database", "catalog", "loader", "quoting", "overrides"):
-            if entry.get(key):
-                self._found.changed(
-                    "setting_ignored", path, f"{key} of source {source} has no meaning here.",
-                    getattr(entry, "line", None),
-                )  # fmt: skip
-        tables = []
-        for table in mappings(entry.get("tables")):
-            config = properties.config(table)
-            tables.append(
-                {
-                    "name": table.get("name"),
-                    "identifier": table.get("identifier"),
-                    "description": properties.description(table),
-                    "columns": properties.columns(table, path, source),
-                    "tests": properties.tests(table, path, source),
-                    "event_time": config.get("event_time"),
-                    "tags": [*_tags(properties.config(entry)), *_tags(config)],
-                    "meta": config.get("meta") or {},
-                    **_freshness({**table, **config}),
-                }
-            )
-        name = "source_" + re.sub(r"[^a-z0-9_]", "_", source.lower())
-        block = {
-            "source": source,
-            "schema_name": entry.get("schema"),
-            "tables": tables,
-            **_freshness({**entry, **properties.config(entry)}),
-        }
-        line = getattr(entry, "line", 1)
-        self._add(
-            Found(
-                name[:63], "source", path, line=line,
-                fields={"source": block, "description": properties.description(entry)},
-            )
-        )  # fmt: skip
-
-    def _exposure(self, entry: dict[str, Any], path: str, properties: Properties) -> None:
-        refs, sources = reads(entry)
-        owner = entry.get("owner") or {}
-        block = {
-            key: str(entry[key])
-            for key in ("type", "label", "url", "maturity")
-            if entry.get(key) is not None
-        }
-        config = properties.config(entry)
-        name = str(entry.get("name"))
-        if name in self._items:
-            self._found.changed(
-                "renamed", path, f"Exposure {name} is called exposure_{name}.",
-                getattr(entry, "line", None), name,
-            )  # fmt: skip
-            name = f"exposure_{name}"
-        self._add(
-            Found(
-                name, "exposure", path, line=getattr(entry, "line", 1),
-                fields={
-                    "exposure": block
-                    | {
-                        "refs": refs,
-                        "sources": sources,
-                        "owner_name": owner.get("name"),
-                        "owner_email": owner.get("email"),
-                    },
-                    "description": properties.description(entry),
-                    "tags": _tags(config),
-                    "meta": config.get("meta") or {},
-                    "enabled": config.get("enabled", True),
-                },
-            )
-        )  # fmt: skip
 
     def _finish(self, item: Found, properties: Properties) -> Imported | None:
         entry = item.entry
@@ -461,20 +371,3 @@ class _Reader:
                 )  # fmt: skip
             return None
         return Imported(spec, item.path, item.line)
-
-
-def _tags(config: Mapping[str, Any]) -> list[str]:
-    value = config.get("tags")
-    return [str(tag) for tag in (value if isinstance(value, list) else [value]) if tag]
-
-
-def _freshness(entry: Mapping[str, Any]) -> Settings:
-    freshness = entry.get("freshness")
-    found: Settings = {"loaded_at_field": entry.get("loaded_at_field")}
-    if isinstance(freshness, dict):
-        found["freshness"] = {
-            key: dict(value) if isinstance(value, dict) else value
-            for key, value in freshness.items()
-            if value
-        }
-    return found

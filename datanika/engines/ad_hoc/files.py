@@ -16,7 +16,7 @@ from datanika.engines.dlt_engine.sources.base import choose_columns
 from datanika.engines.dlt_engine.sources.excel import read_sheet, split_sheet
 from datanika.engines.dlt_engine.sources.grid import header_of
 from datanika.engines.failures import failure_of
-from datanika.engines.warehouse.base import quoted
+from datanika.engines.warehouse.base import literal, quoted
 
 SAMPLE_ROWS = 20_480
 
@@ -134,7 +134,7 @@ def _literally(name: str) -> str:
 
 
 def _list(paths: list[Path]) -> str:
-    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+    return "[" + ", ".join(literal(str(path)) for path in paths) + "]"
 
 
 def _reader(config: FilesConfig, paths: list[Path]) -> str:
@@ -145,8 +145,8 @@ def _reader(config: FilesConfig, paths: list[Path]) -> str:
             f"read_json({_list(paths)}, format='newline_delimited', union_by_name=true, "
             f"sample_size={SAMPLE_ROWS}, dateformat='iso', timestampformat='iso')"
         )
-    delimiter = config.delimiter.replace("'", "''")
     return (
-        f"read_csv({_list(paths)}, delim='{delimiter}', header=true, union_by_name=true, "
+        f"read_csv({_list(paths)}, delim={literal(config.delimiter)}, header=true, "
+        "union_by_name=true, "
         f"quote='\"', escape='\"', sample_size={SAMPLE_ROWS})"
     )

@@ -22,6 +22,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """``text`` as an SQL string, where a backslash stands for itself."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def qualified(table: Table) -> str:
     """``schema.table`` as SQL."""
     return f"{quoted(table[0])}.{quoted(table[1])}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.duckdb import database_path
-from datanika.engines.warehouse.base import Table, Warehouse
+from datanika.engines.warehouse.base import Table, Warehouse, literal
 from datanika.errors import TransientStepError
 
 LOCK_SECONDS = 60.0
@@ -83,5 +83,5 @@ def _literal(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
+        return literal(value)
     raise TypeError(f"No literal of {type(value).__name__}.")

@@ -23,11 +23,11 @@ from datanika.engines.dlt_engine.cdc.pgoutput import Value
 from datanika.engines.dlt_engine.cdc.step import Work
 from datanika.engines.dlt_engine.direct.books import Books
 from datanika.engines.dlt_engine.direct.choice import naming
-from datanika.engines.dlt_engine.direct.duckdb_load import MEMORY_MB, DuckSession, hint_of
+from datanika.engines.dlt_engine.direct.duckdb_load import DuckSession, bounded, hint_of
 from datanika.engines.dlt_engine.direct.session import reading
 from datanika.engines.dlt_engine.loaded import lost
 from datanika.engines.dlt_engine.sources.postgres import PostgresColumn, find_columns
-from datanika.engines.warehouse.base import LOAD_ID, qualified, quoted
+from datanika.engines.warehouse.base import LOAD_ID, literal, qualified, quoted
 from datanika.engines.warehouse.duckdb import DuckdbWarehouse
 from datanika.errors import TerminalStepError
 
@@ -153,10 +153,7 @@ class CdcDuckdbLoad(CdcLoad):
     def open(self, stack: ExitStack) -> _Session:
         assert isinstance(self.warehouse, DuckdbWarehouse)
         session = _Session(self.warehouse)
-        session.run(f"SET memory_limit = '{MEMORY_MB}MB'")
-        session.run("SET preserve_insertion_order = false")
-        for setting in ("memory_limit", "preserve_insertion_order"):
-            stack.callback(session.run, f"RESET {setting}")
+        stack.enter_context(bounded(session))
         return session
 
     def types(self, session: _Session) -> dict[str, str]:
@@ -232,8 +229,7 @@ class CdcDuckdbLoad(CdcLoad):
         return lanes
 
     def literal(self, text: bytes, lane: Lane) -> str:
-        escaped = text.decode().replace("'", "''")
-        return _cast(f"'{escaped}'", lane.type)
+        return _cast(literal(text.decode()), lane.type)
 
     def applier(
         self, session: _Session, lanes: list[Lane], work: Work, load_id: str
@@ -328,7 +324,7 @@ class _Rows:
         """Bring what has come into the table; how many rows."""
         self._flush()
         self._writer.close()
-        staged = f"read_parquet('{str(self._path).replace("'", "''")}')"
+        staged = f"read_parquet({literal(str(self._path))})"
         self._applier.check(staged)
         return self._applier.insert(staged=staged)
 

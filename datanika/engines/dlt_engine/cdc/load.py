@@ -23,7 +23,7 @@ from datanika.engines.dlt_engine.names import check_columns, check_table
 from datanika.engines.dlt_engine.table_load import TableLoad, pipeline_name
 from datanika.engines.emit import Emit, log
 from datanika.engines.warehouse import Warehouse
-from datanika.engines.warehouse.base import LOAD_ID, qualified, quoted
+from datanika.engines.warehouse.base import LOAD_ID, literal, qualified, quoted
 from datanika.errors import TerminalStepError
 
 
@@ -254,8 +254,7 @@ class CdcLoad(TableLoad):
 
     def literal(self, text: bytes, lane: Lane) -> str:
         """SQL of a value of the destination's type."""
-        escaped = text.decode().replace("'", "''")
-        return f"CAST('{escaped}' AS {lane.type})"
+        return f"CAST({literal(text.decode())} AS {lane.type})"
 
     def committed(self, lsn: int, *, moved: bool) -> None:
         """The destination has everything before ``lsn``."""

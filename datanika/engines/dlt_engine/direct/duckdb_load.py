@@ -29,7 +29,7 @@ from datanika.engines.dlt_engine.sources.postgres import (
 )
 from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import log
-from datanika.engines.warehouse.base import LOAD_ID, Table, qualified, quoted
+from datanika.engines.warehouse.base import LOAD_ID, Table, literal, qualified, quoted
 from datanika.engines.warehouse.duckdb import DuckdbWarehouse, filled
 from datanika.engines.warehouse.postgres import connect, watch_options
 from datanika.errors import TerminalStepError
@@ -202,8 +202,7 @@ def _wrong(column: PostgresColumn) -> str | None:
 
 
 def _query(sql: str) -> str:
-    escaped = sql.replace("'", "''")
-    return f"postgres_query('{_SOURCE}', '{escaped}')"
+    return f"postgres_query('{_SOURCE}', {literal(sql)})"
 
 
 @cache
@@ -219,14 +218,13 @@ def extension() -> Path:
 
 
 @contextmanager
-def attached(session: DuckSession, uri: str) -> Iterator[None]:
-    """The source as ``datanika_source``; DuckDB reads it at the address that ``uri`` names."""
-    session.run(f"LOAD '{extension()}'")
-    escaped = uri.replace("'", "''")
-    session.run(f"ATTACH '{escaped}' AS {_SOURCE} (TYPE postgres, READ_ONLY)")
+def bounded(session: DuckSession) -> Iterator[None]:
+    """Inside, DuckDB holds little in memory.
+
+    Rows of a table have no order; keeping the one they come in holds them back, and takes twice as
+    long.
+    """
     session.run(f"SET memory_limit = '{MEMORY_MB}MB'")
-    # Rows of a table have no order; keeping the one of its pages holds them back in memory, and
-    # takes twice as long.
     session.run("SET preserve_insertion_order = false")
     try:
         yield
@@ -234,6 +232,17 @@ def attached(session: DuckSession, uri: str) -> Iterator[None]:
         for setting in ("memory_limit", "preserve_insertion_order"):
             with suppress(Exception):
                 session.run(f"RESET {setting}")
+
+
+@contextmanager
+def attached(session: DuckSession, uri: str) -> Iterator[None]:
+    """The source as ``datanika_source``; DuckDB reads it at the address that ``uri`` names."""
+    session.run(f"LOAD '{extension()}'")
+    session.run(f"ATTACH {literal(uri)} AS {_SOURCE} (TYPE postgres, READ_ONLY)")
+    try:
+        with bounded(session):
+            yield
+    finally:
         with suppress(Exception):
             session.run(f"DETACH {_SOURCE}")
 

@@ -12,7 +12,7 @@ from datanika.engines.dlt_engine.direct.relay import CopyOut, Producer, relay
 from datanika.engines.dlt_engine.direct.session import Session
 from datanika.engines.dlt_engine.direct.sql_cursor import Reading
 from datanika.engines.dlt_engine.sources.base import CsvCheck, RawCsv
-from datanika.engines.warehouse.base import LOAD_ID, quoted
+from datanika.engines.warehouse.base import LOAD_ID, literal, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,8 +99,8 @@ class CsvFeed:
 
         if load_id is not None:
             raise Differs("rows are appended")
-        delimiter = self._csv.delimiter.replace("'", "''")
-        options = f"FORMAT csv, HEADER, DELIMITER '{delimiter}'{', FREEZE' if freeze else ''}"
+        delimiter = literal(self._csv.delimiter)
+        options = f"FORMAT csv, HEADER, DELIMITER {delimiter}{', FREEZE' if freeze else ''}"
         targets = ", ".join(quoted(name) for name in names)
         checks: list[CsvCheck | BaseException] = []
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from datanika.engines.warehouse.base import literal
 from datanika.errors import TerminalStepError
 
 _SUSPECT = r"[0-9][0-9.]{15,}|[eE][-+]?[0-9]{3,}"
@@ -37,7 +38,7 @@ def check_numbers(database: Any, paths: Sequence[Path], types: Mapping[str, str]
     }
     if not columns:
         return
-    files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    files = ", ".join(literal(str(path)) for path in paths)
     lines = database.execute(
         f"SELECT json, filename FROM read_json_objects([{files}], format='newline_delimited', "
         f"filename=true, maximum_object_size={MAX_LINE}) WHERE regexp_matches(json, '{_SUSPECT}')"

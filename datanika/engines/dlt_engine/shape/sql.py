@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datanika.contracts.shape import Filter, FilterOperator, Mask
 from datanika.engines.dlt_engine.shape.privacy import Privacy
 from datanika.engines.dlt_engine.shape.values import Family, invalid, unsupported, value_text
-from datanika.engines.warehouse.base import quoted
+from datanika.engines.warehouse.base import literal, quoted
 from datanika.errors import TerminalStepError
 
 _SIGNS = {
@@ -53,10 +53,6 @@ def _postgres_literal(text: str) -> str:
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def _duckdb_literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 POSTGRES = Dialect(
     literal=_postgres_literal,
     text=lambda column: f"CAST({column} AS text)",
@@ -67,7 +63,7 @@ POSTGRES = Dialect(
     by_code_points=' COLLATE "C"',
 )
 DUCKDB = Dialect(
-    literal=_duckdb_literal,
+    literal=literal,
     text=lambda column: f"CAST({column} AS VARCHAR)",
     hmac=lambda text, inner, outer: (
         f"sha256(unhex('{outer}') || unhex(sha256(unhex('{inner}') || encode({text}))))"

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datanika.engines.warehouse.base import quoted
+from datanika.engines.warehouse.base import literal, quoted
 
 DECIMAL_SCALE = 9
 _INTEGER = r"-?(0|[1-9][0-9]{0,18})"
@@ -81,10 +81,10 @@ def plain_rows(
     import duckdb
 
     row = re.escape(delimiter).join(_field(kind, delimiter) for kind in types.values())
-    files = ", ".join(_text(str(path)) for path in paths)
+    files = ", ".join(literal(str(path)) for path in paths)
     try:
         [(count, plain)] = database.execute(
-            f"SELECT count(*), bool_and(coalesce(regexp_full_match(line, {_text(row)}), false)) "
+            f"SELECT count(*), bool_and(coalesce(regexp_full_match(line, {literal(row)}), false)) "
             f"FROM read_csv([{files}], header=true, auto_detect=false, delim='\x01', quote='', "
             "escape='', columns={'line': 'VARCHAR'})"
         ).fetchall()
@@ -99,10 +99,6 @@ def _field(kind: str, delimiter: str) -> str:
     if kind == "VARCHAR":
         return rf'([^"\r\n{re.escape(delimiter)}]*|"([^"]|"")*")'
     return f'({_pattern(kind)}|"{_pattern(kind)}")?'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def checked_csv_types(

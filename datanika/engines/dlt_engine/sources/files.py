@@ -28,7 +28,7 @@ from datanika.engines.dlt_engine.sources.csv_types import (
     propose_csv_types,
 )
 from datanika.engines.dlt_engine.sources.json_lines import is_nested, read_json_lines
-from datanika.engines.warehouse.base import quoted
+from datanika.engines.warehouse.base import literal, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -197,20 +197,18 @@ def _is_raw(config: FilesConfig, paths: list[Path], table: TableSpec, names: lis
 
 
 def _literal(value: str, kind: str) -> str:
-    escaped = value.replace("'", "''")
-    return f"CAST('{escaped}' AS {kind})"
+    return f"CAST({literal(value)} AS {kind})"
 
 
 def _reader(config: FilesConfig, paths: list[Path]) -> str:
-    files = "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+    files = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
     if config.format == "parquet":
         return f"read_parquet({files}, union_by_name=true)"
-    delimiter = config.delimiter.replace("'", "''")
     # An empty field is NULL; a quoted empty field is an empty string. Without `skip` DuckDB takes
     # another line for the header when the first one does not have as many fields as the rest.
     return (
-        f"read_csv({files}, delim='{delimiter}', header=true, all_varchar=true, nullstr='', "
-        "allow_quoted_nulls=false, quote='\"', escape='\"', union_by_name=true, "
+        f"read_csv({files}, delim={literal(config.delimiter)}, header=true, all_varchar=true, "
+        "nullstr='', allow_quoted_nulls=false, quote='\"', escape='\"', union_by_name=true, "
         "skip=0)"
     )
 
@@ -219,20 +217,16 @@ def _screened(config: FilesConfig, paths: list[Path], screen: Screen) -> str:
     """Reads what ``screen`` lets through."""
     if config.format == "parquet":
         return _reader(config, paths)
-    delimiter = _text(config.delimiter)
+    delimiter = literal(config.delimiter)
     parts = []
     for path, names in screen.csv(paths, config.delimiter):
-        columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in names)
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         parts.append(
-            f"SELECT * FROM read_csv({_text(str(path))}, delim={delimiter}, header=false, "
+            f"SELECT * FROM read_csv({literal(str(path))}, delim={delimiter}, header=false, "
             f"auto_detect=false, columns={{{columns}}}, nullstr='', allow_quoted_nulls=false, "
             f"quote='\"', escape='\"', max_line_size={2 * MAX_ROW})"
         )
     return f"({' UNION ALL BY NAME '.join(parts)})"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _header(path: Path, delimiter: str) -> list[str]:

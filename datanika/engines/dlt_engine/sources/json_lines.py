@@ -13,7 +13,7 @@ from typing import Any
 
 from datanika.engines.dlt_engine.shape.json_numbers import MAX_LINE
 from datanika.engines.dlt_engine.sources.csv_types import missed, propose_csv_types
-from datanika.engines.warehouse.base import quoted
+from datanika.engines.warehouse.base import literal, quoted
 
 ISO = "dateformat='iso', timestampformat='iso'"
 _NESTED = ("STRUCT", "MAP", "UNION", "JSON")
@@ -33,7 +33,7 @@ def read_json_lines(
 
     ``is_text``: whether the destination holds a column as text, which then is not interpreted.
     """
-    files = "[" + ", ".join(_text(str(path)) for path in paths) + "]"
+    files = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
     common = f"{files}, format='newline_delimited', {ISO}, maximum_object_size={MAX_LINE}"
     described = database.execute(
         f"DESCRIBE FROM read_json({common}, union_by_name=true, sample_size=-1, "
@@ -43,7 +43,7 @@ def read_json_lines(
     types |= {
         name: "VARCHAR" for name, kind in types.items() if kind.startswith(_TEXTS) and is_text(name)
     }
-    columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
+    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
     source = f"read_json({common}, columns={{{columns}}})"
     texts = [name for name, kind in types.items() if kind == "VARCHAR" and not is_text(name)]
     return source, types | _times(database, source, texts)
@@ -69,7 +69,3 @@ def _times(database: Any, source: str, texts: Sequence[str]) -> dict[str, str]:
         return {}
     bad, _, _ = missed(database, only, proposed)
     return {name: kind for name, kind in proposed.items() if name not in bad}
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
