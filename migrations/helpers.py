@@ -38,6 +38,7 @@ PUBLIC_TABLES = (
     "runs",
     "schedules",
     "throttles",
+    "transformation_versions",
     "transformations",
     "uploaded_files",
     "usage_months",

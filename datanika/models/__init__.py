@@ -16,7 +16,7 @@ from datanika.models.organization import Organization, UsageMonth
 from datanika.models.pipeline import Pipeline, PipelineVersion
 from datanika.models.run import Run, RunLog, RunStep
 from datanika.models.schedule import Schedule
-from datanika.models.transformation import Transformation
+from datanika.models.transformation import Transformation, TransformationVersion
 from datanika.models.user import (
     ApiKey,
     Invitation,
@@ -57,6 +57,7 @@ __all__ = [
     "Schedule",
     "Throttle",
     "Transformation",
+    "TransformationVersion",
     "UploadedFile",
     "UsageMonth",
     "User",
