@@ -29,6 +29,7 @@ from datanika.contracts.api import (
     FormatIn,
     IntrospectIn,
     JobOut,
+    LintIn,
     PreviewIn,
     QueryIn,
     TransformationPreviewIn,
@@ -51,6 +52,7 @@ MAX_WAIT_SECONDS = 60
 POLL_SECONDS = 0.1
 
 _UNAVAILABLE = {503: {"description": "`jobs_unavailable`: Redis does not answer."}}
+_OF_TEXT = (JobAction.FORMAT_TRANSFORMATION, JobAction.LINT_TRANSFORMATION)
 router = APIRouter(tags=["jobs"], responses=PROBLEMS, route_class=ActorRoute)
 _STARTS: dict[str, Any] = {
     "status_code": status.HTTP_202_ACCEPTED,
@@ -217,6 +219,17 @@ async def format_transformation(
     return await job.start(JobAction.FORMAT_TRANSFORMATION, transformation_id, body or FormatIn())
 
 
+@router.post(
+    "/transformations/{transformation_id}/lint", **_STARTS, **needs("transformation:preview")
+)
+async def lint_transformation(
+    transformation_id: Id, job: Starter, body: LintIn | None = None
+) -> JobOut:
+    """What sqlfluff finds in the transformation's code, or in the code given, by line; how it
+    looks is left to the formatter."""
+    return await job.start(JobAction.LINT_TRANSFORMATION, transformation_id, body or LintIn())
+
+
 @router.post("/files/{file_id}/preview", **_STARTS, **needs("file:preview"))
 async def preview_file(file_id: Id, job: Starter, body: FilePreviewIn | None = None) -> JobOut:
     """An uploaded file's columns, with the types that are seen in it, and its first rows."""
@@ -244,7 +257,7 @@ async def _check(
     elif action.resource_type == "file":
         await FileService(session, actor).find(resource_id)
     elif action.resource_type == "transformation":
-        check = check_can_format if action is JobAction.FORMAT_TRANSFORMATION else check_can_compile
+        check = check_can_format if action in _OF_TEXT else check_can_compile
         check(await TransformationService(session, actor).find(resource_id))
     else:
         connection = await ConnectionService(session, actor).find(resource_id)

@@ -10,6 +10,7 @@ from datanika.contracts.api import (
     CompileIn,
     FormatIn,
     JobOut,
+    LintIn,
     TransformationDiff,
     TransformationOut,
     TransformationPreviewIn,
@@ -142,6 +143,18 @@ class Transformations(Resource):
     ) -> JobOut:
         """Its code in sqlfmt's style; nothing is saved."""
         path = f"transformations/{transformation_id}/format"
+        return self._post(JobOut, path, request, wait=wait, idempotency_key=idempotency_key)
+
+    def lint(
+        self,
+        transformation_id: int,
+        request: LintIn | None = None,
+        *,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> JobOut:
+        """What could be better about its code, by line."""
+        path = f"transformations/{transformation_id}/lint"
         return self._post(JobOut, path, request, wait=wait, idempotency_key=idempotency_key)
 
     def preview(

@@ -79,8 +79,24 @@ class FormatAction(Contract):
     sql: str = Field(repr=False)
 
 
+class LintAction(Contract):
+    """``dialect`` is a kind of connection; ``macros``: what the code may call, by name."""
+
+    action: Literal["lint"] = "lint"
+    connection: ResolvedConnection
+    sql: str = Field(repr=False)
+    dialect: str
+    macros: dict[str, str] = Field(default_factory=dict, repr=False)
+
+
 AdHocAction = Annotated[
-    ProbeAction | IntrospectAction | PreviewAction | QueryAction | CompileAction | FormatAction,
+    ProbeAction
+    | IntrospectAction
+    | PreviewAction
+    | QueryAction
+    | CompileAction
+    | FormatAction
+    | LintAction,
     Field(discriminator="action"),
 ]
 ad_hoc_action: TypeAdapter[AdHocAction] = TypeAdapter(AdHocAction)
@@ -153,8 +169,32 @@ class FormatResult(Contract):
     is_changed: bool
 
 
+class LintIssue(Contract):
+    """Something about the code. Lines and columns begin at 1 and are of the code as written."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    rule: str = Field(description="sqlfluff's code; PRS: no SQL, JNJ: no Jinja.", examples=["AL05"])
+    name: str = Field(description="The rule in words.", examples=["aliasing.unused"])
+    message: str
+    severity: Literal["error", "warning"]
+    fixable: bool = Field(default=False, description="sqlfluff knows how to correct it.")
+
+
+class LintResult(Contract):
+    """What could be better about a transformation's code, by line."""
+
+    type: Literal["lint"] = "lint"
+    issues: tuple[LintIssue, ...] = ()
+    errors: int = 0
+    warnings: int = 0
+    is_truncated: bool = Field(default=False, description="There are more issues than these.")
+
+
 AdHocResult = Annotated[
-    ProbeResult | IntrospectionResult | RowsResult | CompiledResult | FormatResult,
+    ProbeResult | IntrospectionResult | RowsResult | CompiledResult | FormatResult | LintResult,
     Field(discriminator="type"),
 ]
 

@@ -248,6 +248,7 @@ API: dict[str, Entry] = {
     "GET transformations/{transformation_id}/diff": Entry(VIEWER),
     "POST transformations/{transformation_id}/compile": Entry(EDITOR, 202),
     "POST transformations/{transformation_id}/format": Entry(EDITOR, 202),
+    "POST transformations/{transformation_id}/lint": Entry(EDITOR, 202),
     "POST transformations/{transformation_id}/preview": Entry(EDITOR, 202, _body(limit=10)),
     # pipelines
     "GET pipelines": Entry(VIEWER),

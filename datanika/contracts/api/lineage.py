@@ -65,8 +65,8 @@ class LineageEdgeOut(Answer):
     """``source`` goes into ``target``.
 
     ``kind``: ``reads`` (relations; an exposure reads them as a whole), ``copy``, ``transformed``,
-    ``aggregated`` (values), ``rows`` (decides which rows there are), ``indirect`` (decides the rows inside of one value), ``unknown``
-    (may go into it: this column's lineage could not be told).
+    ``aggregated`` (values), ``rows`` (decides which rows there are), ``indirect`` (decides the rows
+    inside of one value), ``unknown`` (may go into it: this column's lineage could not be told).
     """
 
     source: str
