@@ -6,22 +6,14 @@ waits holds no transaction open.
 
 from __future__ import annotations
 
-import asyncio
-import time
-from functools import cache
 from typing import Annotated, Any
 
-from celery import Celery
-from celery.exceptions import CeleryError
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
-from kombu.exceptions import KombuError
 from pydantic import BaseModel
-from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import PROBLEMS, Id
 from datanika.api.transaction import ActorRoute, Caller, caller_of, needs
-from datanika.config import settings
 from datanika.contracts.api import (
     CompileIn,
     ConnectionTestIn,
@@ -34,25 +26,17 @@ from datanika.contracts.api import (
     QueryIn,
     TransformationPreviewIn,
 )
-from datanika.contracts.jobs import CELERY, JobAction
+from datanika.contracts.jobs import JobAction
 from datanika.db import get_session
 from datanika.errors import Unavailable
 from datanika.models import Job
-from datanika.services.actor import Actor
-from datanika.services.connection_service import ConnectionService, check_unsaved
-from datanika.services.file_service import FileService
 from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
-from datanika.services.job_actions import check_can_compile, check_can_format, check_can_query
 from datanika.services.job_service import JobService, job_state
-from datanika.services.transformation_service import TransformationService
+from datanika.services.job_start import create_job, follow_job, queue_job
 
-PATIENCE = 3
-"""Seconds for Redis to answer."""
 MAX_WAIT_SECONDS = 60
-POLL_SECONDS = 0.1
 
 _UNAVAILABLE = {503: {"description": "`jobs_unavailable`: Redis does not answer."}}
-_OF_TEXT = (JobAction.FORMAT_TRANSFORMATION, JobAction.LINT_TRANSFORMATION)
 router = APIRouter(tags=["jobs"], responses=PROBLEMS, route_class=ActorRoute)
 _STARTS: dict[str, Any] = {
     "status_code": status.HTTP_202_ACCEPTED,
@@ -111,8 +95,7 @@ class JobStarter:
         resource_id: int | None,
         request: dict[str, Any],
     ) -> int:
-        await _check(session, self.actor, action, resource_id, request)
-        job = await JobService(session, self.actor).create(action, resource_id, request)
+        job = await create_job(session, self.actor, action, resource_id, request)
         if self.key is not None:
             await keys.keep(KeptAnswer(status.HTTP_202_ACCEPTED, {}, str(job.id).encode()))
         return job.id
@@ -129,27 +112,16 @@ class JobStarter:
 
     async def _enqueue(self, action: JobAction, job_id: int, keys: IdempotencyService) -> None:
         try:
-            await asyncio.to_thread(_send, action.task_name, self.actor.org_id, job_id)
-        except (RedisError, KombuError, CeleryError, OSError):
+            await queue_job(self.actor, action, job_id)
+        except Unavailable:
             async with get_session(self.actor.scope) as session:
-                await JobService(session, self.actor).withdraw(job_id)
                 await keys.release(session)
-            raise Unavailable(
-                "Ad hoc jobs are not available now.",
-                code="jobs_unavailable",
-                hint="Redis does not answer. Pipelines run without it.",
-            ) from None
+            raise
 
     async def _follow(self, job_id: int) -> JobOut:
-        deadline = time.monotonic() + self.wait
-        while True:
-            async with get_session(self.actor.scope) as session:
-                service = JobService(session, self.actor)
-                # Not get(): who may start it need not be able to read all jobs.
-                job = job_out(service, await service.find(job_id))
-            if job.state.is_final or time.monotonic() >= deadline:
-                return job
-            await asyncio.sleep(POLL_SECONDS)
+        job = await follow_job(self.actor, job_id, self.wait)
+        async with get_session(self.actor.scope) as session:
+            return job_out(JobService(session, self.actor), job)
 
 
 Starter = Annotated[JobStarter, Depends()]
@@ -244,27 +216,6 @@ async def read_job(job_id: Id, actor: Caller) -> JobOut:
         return job_out(service, await service.get(job_id))
 
 
-async def _check(
-    session: AsyncSession,
-    actor: Actor,
-    action: JobAction,
-    resource_id: int | None,
-    request: dict[str, Any],
-) -> None:
-    """Refuse now what could only fail later."""
-    if resource_id is None:
-        check_unsaved(request["kind"], request["config"])
-    elif action.resource_type == "file":
-        await FileService(session, actor).find(resource_id)
-    elif action.resource_type == "transformation":
-        check = check_can_format if action in _OF_TEXT else check_can_compile
-        check(await TransformationService(session, actor).find(resource_id))
-    else:
-        connection = await ConnectionService(session, actor).find(resource_id)
-        if action is JobAction.QUERY_CONNECTION:
-            check_can_query(connection)
-
-
 def job_out(service: JobService, job: Job) -> JobOut:
     """The job for the API, with what it found where the actor may see that."""
     answer = service.answer(job)
@@ -284,16 +235,3 @@ def job_out(service: JobService, job: Job) -> JobOut:
         failure=answer.failure if answer else None,
         is_withheld=answer is None,
     )
-
-
-@cache
-def _celery(url: str) -> Celery:
-    app = Celery("datanika", broker=url, set_as_current=False)
-    # Redis away: the request says so at once instead of waiting for it.
-    patience = {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
-    app.conf.update(CELERY, broker_transport_options=patience)
-    return app
-
-
-def _send(name: str, org_id: int, job_id: int) -> None:
-    _celery(settings.require("redis_url")).send_task(name, args=(org_id, job_id), retry=False)

@@ -9,6 +9,13 @@ ERROR_KEYS = {
     "permission_denied": "error.permission_denied",
     "not_authenticated": "error.not_authenticated",
     "illegal_transition": "error.run_moved_on",
+    "conflict": "error.conflict",
+    "limit_reached": "error.limit_reached",
+    "precondition_failed": "error.changed_meanwhile",
+    "invalid_input": "error.invalid_input",
+    "spec_invalid": "error.invalid_input",
+    "guard_refused": "error.guard_refused",
+    "egress_refused": "error.egress_refused",
     "too_many_requests": "error.too_many_requests",
     "unavailable": "error.unavailable",
 }

@@ -17,8 +17,9 @@ from datanika.contracts.enums import RunTrigger
 from datanika.contracts.events import Failure, utcnow
 from datanika.db import SYSTEM, get_session
 from datanika.models import Run
-from tests.e2e.test_ui_browser import browser, invite, log_in
+from tests.e2e.test_ui_browser import invite
 from tests.support import story as stories
+from tests.support.browser import browser, log_in
 from tests.support.dependencies import needs_fresh, trigger
 from tests.support.pipelines import make_pipeline
 from tests.support.story import Story

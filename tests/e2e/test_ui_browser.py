@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
@@ -17,6 +15,7 @@ from datanika.services.invitation_service import InvitationService
 from datanika.services.second_factor import SecondFactor
 from tests.support import story as stories
 from tests.support.accounts import mails, make_person, token_of
+from tests.support.browser import browser, log_in, page
 from tests.support.dependencies import needs_fresh, succeed, trigger
 from tests.support.pipelines import make_pipeline
 from tests.support.story import PASSWORD, Story
@@ -24,53 +23,7 @@ from tests.support.web import Web
 
 pytestmark = pytest.mark.e2e
 
-# A form is answered by a whole page load; on a busy machine that takes longer than the usual 5 s.
-expect.set_options(timeout=20_000)
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.fail("No chromium on PATH: apt-get install chromium (.ci/run does).")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        await chromium.close()
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page that fails the test when its scripts fail or break the security policy."""
-    context = await browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(20_000)
-    opened = await context.new_page()
-    wrong: list[str] = []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on(
-        "console",
-        lambda message: wrong.append(message.text) if "Security Policy" in message.text else None,
-    )
-    yield opened
-    await context.close()
-    assert wrong == []
-
-
-async def log_in(page: Page, web: Web, email: str) -> None:
-    await page.goto(f"{web.url}/")
-    await page.get_by_label("Email").fill(email)
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Log in").click()
-    await expect(page.locator("#organization")).to_be_visible()
+__all__ = ["browser", "page"]
 
 
 async def test_login_runs_live_run_and_logout(page: Page, web: Web) -> None:

@@ -8,6 +8,7 @@ import reflex as rx
 
 from datanika.services.openid import providers
 from datanika.services.organization_service import OrganizationService
+from datanika.services.permissions import PERMISSIONS
 from datanika.services.validation import local_path
 from datanika.ui.errors import CODE_ERRORS, LOGIN_ERROR_KEYS, LOGIN_NOTICE_KEYS
 from datanika.ui.state.tenant import TenantState, tenant_session
@@ -18,8 +19,8 @@ class SessionState(TenantState):
 
     email: str = ""
     organization: str = ""
-    can_run: bool = False
-    can_cancel: bool = False
+    permissions: dict[str, bool] = {}
+    is_operator: bool = False
     is_ready: bool = False
     login_error: str = ""
     login_notice: str = ""
@@ -36,8 +37,8 @@ class SessionState(TenantState):
             organization = await OrganizationService(session, actor).get()
             self.organization = organization.name
         self.email = actor.email
-        self.can_run = actor.may("run:trigger")
-        self.can_cancel = actor.may("run:cancel")
+        self.permissions = {name: actor.may(name) for name in PERMISSIONS}
+        self.is_operator = actor.is_operator
         self.is_ready = True
 
     @rx.event

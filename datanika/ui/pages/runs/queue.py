@@ -52,7 +52,6 @@ def queue_page() -> rx.Component:
             class_name="card",
         ),
         active="/queue",
-        error=QueueState.error,
     )
 
 

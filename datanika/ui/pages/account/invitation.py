@@ -8,7 +8,7 @@ import reflex as rx
 
 from datanika.ui.components.frame import api_path
 from datanika.ui.components.pieces import PlainForm
-from datanika.ui.pages.login import entrance, messages
+from datanika.ui.pages.account.login import entrance, messages
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.invitation_state import InvitationState
 from datanika.ui.state.session import SessionState

@@ -6,10 +6,10 @@ import reflex as rx
 
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
+from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import badge, empty, page_head, table
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.pipeline_list_state import PipelineListState
-from datanika.ui.state.session import SessionState
 from datanika.ui.views import PipelineRow
 from datanika.ui.wrappers.values import local_time
 
@@ -43,7 +43,6 @@ def pipelines_page() -> rx.Component:
             class_name="card",
         ),
         active="/pipelines",
-        error=PipelineListState.error,
     )
 
 
@@ -71,7 +70,7 @@ def _row(pipeline: PipelineRow) -> rx.Component:
         rx.el.td(local_time(pipeline.last_at)),
         rx.el.td(
             rx.cond(
-                SessionState.can_run,
+                may("run:trigger"),
                 rx.el.button(
                     rx.icon("play", aria_hidden="true"),
                     _t["pipelines.run"],

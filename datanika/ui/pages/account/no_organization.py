@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from datanika.ui.components.frame import api_path
-from datanika.ui.pages.login import entrance
+from datanika.ui.pages.account.login import entrance
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.wrappers.browser import LogoutButton
 

@@ -52,7 +52,6 @@ def runs_page() -> rx.Component:
             class_name="card",
         ),
         active="/",
-        error=RunListState.error,
     )
 
 

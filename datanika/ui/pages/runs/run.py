@@ -6,10 +6,10 @@ import reflex as rx
 
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
+from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import badge, table
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.run_state import RunPageState
-from datanika.ui.state.session import SessionState
 from datanika.ui.views import LogRow, StepRow
 from datanika.ui.wrappers.browser import LogView
 from datanika.ui.wrappers.run_graph import run_graph
@@ -27,7 +27,6 @@ def run_page() -> rx.Component:
             rx.fragment(_facts(), _failure(), _graph(), _steps(), _log()),
         ),
         active="/",
-        error=RunPageState.error,
     )
 
 
@@ -57,7 +56,7 @@ def _head() -> rx.Component:
         ),
         rx.el.div(
             rx.cond(
-                RunPageState.is_live & SessionState.can_cancel,
+                RunPageState.is_live & may("run:cancel"),
                 rx.el.button(
                     rx.icon("square", aria_hidden="true"),
                     _t["run.cancel"],
@@ -67,7 +66,7 @@ def _head() -> rx.Component:
                 ),
             ),
             rx.cond(
-                RunPageState.found & ~RunPageState.is_live & SessionState.can_run,
+                RunPageState.found & ~RunPageState.is_live & may("run:trigger"),
                 rx.el.button(
                     rx.icon("rotate-cw", aria_hidden="true"),
                     _t["run.again"],
