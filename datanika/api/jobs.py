@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import cache
 from typing import Annotated, Any
 
-from celery import Celery
-from celery.exceptions import CeleryError
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
-from kombu.exceptions import KombuError
 from pydantic import BaseModel
-from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import PROBLEMS, Id
+from datanika.api.job_queue import QUEUE_ERRORS, enqueue
 from datanika.api.transaction import ActorRoute, Caller, caller_of, needs
-from datanika.config import settings
 from datanika.contracts.api import (
     CompileIn,
     ConnectionTestIn,
@@ -33,7 +28,7 @@ from datanika.contracts.api import (
     QueryIn,
     TransformationPreviewIn,
 )
-from datanika.contracts.jobs import CELERY, JobAction
+from datanika.contracts.jobs import JobAction
 from datanika.db import get_session
 from datanika.errors import Unavailable
 from datanika.models import Job
@@ -41,12 +36,15 @@ from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService, check_unsaved
 from datanika.services.file_service import FileService
 from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
-from datanika.services.job_actions import check_can_compile, check_can_format, check_can_query
+from datanika.services.job_actions import (
+    check_can_compile,
+    check_can_format,
+    check_can_query,
+    check_has_slots,
+)
 from datanika.services.job_service import JobService, job_state
 from datanika.services.transformation_service import TransformationService
 
-PATIENCE = 3
-"""Seconds for Redis to answer."""
 MAX_WAIT_SECONDS = 60
 POLL_SECONDS = 0.1
 
@@ -127,8 +125,8 @@ class JobStarter:
 
     async def _enqueue(self, action: JobAction, job_id: int, keys: IdempotencyService) -> None:
         try:
-            await asyncio.to_thread(_send, action.task_name, self.actor.org_id, job_id)
-        except (RedisError, KombuError, CeleryError, OSError):
+            await enqueue(action.task_name, self.actor.org_id, job_id)
+        except QUEUE_ERRORS:
             async with get_session(self.actor.scope) as session:
                 await JobService(session, self.actor).withdraw(job_id)
                 await keys.release(session)
@@ -183,6 +181,20 @@ async def preview_connection(connection_id: Id, body: PreviewIn, job: Starter) -
 async def query_connection(connection_id: Id, body: QueryIn, job: Starter) -> JobOut:
     """Rows of one statement that reads. It runs in a read-only transaction, and is audited."""
     return await job.start(JobAction.QUERY_CONNECTION, connection_id, body)
+
+
+@router.post("/connections/{connection_id}/slots", **_STARTS, **needs("connection:test"))
+async def list_slots(connection_id: Id, job: Starter) -> JobOut:
+    """The platform's replication slots at a source: what they hold back, and which step reads
+    them."""
+    return await job.start(JobAction.LIST_SLOTS_CONNECTION, connection_id, None)
+
+
+@router.post("/connections/{connection_id}/slots/drop", **_STARTS, **needs("pipeline:delete"))
+async def drop_slots(connection_id: Id, job: Starter) -> JobOut:
+    """Drop the slots of this organisation's pipelines that no step uses any more. It happens by
+    itself soon after a pipeline was changed or deleted; this does not wait for that."""
+    return await job.start(JobAction.DROP_SLOTS_CONNECTION, connection_id, None)
 
 
 @router.post(
@@ -250,6 +262,8 @@ async def _check(
         connection = await ConnectionService(session, actor).find(resource_id)
         if action is JobAction.QUERY_CONNECTION:
             check_can_query(connection)
+        elif action in (JobAction.LIST_SLOTS_CONNECTION, JobAction.DROP_SLOTS_CONNECTION):
+            check_has_slots(connection)
 
 
 def job_out(service: JobService, job: Job) -> JobOut:
@@ -271,16 +285,3 @@ def job_out(service: JobService, job: Job) -> JobOut:
         failure=answer.failure if answer else None,
         is_withheld=answer is None,
     )
-
-
-@cache
-def _celery(url: str) -> Celery:
-    app = Celery("datanika", broker=url, set_as_current=False)
-    # Redis away: the request says so at once instead of waiting for it.
-    patience = {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
-    app.conf.update(CELERY, broker_transport_options=patience)
-    return app
-
-
-def _send(name: str, org_id: int, job_id: int) -> None:
-    _celery(settings.require("redis_url")).send_task(name, args=(org_id, job_id), retry=False)
