@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 SLOT_PREFIX = "datanika_"
@@ -25,12 +25,12 @@ def pipeline_key(pipeline_id: int, step_key: str) -> str:
     return f"p{pipeline_id}_{step_key}"
 
 
-def steps_with_changes(steps: Iterator[Mapping[str, Any]] | Any) -> Iterator[tuple[str, int]]:
+def steps_with_changes(steps: Iterable[Mapping[str, Any]] | None) -> Iterator[tuple[str, int]]:
     """(step key, source connection) of each step with a table that follows changes.
 
     ``steps``: as JSON, of a specification (steps) or of a plan (what it plans, with ``step``).
     """
-    for one in steps:
+    for one in steps or ():
         step = one.get("step", one)
         if any(table.get("sync") == "cdc" for table in step.get("tables") or ()):
             yield str(step["key"]), int(step["source_id"])

@@ -69,7 +69,7 @@ async def release(
 async def release_of_run(session: AsyncSession, run: Run) -> None:
     """A run ended: what it may have made, and its pipeline does not use. Retries have old plans,
     and a pipeline may be changed or deleted while it runs."""
-    places = set(steps_with_changes(run.plan["steps"]))
+    places = set(steps_with_changes(run.plan.get("steps")))
     if not places:
         return
     spec = await session.scalar(

@@ -212,11 +212,11 @@ async def test_a_slot_waits_for_redis_for_its_source_and_for_a_run_and_is_kept_w
     assert following.name(one) in following.there()[0]
     # The source is away.
     source = following.connections["source"]
-    assert (await api.post(f"/runs/{run_id}/cancel")).status_code in (200, 202)
     right = {"config": {**following.source.config}}
     wrong = {"config": {**following.source.config, "password": "wrong-password"}}
     headers = {"If-Match": "*"}
     await api.patch(f"/connections/{source}", json=wrong, headers=headers)
+    assert (await api.post(f"/runs/{run_id}/cancel")).status_code in (200, 202)
     await waited_for(lambda rows: rows[0].attempts > 0)
     [row] = await releases()
     assert row.error_code == "authentication_failed"
