@@ -158,6 +158,20 @@ async def query_connection(connection_id: Id, body: QueryIn, job: Starter) -> Jo
     return await job.start(JobAction.QUERY_CONNECTION, connection_id, body)
 
 
+@router.post("/connections/{connection_id}/slots", **_STARTS, **needs("connection:test"))
+async def list_slots(connection_id: Id, job: Starter) -> JobOut:
+    """The platform's replication slots at a source: what they hold back, and which step reads
+    them."""
+    return await job.start(JobAction.LIST_SLOTS_CONNECTION, connection_id, None)
+
+
+@router.post("/connections/{connection_id}/slots/drop", **_STARTS, **needs("pipeline:delete"))
+async def drop_slots(connection_id: Id, job: Starter) -> JobOut:
+    """Drop the slots of this organisation's pipelines that no step uses any more. It happens by
+    itself soon after a pipeline was changed or deleted; this does not wait for that."""
+    return await job.start(JobAction.DROP_SLOTS_CONNECTION, connection_id, None)
+
+
 @router.post(
     "/transformations/{transformation_id}/compile", **_STARTS, **needs("transformation:preview")
 )

@@ -22,6 +22,7 @@ from datanika.errors import InvalidInput, NotFound
 from datanika.models import Connection, Transformation, UploadedFile
 from datanika.services.connection_service import resolve_connection, resolve_unsaved
 from datanika.services.job_service import ClaimedJob
+from datanika.services.replication_slots import slots_action
 from datanika.services.table_owners import owner_name
 from datanika.services.transformation_service import load_transformation_specs
 
@@ -35,6 +36,15 @@ def check_can_query(connection: Connection) -> None:
             f"A connection of the kind {connection.kind} has no SQL.",
             code="query_not_supported",
             hint="Preview its tables instead.",
+        )
+
+
+def check_has_slots(connection: Connection) -> None:
+    """Raise :class:`InvalidInput` ``slots_not_supported`` for a kind whose log nobody reads."""
+    if not connector_kind(connection.kind).gives_changes:
+        raise InvalidInput(
+            f"A connection of the kind {connection.kind} has no replication slots.",
+            code="slots_not_supported",
         )
 
 
@@ -70,6 +80,9 @@ async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
             return ProbeAction(connection=connection)
         case JobAction.INTROSPECT_CONNECTION:
             return IntrospectAction(connection=connection, **job.request)
+        case JobAction.LIST_SLOTS_CONNECTION | JobAction.DROP_SLOTS_CONNECTION:
+            drop = job.action is JobAction.DROP_SLOTS_CONNECTION
+            return await slots_action(session, job.org_id, connection.id, drop=drop)
         case JobAction.PREVIEW_CONNECTION:
             return PreviewAction(connection=connection, **job.request)
         case _:

@@ -20,7 +20,12 @@ from datanika.models import Job
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService, check_unsaved
 from datanika.services.file_service import FileService
-from datanika.services.job_actions import check_can_compile, check_can_format, check_can_query
+from datanika.services.job_actions import (
+    check_can_compile,
+    check_can_format,
+    check_can_query,
+    check_has_slots,
+)
 from datanika.services.job_service import JobService, job_answer, job_state
 from datanika.services.transformation_service import TransformationService
 
@@ -100,3 +105,5 @@ async def _check(
         connection = await ConnectionService(session, actor).find(resource_id)
         if action is JobAction.QUERY_CONNECTION:
             check_can_query(connection)
+        elif action in (JobAction.LIST_SLOTS_CONNECTION, JobAction.DROP_SLOTS_CONNECTION):
+            check_has_slots(connection)

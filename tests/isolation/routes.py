@@ -223,6 +223,12 @@ API: dict[str, Entry] = {
     "POST connections/{connection_id}/test": Entry(EDITOR, 202),
     "POST connections/{connection_id}/introspect": Entry(EDITOR, 202, _body(limit=10)),
     "POST connections/{connection_id}/preview": Entry(EDITOR, 202, _body(table="orders.csv")),
+    "POST connections/{connection_id}/slots": Entry(
+        EDITOR, 202, ids={"connection_id": "destination_id"}
+    ),
+    "POST connections/{connection_id}/slots/drop": Entry(
+        ADMIN, 202, ids={"connection_id": "destination_id"}
+    ),
     "POST connections/{connection_id}/query": Entry(
         EDITOR, 202, _body(sql="select 1"), ids={"connection_id": "destination_id"}
     ),
