@@ -21,6 +21,7 @@ from datanika.contracts.api import (
     FormatIn,
     IntrospectIn,
     JobOut,
+    LintIn,
     PreviewIn,
     QueryIn,
     TransformationPreviewIn,
@@ -202,6 +203,17 @@ async def format_transformation(
 ) -> JobOut:
     """The transformation's code, or the code given, in sqlfmt's style; nothing is saved."""
     return await job.start(JobAction.FORMAT_TRANSFORMATION, transformation_id, body or FormatIn())
+
+
+@router.post(
+    "/transformations/{transformation_id}/lint", **_STARTS, **needs("transformation:preview")
+)
+async def lint_transformation(
+    transformation_id: Id, job: Starter, body: LintIn | None = None
+) -> JobOut:
+    """What sqlfluff finds in the transformation's code, or in the code given, by line; how it
+    looks is left to the formatter."""
+    return await job.start(JobAction.LINT_TRANSFORMATION, transformation_id, body or LintIn())
 
 
 @router.post("/files/{file_id}/preview", **_STARTS, **needs("file:preview"))

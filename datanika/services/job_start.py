@@ -30,6 +30,8 @@ from datanika.services.job_service import JobService, job_answer, job_state
 from datanika.services.transformation_service import TransformationService
 
 POLL_SECONDS = 0.1
+_OF_TEXT = (JobAction.FORMAT_TRANSFORMATION, JobAction.LINT_TRANSFORMATION)
+"""Actions that need no warehouse."""
 
 
 async def create_job(
@@ -99,7 +101,7 @@ async def _check(
     elif action.resource_type == "file":
         await FileService(session, actor).find(resource_id)
     elif action.resource_type == "transformation":
-        check = check_can_format if action is JobAction.FORMAT_TRANSFORMATION else check_can_compile
+        check = check_can_format if action in _OF_TEXT else check_can_compile
         check(await TransformationService(session, actor).find(resource_id))
     else:
         connection = await ConnectionService(session, actor).find(resource_id)

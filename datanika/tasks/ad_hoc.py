@@ -97,6 +97,12 @@ def format_transformation(org_id: int, job_id: int) -> None:
     asyncio.run(run_job(org_id, job_id))
 
 
+@app.task(name=JobAction.LINT_TRANSFORMATION.task_name)
+def lint_transformation(org_id: int, job_id: int) -> None:
+    """What could be better about a transformation's code."""
+    asyncio.run(run_job(org_id, job_id))
+
+
 async def run_job(org_id: int, job_id: int) -> None:
     """Do a job that waits, and keep what it found. One that is gone or taken is left alone."""
     try:

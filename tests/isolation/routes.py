@@ -249,8 +249,12 @@ API: dict[str, Entry] = {
     "GET transformations/{transformation_id}": Entry(VIEWER),
     "PATCH transformations/{transformation_id}": Entry(EDITOR, 200, _transformation),
     "DELETE transformations/{transformation_id}": Entry(ADMIN, 204),
+    "GET transformations/{transformation_id}/versions": Entry(VIEWER),
+    "POST transformations/{transformation_id}/versions/{number}/restore": Entry(EDITOR),
+    "GET transformations/{transformation_id}/diff": Entry(VIEWER),
     "POST transformations/{transformation_id}/compile": Entry(EDITOR, 202),
     "POST transformations/{transformation_id}/format": Entry(EDITOR, 202),
+    "POST transformations/{transformation_id}/lint": Entry(EDITOR, 202),
     "POST transformations/{transformation_id}/preview": Entry(EDITOR, 202, _body(limit=10)),
     # pipelines
     "GET pipelines": Entry(VIEWER),
