@@ -296,11 +296,14 @@ API: dict[str, Entry] = {
     ),
     "DELETE pipelines/{pipeline_id}/dependencies/{dependency_id}": Entry(ADMIN, 204),
     "GET pipelines/{pipeline_id}/readiness": Entry(VIEWER),
+    # overview
+    "GET overview": Entry(VIEWER, own_rows=True),
     # queue
     "GET queue": Entry(VIEWER, own_rows=True),
     # runs
     "GET runs": Entry(VIEWER),
     "GET runs/{run_id}": Entry(VIEWER),
+    "GET runs/{run_id}/graph": Entry(VIEWER),
     "GET runs/{run_id}/steps": Entry(VIEWER),
     "GET runs/{run_id}/logs": Entry(VIEWER),
     "GET runs/{run_id}/events": Entry(VIEWER, query={"follow": "false"}),

@@ -100,6 +100,17 @@ from datanika.contracts.api.organizations import (
     TransferIn,
     UsageOut,
 )
+from datanika.contracts.api.overview import (
+    DayOut,
+    FailingPipelineOut,
+    FirstStepsOut,
+    HealthOut,
+    LaneOut,
+    LatePipelineOut,
+    OverviewOut,
+    QuotaOut,
+    TimelineRunOut,
+)
 from datanika.contracts.api.pipelines import (
     PipelineIn,
     PipelineItem,
@@ -118,6 +129,12 @@ from datanika.contracts.api.projects import (
     ImportReport,
 )
 from datanika.contracts.api.queue import QueuedRunOut, QueueOut
+from datanika.contracts.api.run_graph import (
+    GraphBoxOut,
+    GraphEdgeOut,
+    GraphNodeOut,
+    RunGraphOut,
+)
 from datanika.contracts.api.run_stream import (
     CURSOR_PATTERN,
     LogArrived,
@@ -271,4 +288,17 @@ __all__ = [
     "WebhookChannelIn",
     "WebhookConfig",
     "WebhookSecretOut",
+    "DayOut",
+    "FailingPipelineOut",
+    "FirstStepsOut",
+    "HealthOut",
+    "LaneOut",
+    "LatePipelineOut",
+    "OverviewOut",
+    "QuotaOut",
+    "TimelineRunOut",
+    "GraphBoxOut",
+    "GraphEdgeOut",
+    "GraphNodeOut",
+    "RunGraphOut",
 ]
