@@ -21,6 +21,7 @@ from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
 from datanika.errors import InvalidInput, NotFound
 from datanika.models import Connection, Transformation, UploadedFile
 from datanika.services.connection_service import resolve_connection, resolve_unsaved
+from datanika.services.connection_trial import resolve_trial
 from datanika.services.job_service import ClaimedJob
 from datanika.services.table_owners import owner_name
 from datanika.services.transformation_service import load_transformation_specs
@@ -35,6 +36,16 @@ def check_can_query(connection: Connection) -> None:
             f"A connection of the kind {connection.kind} has no SQL.",
             code="query_not_supported",
             hint="Preview its tables instead.",
+        )
+
+
+def check_can_preview(file: UploadedFile) -> None:
+    """Raise :class:`InvalidInput` ``preview_not_supported`` for a database in a file."""
+    if file.format == "sqlite":
+        raise InvalidInput(
+            "A SQLite file has tables of its own.",
+            code="preview_not_supported",
+            hint="Make a connection of the kind sqlite to it, and look into that.",
         )
 
 
@@ -78,6 +89,9 @@ async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
 
 async def _connection(session: AsyncSession, job: ClaimedJob) -> ResolvedConnection:
     if job.resource_id is not None:
+        if job.action is JobAction.TEST_CONNECTION and job.request.get("config") is not None:
+            config = job.request["config"]
+            return await resolve_trial(session, job.org_id, job.resource_id, config)
         return await resolve_connection(session, job.org_id, job.resource_id)
     return await resolve_unsaved(job.org_id, job.request["kind"], job.request["config"])
 
