@@ -1,7 +1,7 @@
 """How fast the UI is for people: ``uv run python -m tests.benchmarks.ui``.
 
 The web process as ``datanika up`` starts it on a durable PostgreSQL, Chromium in front of it, and a
-hundred clients that hold pages open. Cases (durations in seconds unless the name says otherwise):
+hundred clients that hold pages open. Names of cases as arguments choose some (durations in seconds unless the name says otherwise):
 
 * ``load``: ``value`` from a cold address (new browser context, nothing cached) to the first page
   with its data on it; ``navigate``: the same from a click in the menu.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -183,6 +184,7 @@ async def click(bench: Bench) -> None:
             asyncio.create_task(keep_clicking(one, CLICK_EVERY * number / len(others)))
             for number, one in enumerate(others)
         ]
+        stack.push_async_callback(stopped, busy)
         await page.goto(f"{bench.web.url}/runs")
         await page.locator("tbody tr a").first.wait_for()
         await page.wait_for_timeout(3000)
@@ -191,11 +193,14 @@ async def click(bench: Bench) -> None:
             button = f".pager button:nth-child({2 if number % 2 == 0 else 1})"
             took.append(await page.evaluate(_UNTIL, [button, changed]))
             await page.wait_for_timeout(100)
-        for task in busy:
-            task.cancel()
-        await asyncio.gather(*busy, return_exceptions=True)
     figures = {"p50_ms": median(took), "p95_ms": percentile(took, 0.95), "clients": CLIENTS}
     print_case("click", figures | {"clicks": CLICKS})
+
+
+async def stopped(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def logs(bench: Bench) -> None:
@@ -272,6 +277,15 @@ async def settled(process: psutil.Process) -> int:
     return min(seen[-6:])
 
 
+CASES = {
+    "load": load,
+    "navigate": navigate,
+    "click": click,
+    "logs": logs,
+    "memory": memory,
+}
+
+
 async def measure(web: Web, process: psutil.Process) -> None:
     story = await stories.make_story()
     for _ in range(RUNS):
@@ -280,8 +294,9 @@ async def measure(web: Web, process: psutil.Process) -> None:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         bench = Bench(web, process, browser, story)
         await bench.log_in()
-        for case in (load, navigate, click, logs, memory):
-            await case(bench)
+        chosen = sys.argv[1:] or list(CASES)
+        for name in chosen:
+            await CASES[name](bench)
         await browser.close()
 
 
