@@ -1,7 +1,8 @@
 """How fast the UI is for people: ``uv run python -m tests.benchmarks.ui``.
 
 The web process as ``datanika up`` starts it on a durable PostgreSQL, Chromium in front of it, and a
-hundred clients that hold pages open. Names of cases as arguments choose some (durations in seconds unless the name says otherwise):
+hundred clients that hold pages open. Names of cases as arguments choose some. Cases (durations in
+seconds unless the name says otherwise):
 
 * ``load``: ``value`` from a cold address (new browser context, nothing cached) to the first page
   with its data on it; ``navigate``: the same from a click in the menu.
