@@ -122,9 +122,9 @@ function Failing({ failing, locale, texts }) {
                   ` · ${fill(texts["home.failed_times"], { count: whole(one.failures, locale) })}`}
               </span>
             </div>
-            {one.error_message && <p className="failing-cause">{one.error_message}</p>}
+            {one.error_message && <p className="failing-cause" dir="auto">{one.error_message}</p>}
             {(one.error_hint || one.pause_reason) && (
-              <p className="muted">{one.error_hint ?? one.pause_reason}</p>
+              <p className="muted" dir="auto">{one.error_hint ?? one.pause_reason}</p>
             )}
           </li>
         ))}
