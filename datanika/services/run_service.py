@@ -66,7 +66,7 @@ class RunService:
                 version.id,
                 idempotency_key,
                 trigger,
-                narrow_plan(plan, overrides),
+                narrow_plan(plan, overrides, f"dev_u{self.actor.user_id}"),
                 ignore_dependencies=ignore_dependencies,
                 overrides=overrides,
             )
