@@ -218,9 +218,9 @@ async def test_a_viewer_sees_a_run_but_cannot_touch_it(page: Page, web: Web) -> 
 async def test_home_teaches_beginners_and_shows_what_needs_somebody(page: Page, web: Web) -> None:
     empty = await stories.register(stories.new_email(), "Acme")
     await log_in(page, web, empty.email)
-    steps = page.locator(".first-steps li")
+    steps = page.locator(".home-steps li")
     await expect(steps).to_have_count(4)
-    await expect(page.locator(".first-steps .is-next")).to_contain_text("Connect")
+    await expect(page.locator(".home-steps .is-next")).to_contain_text("Connect")
     await expect(page.locator(".timeline")).to_have_count(0)
     await page.get_by_role("button", name="Log out").click()
 
@@ -239,7 +239,7 @@ async def test_home_teaches_beginners_and_shows_what_needs_somebody(page: Page, 
         )
     await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     await log_in(page, web, story.actor.email)
-    await expect(page.locator(".first-steps")).to_have_count(0)
+    await expect(page.locator(".home-steps")).to_have_count(0)
     await expect(page.locator(".tile").filter(has_text="Failing")).to_contain_text("1")
     await expect(page.locator(".failing")).to_contain_text("Check that the file is there")
     await expect(page.locator(".lane-bar")).to_have_count(2)

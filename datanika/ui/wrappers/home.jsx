@@ -22,14 +22,14 @@ function FirstSteps({ done, texts }) {
   ];
   const next = steps.findIndex(([isDone]) => !isDone);
   return (
-    <section className="card first-steps">
+    <section className="card home-steps">
       <div className="card-head">
         <h2>{texts["home.first_steps"]}</h2>
       </div>
       <ol>
         {steps.map(([isDone, to, title, text], position) => (
           <li key={title} className={isDone ? "is-done" : position === next ? "is-next" : ""}>
-            <span className="first-mark" aria-hidden="true">
+            <span className="home-mark" aria-hidden="true">
               {isDone ? "✓" : position + 1}
             </span>
             <h3>
