@@ -21,6 +21,11 @@ MAX_TEXT = 1_000_000
 MAX_PROBLEMS = 50
 _FIRST = ("key", "kind", "depends_on", "name", "target")
 _LAST = ("tables", "retry")
+_WORDS = {
+    "too_short": "At least one is needed.",
+    "missing": "This is needed.",
+    "extra_forbidden": "There is no such field.",
+}
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 

@@ -185,8 +185,8 @@ class BackfillRow:
     id: int
     pipeline_id: int
     state: str
-    start: str | None
-    end: str | None
+    start: str
+    end: str
     chunk: str
     chunks: int
     done: int
@@ -197,6 +197,11 @@ class BackfillRow:
     is_live: bool
 
 
+def minute(moment: dt.datetime) -> str:
+    """In UTC, as the form of a backfill takes it: whole intervals are of no other zone."""
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
+
+
 def backfill_row(progress: Progress) -> BackfillRow:
     row = progress.backfill
     share = progress.chunks_done / progress.chunks if progress.chunks else 0
@@ -204,8 +209,8 @@ def backfill_row(progress: Progress) -> BackfillRow:
         id=row.id,
         pipeline_id=row.pipeline_id,
         state=row.state,
-        start=iso(row.interval_start),
-        end=iso(row.interval_end),
+        start=minute(row.interval_start),
+        end=minute(row.interval_end),
         chunk=span(row.chunk_seconds),
         chunks=progress.chunks,
         done=progress.chunks_done,

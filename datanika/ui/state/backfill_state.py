@@ -17,12 +17,11 @@ from datanika.services.actor import Actor
 from datanika.services.backfill_service import BackfillService, Preview
 from datanika.services.deployer import cancel_flow_run, submit_next
 from datanika.services.paging import PageRequest
-from datanika.ui.pipeline_views import BackfillRow, backfill_row
+from datanika.ui.pipeline_views import BackfillRow, backfill_row, minute
 from datanika.ui.session import actor_of
 from datanika.ui.state.pipeline_head_state import PipelineHeadState, pipeline_in_address
 from datanika.ui.state.schedule_state import moment_of, seconds_of
 from datanika.ui.state.tenant import TenantState, is_open
-from datanika.ui.views import iso
 
 POLL_SECONDS = 2.0
 PAGE = 50
@@ -34,7 +33,7 @@ class BackfillState(TenantState):
     backfills: list[BackfillRow] = []
     opens: bool = False
     edit: dict[str, str] = {}
-    chunks: list[dict[str, str | None]] = []
+    chunks: list[dict[str, str]] = []
     more_chunks: int = 0
     total: int = 0
     left_out: list[str] = []
@@ -176,7 +175,7 @@ class BackfillState(TenantState):
     def _show(self, found: Preview) -> None:
         self.total = len(found.chunks)
         self.chunks = [
-            {"number": str(number), "start": iso(one.start), "end": iso(one.end)}
+            {"number": str(number), "start": minute(one.start), "end": minute(one.end)}
             for number, one in enumerate(found.chunks[:SHOWN_CHUNKS], start=1)
         ]
         self.more_chunks = max(0, self.total - SHOWN_CHUNKS)

@@ -68,7 +68,9 @@ class PipelineBuilderState(TenantState):
         self._clear_error()
         keeps = self.is_ready and self.pipeline_id == 0 and self.is_dirty
         if not keeps:
+            numbers = self.draft_number, self.yaml_number
             self.reset()
+            self.draft_number, self.yaml_number = numbers
         async with self._attempt() as (session, actor):
             await self._read_connections(session, actor)
             if not keeps:
@@ -230,7 +232,8 @@ class PipelineBuilderState(TenantState):
                 problems.append(locate(text, error))
             except GuardRefused as error:
                 problems.append(Problem(1, 1, "", error.message, error.code, error.hint or ""))
-        self.problems = [asdict(one) for one in problems]
+        # Nobody has done anything wrong before the first step.
+        self.problems = [asdict(one) for one in problems] if text != EMPTY else []
         self.is_valid = plan is not None
         if plan is None:
             self.plan, self.warnings, self.seconds = [], [], None

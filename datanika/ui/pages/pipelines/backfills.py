@@ -16,7 +16,6 @@ from datanika.ui.pipeline_views import BackfillRow
 from datanika.ui.state.backfill_state import BackfillState as State
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.pipeline_head_state import PipelineHeadState as Head
-from datanika.ui.wrappers.values import local_time
 
 _t = I18nState.translations
 
@@ -74,9 +73,7 @@ def _list() -> rx.Component:
 def _row(one: BackfillRow) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
-            local_time(one.start),
-            " → ",
-            local_time(one.end),
+            rx.el.span(one.start, " → ", one.end, " UTC", class_name="number", dir="ltr"),
             rx.el.div(_t["backfill.chunk"], " ", rx.el.bdi(one.chunk), class_name="muted"),
         ),
         rx.el.td(badge(one.state)),
@@ -180,9 +177,7 @@ def _chunks() -> rx.Component:
                     lambda one: rx.el.li(
                         rx.el.span(one["number"], class_name="muted number"),
                         " ",
-                        local_time(one["start"]),
-                        " → ",
-                        local_time(one["end"]),
+                        rx.el.span(one["start"], " → ", one["end"], dir="ltr"),
                     ),
                 ),
                 class_name="chunks",

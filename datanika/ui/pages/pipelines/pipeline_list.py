@@ -97,7 +97,6 @@ def _list() -> rx.Component:
                 (_t["column.pipeline"], ""),
                 (_t["column.steps"], ""),
                 (_t["column.last_run"], ""),
-                (_t["column.started"], ""),
                 (_t["pipelines.next_run"], ""),
                 (rx.el.span(_t["column.action"], class_name="visually-hidden"), ""),
             ],
@@ -132,11 +131,13 @@ def _row(pipeline: PipelineListRow) -> rx.Component:
         rx.el.td(
             rx.cond(
                 pipeline.last_state != "",
-                link(badge(pipeline.last_state), to=pipeline.last_href),
+                rx.fragment(
+                    link(badge(pipeline.last_state), to=pipeline.last_href),
+                    rx.el.div(local_time(pipeline.last_at), class_name="muted small-text"),
+                ),
                 rx.el.span("–", class_name="muted"),
             )
         ),
-        rx.el.td(local_time(pipeline.last_at)),
         rx.el.td(
             rx.cond(
                 pipeline.is_paused,

@@ -65,6 +65,7 @@ def _row(version: VersionRow) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
             rx.el.strong("v", version.number.to(str), dir="ltr"),
+            " ",
             rx.cond(
                 version.is_current,
                 rx.el.span(_t["versions.current"], class_name="badge is-succeeded"),
