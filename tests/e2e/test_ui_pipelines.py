@@ -15,17 +15,21 @@ from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
 from datanika.contracts.spec import PipelineSpec
-from datanika.db import SYSTEM, get_session
-from datanika.models import Backfill, Membership, Pipeline, PipelineVersion
+from datanika.db import get_session
+from datanika.models import Backfill, Pipeline, PipelineVersion
+from datanika.security import hash_password
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
+from datanika.services.pipeline_service import PipelineService
 from tests.support import story as stories
+from tests.support.accounts import change
 from tests.support.browser import browser, log_in, page
 from tests.support.dependencies import needs_fresh
 from tests.support.job_worker import job_worker
 from tests.support.pipelines import make_pipeline
 from tests.support.postgres import PostgresServer, Warehouse, migrated_database
 from tests.support.redis import RunningRedis
+from tests.support.tenants import add_member
 from tests.support.web import Web, serve
 
 pytestmark = pytest.mark.e2e
@@ -172,12 +176,24 @@ async def test_a_pipeline_is_built_changed_restored_and_scheduled(
     await page.get_by_role("button", name="Save version").click()
     await expect(page.get_by_role("status").filter(has_text="Saved")).to_be_visible()
     await expect(page.locator(".title-line .chip")).to_have_text("v2")
+    # Somebody else saves meanwhile: neither change is lost.
+    async with get_session(ada.scope) as session:
+        service = PipelineService(session, ada)
+        [row] = (await service.list(name="orders")).rows
+        await service.update(row.id, description="from elsewhere", spec=first)
+    await page.get_by_label("Command").select_option("test")
+    await page.get_by_role("button", name="Save version").click()
+    conflict = page.get_by_role("dialog")
+    await expect(conflict).to_contain_text("Somebody else has saved meanwhile")
+    await expect(conflict).to_contain_text("command: test")
+    await conflict.get_by_role("button", name="Save mine over it").click()
+    await expect(page.locator(".title-line .chip")).to_have_text("v4")
     await page.get_by_role("link", name="Versions").click()
-    await expect(page.locator("#difference")).to_contain_text("command: run")
+    await expect(page.locator("#difference")).to_contain_text("command: test")
     await page.get_by_role("button", name="Restore: v1").click()
     await page.get_by_role("dialog").get_by_role("button", name="Restore", exact=True).click()
-    await expect(page.get_by_role("row").filter(has_text="v3")).to_contain_text("current")
-    await expect(page.get_by_role("row").filter(has_text="v3")).to_contain_text("Ada")
+    await expect(page.get_by_role("row").filter(has_text="v5")).to_contain_text("current")
+    await expect(page.get_by_role("row").filter(has_text="v5")).to_contain_text("Ada")
     assert await spec_of(ada, "orders") == first
 
     await page.get_by_role("link", name="Schedule").click()
@@ -248,11 +264,9 @@ async def test_what_a_pipeline_waits_for_what_it_loads_again_and_how_it_ends(
 
 async def test_a_viewer_sees_a_pipeline_and_cannot_touch_it(page: Page, web: Web) -> None:
     story = await stories.make_story()
-    viewer = await stories.register(stories.new_email(), "Elsewhere")
-    async with get_session(SYSTEM) as session:
-        for one in await session.scalars(select(Membership).filter_by(user_id=viewer.user_id)):
-            await session.delete(one)
-        session.add(Membership(org_id=story.actor.org_id, user_id=viewer.user_id, role=Role.VIEWER))
+    viewer = await add_member(story.actor.org_id, Role.VIEWER)
+    known = {"password_hash": hash_password(stories.PASSWORD), "email_verified_at": utcnow()}
+    await change(viewer.user_id, **known)
     await log_in(page, web, viewer.email)
     await page.goto(f"{web.url}/pipelines")
     await page.get_by_role("link", name="nyc_flights").click()
