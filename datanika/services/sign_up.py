@@ -26,6 +26,7 @@ from datanika.services.throttle import attempt
 from datanika.services.user_tokens import forget, issue, token_invalid, use_up
 from datanika.services.validation import valid_name
 
+SIGN_UP_PAGE = "/sign-up"
 CONFIRM_PAGE = "/verify-email"
 RESET_PAGE = "/reset-password"
 FORGOT_PAGE = "/forgot-password"
