@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -21,6 +22,7 @@ from datanika.security import hash_password
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.pipeline_service import PipelineService
+from datanika.ui.calendar import next_month
 from tests.support import story as stories
 from tests.support.accounts import change
 from tests.support.browser import browser, log_in, page
@@ -206,6 +208,9 @@ async def test_a_pipeline_is_built_changed_restored_and_scheduled(
     expected = [f"{one:%a %Y-%m-%d %H:%M:%S %z}" for one in next_fires(spec, utcnow())]
     await expect(page.locator("#next-times li")).to_have_text(expected)
     await page.get_by_role("button", name="Next month").click()
+    today = utcnow().astimezone(ZoneInfo("Europe/Athens")).date()
+    following = next_month(today.replace(day=1), 1)
+    await expect(page.locator("#month")).to_have_text(f"{following:%Y-%m}")
     assert 20 <= await page.locator(".calendar-day.fires-then:not(.is-other)").count() <= 23
     await page.locator("#save-schedule").click()
     await expect(page.locator(".schedule-list .fires li")).to_have_text(expected)

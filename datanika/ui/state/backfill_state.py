@@ -19,7 +19,7 @@ from datanika.services.deployer import cancel_flow_run, submit_next
 from datanika.services.paging import PageRequest
 from datanika.ui.pipeline_views import BackfillRow, backfill_row, minute
 from datanika.ui.session import actor_of
-from datanika.ui.state.pipeline_head_state import PipelineHeadState, pipeline_in_address
+from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.schedule_state import moment_of, seconds_of
 from datanika.ui.state.tenant import TenantState, is_open
 
@@ -40,11 +40,11 @@ class BackfillState(TenantState):
     problem: str = ""
     cancelling: int = 0
     _round: int = 0
+    _of: int = 0
     _form: dict[str, Any] = {}
 
     @rx.event
     async def load_backfills(self) -> rx.event.EventSpec | None:
-        self.reset()
         return await self._read()
 
     @rx.event
@@ -165,7 +165,11 @@ class BackfillState(TenantState):
     async def _read(self) -> rx.event.EventSpec | None:
         head = await self.get_state(PipelineHeadState)
         async with self._attempt() as (session, actor):
-            pipeline, _ = await head._show(session, actor, pipeline_in_address(self))
+            pipeline, _ = await head._show(session, actor, self)
+            if self._of not in (0, pipeline.id):
+                # Not always: who is quick has opened a dialog of this page already.
+                self.reset()
+            self._of = pipeline.id
             self.backfills = await _rows(session, actor, pipeline.id)
         if self.error or not any(one.is_live for one in self.backfills):
             return None

@@ -13,7 +13,7 @@ from datanika.services.deployer import submit_next
 from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.ui.pipeline_views import DependencyRow, span, split_span
-from datanika.ui.state.pipeline_head_state import PipelineHeadState, pipeline_in_address
+from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.schedule_state import seconds_of
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
@@ -36,10 +36,10 @@ class DependencyState(TenantState):
     edit: dict[str, str] = {}
     problem: str = ""
     deleting: int = 0
+    _of: int = 0
 
     @rx.event
     async def load_dependencies(self) -> None:
-        self.reset()
         await self._read()
 
     @rx.event
@@ -131,7 +131,11 @@ class DependencyState(TenantState):
     async def _read(self) -> None:
         head = await self.get_state(PipelineHeadState)
         async with self._attempt() as (session, actor):
-            pipeline, _ = await head._show(session, actor, pipeline_in_address(self))
+            pipeline, _ = await head._show(session, actor, self)
+            if self._of not in (0, pipeline.id):
+                # Not always: who is quick has opened a dialog of this page already.
+                self.reset()
+            self._of = pipeline.id
             service = DependencyService(session, actor)
             most = PageRequest(limit=MAX_LIMIT)
             revisions = {

@@ -6,6 +6,7 @@ graph when it says something.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -31,7 +32,7 @@ from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService, compile_spec
 from datanika.services.step_history import LoadPath, StepHistory, load_paths, step_history
 from datanika.ui.pipeline_views import PlanStepView, expected_seconds, plan_steps
-from datanika.ui.state.pipeline_head_state import PipelineHeadState, pipeline_in_address
+from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.tenant import TenantState
 
 EMPTY = "steps: []\n"
@@ -57,6 +58,7 @@ class PipelineBuilderState(TenantState):
     is_dirty: bool = False
     is_valid: bool = False
     theirs: str = ""
+    mine: str = ""
     connections: list[dict[str, Any]] = []
     _revision: int | None = None
     _saved: str = ""
@@ -83,10 +85,9 @@ class PipelineBuilderState(TenantState):
         """The pipeline of the address; a draft of it that is not saved stays."""
         head = await self.get_state(PipelineHeadState)
         async with self._attempt() as (session, actor):
-            pipeline_id = pipeline_in_address(self)
-            pipeline, version = await head._show(session, actor, pipeline_id)
+            pipeline, version = await head._show(session, actor, self)
             await self._read_connections(session, actor)
-            if not (self.is_dirty and self.pipeline_id == pipeline_id):
+            if not (self.is_dirty and self.pipeline_id == pipeline.id):
                 await self._open(session, actor, pipeline, version)
         self.is_ready = not self.error
 
@@ -107,7 +108,7 @@ class PipelineBuilderState(TenantState):
     async def change_draft(self, draft: dict[str, Any]) -> None:
         """The graph was changed: write the YAML of it."""
         try:
-            text = write_yaml(draft, self._names())
+            text = await asyncio.to_thread(write_yaml, draft, self._names())
         except (RecursionError, ValueError, TypeError, AttributeError):
             self._fail(InvalidInput("This is no specification.", code="invalid_input"))
             return
@@ -193,7 +194,7 @@ class PipelineBuilderState(TenantState):
             pipeline = await service.get(self.pipeline_id)
             version = await service.current_version(pipeline)
             content = spec_content(PipelineSpec.model_validate(version.spec))
-            self.theirs = write_yaml(content, self._names())
+            self.theirs, self.mine = write_yaml(content, self._names()), self._text
         if not self.error:
             self.error, self.error_detail = error, detail
 
@@ -206,21 +207,22 @@ class PipelineBuilderState(TenantState):
 
     async def _take(self, session: AsyncSession, actor: Actor, text: str) -> None:
         """Show ``text`` as graph and as YAML."""
-        read = await self._judge(session, actor, text)
+        read = read_yaml(text)
+        await self._judge(session, actor, text, read)
         drawable = _drawable(read)
         self.yaml, self.draft, self.is_locked = text, drawable or {}, drawable is None
         self.yaml_number += 1
         self.draft_number += 1
 
     async def _check(self, text: str) -> ReadSpec:
-        read = read_yaml(text)
+        # A long text takes a while, and others click meanwhile.
+        read = await asyncio.to_thread(read_yaml, text)
         async with self._attempt() as (session, actor):
-            read = await self._judge(session, actor, text)
+            await self._judge(session, actor, text, read)
         return read
 
-    async def _judge(self, session: AsyncSession, actor: Actor, text: str) -> ReadSpec:
-        """Read and compile ``text``; tell its faults and its plan."""
-        read = read_yaml(text)
+    async def _judge(self, session: AsyncSession, actor: Actor, text: str, read: ReadSpec) -> None:
+        """Compile what ``text`` was read as; tell its faults and its plan."""
         self._text, self.is_dirty = text, text != self._saved
         problems = list(read.problems)
         plan = None
@@ -237,7 +239,7 @@ class PipelineBuilderState(TenantState):
         self.is_valid = plan is not None
         if plan is None:
             self.plan, self.warnings, self.seconds = [], [], None
-            return read
+            return
         history: dict[str, StepHistory] = {}
         paths: dict[str, LoadPath] = {}
         shared: tuple[str, ...] = ()
@@ -248,7 +250,6 @@ class PipelineBuilderState(TenantState):
         self.plan = plan_steps(plan, history, paths)
         self.warnings = [*plan_warnings(plan), *shared]
         self.seconds = expected_seconds(plan, history)
-        return read
 
     async def _read_connections(self, session: AsyncSession, actor: Actor) -> None:
         request = PageRequest(limit=MAX_LIMIT, sort="name")

@@ -102,12 +102,15 @@ class PipelineHeadState(TenantState):
         await deploy_after_commit(self.pipeline_id)
         return True
 
-    async def _show(self, session: AsyncSession, actor: Actor, pipeline_id: int) -> Any:
-        """Fill the head; the pipeline and its present version. Raises :class:`NotFound`."""
-        self.runs_open = self.deletes_open = False
-        self.pipeline_id = 0
+    async def _show(self, session: AsyncSession, actor: Actor, state: TenantState) -> Any:
+        """Fill the head for the page of ``state``; the pipeline and its present version. Raises
+        :class:`NotFound`."""
+        before, self.pipeline_id = self.pipeline_id, 0
+        pipeline_id = pipeline_in_address(state)
         service = PipelineService(session, actor)
         pipeline = await service.get(pipeline_id)
+        if before != pipeline_id:
+            self.runs_open = self.deletes_open = False
         version = await service.current_version(pipeline)
         self.pipeline_id, self.name = pipeline.id, pipeline.name
         self.description, self.version = pipeline.description, pipeline.version

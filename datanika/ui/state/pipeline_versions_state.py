@@ -12,7 +12,7 @@ from datanika.services.member_service import MemberService
 from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.ui.pipeline_views import VersionRow
-from datanika.ui.state.pipeline_head_state import PipelineHeadState, pipeline_in_address
+from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
 
@@ -90,7 +90,7 @@ class PipelineVersionsState(TenantState):
     async def _read(self, cursor: str | None) -> None:
         head = await self.get_state(PipelineHeadState)
         async with self._attempt() as (session, actor):
-            pipeline, _ = await head._show(session, actor, pipeline_in_address(self))
+            pipeline, _ = await head._show(session, actor, self)
             found = await PipelineService(session, actor).versions(
                 pipeline.id, PageRequest(PAGE, cursor, "-id")
             )

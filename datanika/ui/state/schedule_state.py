@@ -19,7 +19,7 @@ from datanika.services.pipeline_service import PipelineService
 from datanika.services.schedule_service import ScheduleService, schedule_spec
 from datanika.ui.calendar import month_days, next_month
 from datanika.ui.pipeline_views import UNITS, DayView, ScheduleRow, span, split_span
-from datanika.ui.state.pipeline_head_state import PipelineHeadState, pipeline_in_address
+from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
 
@@ -58,11 +58,10 @@ class ScheduleState(TenantState):
     deleting: int = 0
     _revision: int | None = None
     _shift: int = 0
-    _overlap_revision: int | None = None
+    _of: int = 0
 
     @rx.event
     async def load_schedules(self) -> None:
-        self.reset()
         await self._read()
 
     @rx.event
@@ -204,7 +203,11 @@ class ScheduleState(TenantState):
     async def _read(self) -> None:
         head = await self.get_state(PipelineHeadState)
         async with self._attempt() as (session, actor):
-            pipeline, _ = await head._show(session, actor, pipeline_in_address(self))
+            pipeline, _ = await head._show(session, actor, self)
+            if self._of not in (0, pipeline.id):
+                # Not always: who is quick has opened a dialog of this page already.
+                self.reset()
+            self._of = pipeline.id
             found = await ScheduleService(session, actor).list(
                 PageRequest(limit=MAX_LIMIT), pipeline_id=pipeline.id
             )

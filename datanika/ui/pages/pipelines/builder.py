@@ -242,7 +242,7 @@ def _conflict() -> rx.Component:
             rx.el.p(_t["builder.conflict_text"]),
             CodeDiff.create(
                 before=Builder.theirs,
-                after=Builder.yaml,
+                after=Builder.mine,
                 language="yaml",
                 label=_t["builder.conflict"],
             ),
