@@ -1,7 +1,7 @@
 // CodeMirror for SQL and YAML. Colours come from the style sheet's tokens, so both themes work.
 import { useCallback, useEffect, useMemo, useRef } from "react";
 import CodeMirror, { EditorView } from "@uiw/react-codemirror";
-import { autocompletion, completeFromList } from "@codemirror/autocomplete";
+import { autocompletion } from "@codemirror/autocomplete";
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { PostgreSQL, sql } from "@codemirror/lang-sql";
 import { yaml } from "@codemirror/lang-yaml";
@@ -24,6 +24,26 @@ const languages = {
   yaml: () => yaml(),
 };
 const language = (name) => (languages[name] ?? languages.sql)();
+
+// A relation or macro stands in Jinja: only what is missing of that is put in. `call` is the whole.
+const insertCall = ({ call, label }) => (view, _completion, from, to) => {
+  const { doc } = view.state;
+  const before = doc.sliceString(Math.max(0, from - 300), from);
+  const quoted = /\b(ref|source)\s*\(\s*(['"])$/.exec(before);
+  const isInside = Math.max(before.lastIndexOf("{{"), before.lastIndexOf("{%")) >
+    Math.max(before.lastIndexOf("}}"), before.lastIndexOf("%}"));
+  let insert = isInside ? call : `{{ ${call} }}`;
+  if (quoted) insert = label.split(".").join(`${quoted[2]}, ${quoted[2]}`);
+  view.dispatch({ changes: { from, to, insert }, selection: { anchor: from + insert.length } });
+};
+const offer = (list) => {
+  const options = list.map((one) => (one.call ? { ...one, apply: insertCall(one) } : one));
+  return (context) => {
+    const word = context.matchBefore(/\w+/);
+    if (!word && !context.explicit && !context.matchBefore(/\b(ref|source)\s*\(\s*['"]/)) return null;
+    return { from: word ? word.from : context.pos, options, validFor: /^\w*$/ };
+  };
+};
 
 const named = (label) => EditorView.contentAttributes.of({ "aria-label": label });
 
@@ -52,7 +72,7 @@ export function CodeEditor({
   const extensions = useMemo(() => {
     const list = [language(kind), colours, EditorView.lineWrapping, lintGutter(), named(label)];
     if (completions?.length)
-      list.push(autocompletion({ override: [completeFromList(completions)] }));
+      list.push(autocompletion({ override: [offer(completions)] }));
     return list;
   }, [kind, label, completions]);
 
