@@ -137,6 +137,7 @@ export function LineageGraph({ api, entryId, column, connections, texts, locale,
   }, [all, path, focused, schema]);
 
   const membersShown = useRef(null);
+  const wish = useRef(null);
   useEffect(() => {
     if (!all) return undefined;
     let isCurrent = true;
@@ -145,14 +146,21 @@ export function LineageGraph({ api, entryId, column, connections, texts, locale,
     layOut(scene.nodes, () => isCurrent).then((done) => {
       if (!done || !isCurrent) return;
       scene.seconds = (performance.now() - begin) / 1000;
+      scene.isOther = membersShown.current !== members;
+      membersShown.current = members;
       setLaid(scene);
-      if (membersShown.current !== members) {
-        membersShown.current = members;
-        requestAnimationFrame(() => canvas.current?.fit());
-      }
     });
     return () => { isCurrent = false; };
   }, [all, members, path, open, columns]);
+
+  // Other tables than before: all of them, or the one that was asked for.
+  useEffect(() => {
+    if (!laid.isOther) return;
+    const at = laid.places.get(wish.current);
+    wish.current = null;
+    if (at === undefined) canvas.current?.fit();
+    else canvas.current?.show(at);
+  }, [laid]);
 
   const scene = useMemo(() => {
     const selected = chosen ? (laid.places?.get(chosen) ?? -1) : -1;
@@ -170,7 +178,7 @@ export function LineageGraph({ api, entryId, column, connections, texts, locale,
       setPath(null);
       setFocused(null);
       setSchema("");
-      setTimeout(() => canvas.current?.show(membersShown.current?.indexOf(key) ?? -1), 350);
+      wish.current = key;
     } else canvas.current?.show(laid.places?.get(key) ?? -1);
   };
   const chooseColumn = (key, name) => {
