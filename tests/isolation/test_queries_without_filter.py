@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import exists, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from datanika.api.app import create_app
 from datanika.db import APP_ROLE, SYSTEM_ROLE, get_session
 from datanika.models import Pipeline, Run
 from datanika.services.connection_service import ConnectionService
@@ -23,6 +22,7 @@ from datanika.services.transformation_service import TransformationService
 from tests.isolation.routes import ROUTES, Route, ask, routes_of
 from tests.isolation.stripped import Sent, recorded
 from tests.isolation.world import World, undone
+from tests.support.application import application
 from tests.support.tenants import access_token
 
 EMPTY_ORGANISATION = 2**40
@@ -35,7 +35,7 @@ BEHIND_NO_ROUTE: dict[str, Callable[[AsyncSession, World], Awaitable[Any]]] = {
     "transformation specs": lambda s, w: TransformationService(s, w.owner).specs(),
 }
 TENANT_ROUTES = [
-    route for route in routes_of(create_app()) if route.permission and str(route) in ROUTES
+    route for route in routes_of(application()) if route.permission and str(route) in ROUTES
 ]
 
 

@@ -15,7 +15,6 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select, text, update
 
-from datanika.api.app import create_app
 from datanika.config import settings
 from datanika.contracts.ad_hoc import AdHocAnswer, RowsResult
 from datanika.contracts.enums import Role
@@ -24,6 +23,7 @@ from datanika.models import Job, Membership
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.job_service import finish_job
+from tests.support.application import application
 from tests.support.net import free_port
 from tests.support.postgres import Warehouse
 from tests.support.redis import RunningRedis
@@ -76,7 +76,7 @@ async def tenant(database: str) -> Tenant:
 async def api(tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:
     token = access_token(tenant.owner)
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(create_app()),
+        transport=httpx.ASGITransport(application()),
         base_url="http://test/api/v1",
         headers={"Authorization": f"Bearer {token}"},
         timeout=60,
