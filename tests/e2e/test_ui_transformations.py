@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -207,3 +208,80 @@ async def specs(shop: Shop) -> dict[str, TransformationSpec]:
     actor = shop.story.actor
     async with get_session(actor.scope) as session:
         return {one.name: one for one in await TransformationService(session, actor).specs()}
+
+
+async def test_a_project_comes_in_is_changed_by_two_and_goes_out(
+    page: Page, studio: Web, shop: Shop, tmp_path: Path
+) -> None:
+    archive = tmp_path / "project.zip"
+    files = {
+        "dbt_project.yml": "name: shop\nversion: '1'\nprofile: shop\nmodel-paths: [models]\n",
+        "models/customers.sql": "select customer from {{ source('raw', 'orders') }}\n",
+        "models/top.sql": "select * from {{ ref('customers') }}\n",
+        "models/leaks.sql": "select '{{ env_var('HOME') }}' as home\n",
+        "models/sources.yml": (
+            "version: 2\nsources: [{name: raw, schema: raw, tables: [{name: orders}]}]\n"
+        ),
+    }
+    with zipfile.ZipFile(archive, "w") as content:
+        for name, text in files.items():
+            content.writestr(f"shop/{name}", text)
+    await log_in(page, studio, shop.story.actor.email)
+    await page.goto(f"{studio.url}/transformations")
+    await page.get_by_role("button", name="Import a dbt project").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Zip file").set_input_files(archive)
+    await dialog.get_by_role("button", name="Look at it").click()
+    await expect(dialog.locator(".finding.is-refused")).to_contain_text("leaks.sql")
+    await expect(dialog.locator(".finding.is-refused")).to_contain_text("env_var()")
+    assert await specs(shop) == {}
+    await dialog.get_by_role("button", name="Import without what is refused").click()
+    await expect(dialog.get_by_role("status")).to_contain_text("The project was imported.")
+    await dialog.get_by_role("button", name="Close").click()
+    await expect(page.get_by_role("link", name="customers")).to_be_visible()
+    assert {"customers", "top"} <= (await specs(shop)).keys()
+
+    # Somebody saves while it is open here: nothing of either is lost.
+    await page.get_by_role("link", name="customers").click()
+    code = page.get_by_label("Code", exact=True)
+    await expect(code).to_contain_text("select customer from")
+    actor = shop.story.actor
+    async with get_session(actor.scope) as session:
+        service = TransformationService(session, actor)
+        (row,) = (await service.list(name="customers")).rows
+        theirs = "select distinct customer from {{ source('raw', 'orders') }}"
+        await service.update(row.id, (await specs(shop))["customers"].model_copy(
+            update={"sql": theirs}
+        ))  # fmt: skip
+    await code.click()
+    await page.keyboard.press("Control+End")
+    await page.keyboard.type("-- mine")
+    await page.keyboard.press("Control+s")
+    conflict = page.locator(".conflict")
+    await expect(conflict).to_contain_text("Somebody else saved meanwhile")
+    await expect(conflict).to_contain_text("select distinct customer")
+    assert (await specs(shop))["customers"].sql == theirs
+    await conflict.get_by_role("button", name="Keep mine").click()
+    await expect(conflict).to_have_count(0)
+    await page.keyboard.press("Control+s")
+    await expect(page.locator(".toast")).to_have_text("Saved as a new version.")
+    assert (await specs(shop))["customers"].sql.endswith("-- mine")
+
+    # What is read by others is not deleted; a refusal names them.
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("These still read it and have to change first: top")
+    await dialog.get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("alert")).to_contain_text("customers is read by top.")
+    await page.get_by_role("link", name="top").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("top")
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Transformations")
+    await expect(page.get_by_role("link", name="customers")).to_be_visible()
+    await expect(page.get_by_role("link", name="top")).to_have_count(0)
+    await page.locator("summary", has_text="Export").click()
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="warehouse").click()
+    with zipfile.ZipFile(await (await download.value).path()) as content:
+        assert "models/customers.sql" in content.namelist()

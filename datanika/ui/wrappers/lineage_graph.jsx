@@ -12,7 +12,7 @@ const LISTED = 200;
 const MAX_SHOWN = 60;
 const EMPTY = { nodes: [], edges: [], selected: -1, near: null, columns: null };
 
-const fullName = (node) => `${node.schema}.${node.name}`;
+const fullName = (node) => (node.schema ? `${node.schema}.${node.name}` : node.name);
 
 function sceneOf(members, all, path, open, columns) {
   const places = new Map(members.map((key, index) => [key, index]));
@@ -206,7 +206,7 @@ export function LineageGraph({ api, entryId, column, connections, texts, locale,
     if (entryId) onColumn?.("");
   };
 
-  const schemas = useMemo(() => [...new Set([...(all?.values() ?? [])].map((node) => node.schema))].sort(), [all]);
+  const schemas = useMemo(() => [...new Set([...(all?.values() ?? [])].map((node) => node.schema))].filter(Boolean).sort(), [all]);
   const wanted = query.trim().toLowerCase();
   const hits = useMemo(() => {
     if (!wanted || !all) return [];
