@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-<<<<<<< HEAD
-from sqlalchemy import ColumnElement, Text, cast, exists, func, select
-from sqlalchemy.dialects.postgresql import JSONPATH, insert
-=======
-from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy import ColumnElement, Text, cast, exists, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
->>>>>>> main
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.docs import EntryCheck

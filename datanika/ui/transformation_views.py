@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from datanika.contracts.ad_hoc import RowsResult
+from datanika.contracts.ad_hoc import LintIssue, RowsResult
 from datanika.contracts.api.projects import CompletionOut
 from datanika.contracts.spec import ColumnSpec, TransformationSpec
 from datanika.errors import InvalidInput
-from datanika.models import Transformation
+from datanika.models import Transformation, TransformationVersion
 from datanika.services.transformation_graph import Neighbour
 from datanika.ui.views import iso
 
@@ -287,6 +287,28 @@ class RunnerView:
     pipeline_id: int
     step: str
     label: str
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    number: int
+    at: str | None
+    who: str
+    is_present: bool
+
+
+def version_row(row: TransformationVersion, who: str, present: int) -> VersionRow:
+    return VersionRow(row.number, iso(row.created_at), who, row.number == present)
+
+
+def lint_mark(issue: LintIssue) -> dict[str, Any]:
+    """For the editor, as :class:`~datanika.compiler.inspection.Diagnostic` has it."""
+    return {
+        "line": issue.line,
+        "column": issue.column,
+        "message": f"{issue.message} ({issue.rule} {issue.name})",
+        "severity": issue.severity,
+    }
 
 
 @dataclass(frozen=True)

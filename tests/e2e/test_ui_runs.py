@@ -71,9 +71,7 @@ async def failed_run(story: Story) -> int:
     return run_id
 
 
-async def test_a_failed_run_has_a_cause_a_way_out_and_a_second_chance(
-    page: Page, web: Web
-) -> None:
+async def test_a_failed_run_has_a_cause_a_way_out_and_a_second_chance(page: Page, web: Web) -> None:
     story = await stories.make_story()
     good = await stories.whole_run(story)
     failed = await failed_run(story)

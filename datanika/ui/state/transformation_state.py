@@ -12,18 +12,25 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.compiler.inspection import Diagnostic, diagnostic_of, inspect_template
-from datanika.contracts.ad_hoc import AdHocAnswer, CompiledResult, FormatResult, RowsResult
+from datanika.contracts.ad_hoc import (
+    AdHocAnswer,
+    CompiledResult,
+    FormatResult,
+    LintResult,
+    RowsResult,
+)
 from datanika.contracts.api.projects import CompletionOut
 from datanika.contracts.enums import RunTrigger
 from datanika.contracts.jobs import JobAction
 from datanika.contracts.overrides import RunOverrides
 from datanika.contracts.spec import ColumnSpec, TransformationSpec
 from datanika.errors import DatanikaError, InvalidInput, PreconditionFailed
-from datanika.models import CatalogEntry, Transformation
+from datanika.models import CatalogEntry, Transformation, User
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.deployer import submit_run
 from datanika.services.job_start import run_job
+from datanika.services.paging import PageRequest
 from datanika.services.project_service import ProjectService
 from datanika.services.run_service import RunService
 from datanika.services.transformation_graph import (
@@ -41,15 +48,20 @@ from datanika.ui.transformation_views import (
     NeighbourView,
     RunnerView,
     TransformationView,
+    VersionRow,
     column_rows,
     completions_of,
     grid_of,
+    lint_mark,
     neighbour_view,
     spec_of_form,
     transformation_view,
+    version_row,
 )
 
 PREVIEW_ROWS = 50
+HISTORY = 50
+"""Versions that are listed."""
 MAX_COLUMNS = 500
 MAX_DRAFT = 1_000_000
 
@@ -57,7 +69,9 @@ _ACTIONS = {
     "compile": JobAction.COMPILE_TRANSFORMATION,
     "preview": JobAction.PREVIEW_TRANSFORMATION,
     "format": JobAction.FORMAT_TRANSFORMATION,
+    "lint": JobAction.LINT_TRANSFORMATION,
 }
+_PANES = ("compile", "preview")
 
 
 class TransformationState(TenantState):
@@ -88,6 +102,12 @@ class TransformationState(TenantState):
     mine: str = ""
     has_conflict: bool = False
     is_deleting: bool = False
+    history: list[VersionRow] = []
+    has_history: bool = False
+    compared: int = 0
+    compared_code: str = ""
+    compared_settings: str = ""
+    present_code: str = ""
     _draft: str = ""
     _next_key: int = 0
     _revision: int = 0
@@ -186,14 +206,14 @@ class TransformationState(TenantState):
 
     @rx.event(background=True)
     async def work(self, what: str) -> None:
-        """``compile``, ``preview`` or ``format`` the text as it is in the editor."""
+        """``compile``, ``preview``, ``format`` or ``lint`` the text as it is in the editor."""
         async with self:
             action = _ACTIONS.get(what)
             if action is None or not self.found or self.busy:
                 return
             self._clear_error()
             self.busy, self.failure, self.failure_hint = what, "", ""
-            self.pane = self.pane if what == "format" else what
+            self.pane = what if what in _PANES else self.pane
             transformation_id, sql = self.transformation.id, self._draft
             headers = self.router_data.get("headers", {})
         request: dict[str, Any] = {"sql": sql}
@@ -218,7 +238,61 @@ class TransformationState(TenantState):
 
     @rx.event
     def show_pane(self, name: str) -> None:
-        self.pane = name if name in _ACTIONS else ""
+        self.pane = name if name in _PANES else ""
+
+    @rx.event
+    async def open_history(self) -> None:
+        """The saved versions, the newest first."""
+        async with self._attempt() as (session, actor):
+            service = TransformationService(session, actor)
+            page = await service.versions(
+                self.transformation.id, PageRequest(HISTORY, None, "-number")
+            )
+            people = await session.execute(
+                select(User.id, User.email).where(
+                    User.id.in_({row.created_by for row in page.rows})
+                )
+            )
+            emails = {user_id: email for user_id, email in people}
+        if self.error:
+            return
+        self.history = [
+            version_row(row, emails.get(row.created_by, ""), self.transformation.revision)
+            for row in page.rows
+        ]
+        self.has_history, self.compared = True, 0
+
+    @rx.event
+    def close_history(self) -> None:
+        self.has_history, self.history, self.compared = False, [], 0
+        self.compared_code = self.compared_settings = self.present_code = ""
+
+    @rx.event
+    async def compare(self, number: int) -> None:
+        """Show what changed from a version to the present one."""
+        async with self._attempt() as (session, actor):
+            service = TransformationService(session, actor)
+            row = await service.get(self.transformation.id)
+            found = await service.diff(row.id, number, row.revision)
+            old = await service.version(row.id, number)
+        if self.error:
+            return
+        self.compared, self.compared_settings = number, found.metadata
+        self.compared_code, self.present_code = old.sql, str(row.spec["sql"])
+
+    @rx.event
+    async def restore(self, number: int) -> None:
+        """Make a version the present one, as a new version."""
+        async with self._attempt() as (session, actor):
+            await TransformationService(session, actor).restore(
+                self.transformation.id, number, self._revision
+            )
+        if self.error:
+            return
+        self.close_history()
+        await self._load(self.transformation.id)
+        self.editor_number += 1
+        self._succeed("transformation.restored")
 
     @rx.event
     def ask_delete(self) -> None:
@@ -240,13 +314,16 @@ class TransformationState(TenantState):
 
     @rx.event
     async def run(self, pipeline_id: int, step: str) -> rx.event.EventSpec | None:
-        """Start the step of a pipeline that builds this transformation, and show its run."""
+        """Start the step of a pipeline for this transformation alone, and show its run."""
         async with self._attempt() as (session, actor):
             run = await RunService(session, actor).trigger(
                 pipeline_id,
                 f"ui-{uuid.uuid4()}",
                 RunTrigger.MANUAL,
-                overrides=RunOverrides(steps=(step,)),
+                overrides=RunOverrides(
+                    steps=(step,),
+                    select=(self.transformation.name,) if self.found else None,
+                ),
             )
         if self.error:
             return None
@@ -372,6 +449,10 @@ class TransformationState(TenantState):
                 self.sql = self._draft = result.sql
                 self.editor_number += 1
             self._succeed("transformation.formatted")
+        elif isinstance(result, LintResult):
+            self._tell([lint_mark(issue) for issue in result.issues])
+            if not result.issues:
+                self._succeed("transformation.lint_clean")
 
 
 async def _macros(session: AsyncSession, actor: Actor, destination_id: int) -> frozenset[str]:

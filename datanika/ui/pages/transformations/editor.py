@@ -13,6 +13,7 @@ from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
 from datanika.ui.components.permitted import may
 from datanika.ui.pages.transformations.grid import grid
+from datanika.ui.pages.transformations.history import history_dialog
 from datanika.ui.pages.transformations.settings import settings_form
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.transformation_state import TransformationState
@@ -47,6 +48,7 @@ def transformation_page() -> rx.Component:
                 ),
                 rx.cond(may("transformation:write"), SaveKeys.create(form=FORM)),
                 _delete_dialog(),
+                history_dialog(),
             ),
         ),
         active="/transformations",
@@ -178,6 +180,7 @@ def _editor() -> rx.Component:
                     rx.el.div(
                         _job_button("compile", _t["transformation.compile"], "braces"),
                         _job_button("preview", _t["transformation.preview"], "table"),
+                        _job_button("lint", _t["transformation.lint"], "list-checks"),
                         _job_button("format", _t["transformation.format"], "wand-sparkles"),
                         class_name="row end grow",
                     ),
