@@ -77,12 +77,13 @@ _PANES = ("compile", "preview")
 class TransformationState(TenantState):
     """``sql`` is what the editor was given, ``_draft`` what it holds now: the browser keeps the
     text, so that typing never waits. ``editor_number`` grows where the editor must take ``sql``
-    although it did not change. ``theirs``: what somebody else saved meanwhile."""
+    although it did not change, ``form_number`` where the whole form begins anew. ``theirs``: what somebody else saved meanwhile."""
 
     transformation: TransformationView = TransformationView()
     found: bool = False
     sql: str = ""
     editor_number: int = 0
+    form_number: int = 0
     materialization: str = "view"
     columns: list[ColumnRow] = []
     completions: list[dict[str, str]] = []
@@ -202,7 +203,7 @@ class TransformationState(TenantState):
         """Go on with what is saved."""
         if self.has_conflict:
             await self._load(self.transformation.id)
-            self.editor_number += 1
+            self.form_number += 1
 
     @rx.event(background=True)
     async def work(self, what: str) -> None:
@@ -291,7 +292,7 @@ class TransformationState(TenantState):
             return
         self.close_history()
         await self._load(self.transformation.id)
-        self.editor_number += 1
+        self.form_number += 1
         self._succeed("transformation.restored")
 
     @rx.event

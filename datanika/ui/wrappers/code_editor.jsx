@@ -64,6 +64,12 @@ export function CodeEditor({
 }) {
   const view = useRef(null);
   const text = useRef(value ?? "");
+  const given = useRef(value);
+  // A text that comes from outside replaces what was typed.
+  if (given.current !== value) {
+    given.current = value;
+    text.current = value ?? "";
+  }
   const field = useRef(null);
   const timer = useRef(null);
   const events = useRef({ onChange, onSave });
@@ -120,7 +126,8 @@ export function CodeEditor({
         }}
         basicSetup={{ autocompletion: false, foldGutter: false, searchKeymap: true }}
       />
-      {name && <input type="hidden" name={name} ref={field} defaultValue={value ?? ""} key={value} />}
+      {/* A hidden input's default is its value: React sets it anew whenever it draws. */}
+      {name && <input type="hidden" name={name} ref={field} defaultValue={text.current} />}
     </div>
   );
 }

@@ -44,7 +44,7 @@ def transformation_page() -> rx.Component:
                     on_submit=_state.save,
                     reset_on_submit=False,
                     id=FORM,
-                    key=_it.id.to(str),
+                    key=_it.id.to(str) + "-" + _state.form_number.to(str),
                 ),
                 rx.cond(may("transformation:write"), SaveKeys.create(form=FORM)),
                 _delete_dialog(),
