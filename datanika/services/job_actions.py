@@ -22,6 +22,7 @@ from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
 from datanika.errors import InvalidInput, NotFound
 from datanika.models import Connection, Transformation, UploadedFile
 from datanika.services.connection_service import resolve_connection, resolve_unsaved
+from datanika.services.connection_trial import resolve_trial
 from datanika.services.job_service import ClaimedJob
 from datanika.services.replication_slots import slots_action
 from datanika.services.table_owners import owner_name
@@ -46,6 +47,16 @@ def check_has_slots(connection: Connection) -> None:
         raise InvalidInput(
             f"A connection of the kind {connection.kind} has no replication slots.",
             code="slots_not_supported",
+        )
+
+
+def check_can_preview(file: UploadedFile) -> None:
+    """Raise :class:`InvalidInput` ``preview_not_supported`` for a database in a file."""
+    if file.format == "sqlite":
+        raise InvalidInput(
+            "A SQLite file has tables of its own.",
+            code="preview_not_supported",
+            hint="Make a connection of the kind sqlite to it, and look into that.",
         )
 
 
@@ -94,6 +105,9 @@ async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
 
 async def _connection(session: AsyncSession, job: ClaimedJob) -> ResolvedConnection:
     if job.resource_id is not None:
+        if job.action is JobAction.TEST_CONNECTION and job.request.get("config") is not None:
+            config = job.request["config"]
+            return await resolve_trial(session, job.org_id, job.resource_id, config)
         return await resolve_connection(session, job.org_id, job.resource_id)
     return await resolve_unsaved(job.org_id, job.request["kind"], job.request["config"])
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, expect
-from pydantic import SecretStr
 
 from datanika.config import settings
 from datanika.contracts.enums import Role
@@ -20,11 +19,11 @@ from datanika.services.transformation_service import TransformationService
 from tests.support import shop_runs
 from tests.support import story as stories
 from tests.support.browser import browser, log_in, page
-from tests.support.jobs import job_worker
+from tests.support.jobs import serve_with_jobs
 from tests.support.postgres import Warehouse
 from tests.support.redis import RunningRedis
 from tests.support.shop_runs import MODEL, Shop
-from tests.support.web import Web, serve
+from tests.support.web import Web
 
 pytestmark = pytest.mark.e2e
 
@@ -40,23 +39,11 @@ async def shop(database: str, warehouse: Warehouse) -> Shop:
 
 
 @pytest.fixture
-async def studio(
-    shop: Shop,
-    frontend: Path,
-    redis_server: RunningRedis,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> AsyncIterator[Web]:
+def studio(
+    shop: Shop, frontend: Path, redis_server: RunningRedis, warehouse: Warehouse
+) -> Iterator[Web]:
     """The web process with a worker for its jobs."""
-    monkeypatch.setattr(settings, "redis_url", SecretStr(redis_server.url))
-    environment = {
-        "REDIS_URL": redis_server.url,
-        "DATANIKA_EGRESS_ALLOW": settings.egress_allow,
-    }
-    with (
-        job_worker(redis_server.url, tmp_path / "celery.log"),
-        serve(frontend, settings.home, **environment) as web,
-    ):
+    with serve_with_jobs(frontend, settings.home, redis_server, warehouse) as web:
         yield web
 
 

@@ -1,4 +1,4 @@
-"""A real worker for ad hoc jobs, beside the web process of a test."""
+"""A web process whose ad hoc jobs are done: with Redis and a real Celery worker beside it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,39 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datanika.config import settings
+from tests.support.postgres import Warehouse
+from tests.support.redis import RunningRedis
+from tests.support.web import Web, serve
 
 
 @contextmanager
-def job_worker(redis_url: str, log: Path) -> Iterator[None]:
-    """``celery worker`` on the test's settings until the block ends."""
+def serve_with_jobs(
+    frontend: Path, home: Path, redis: RunningRedis, warehouse: Warehouse
+) -> Iterator[Web]:
+    """UI, API and a worker on ``settings``' database; connections may reach ``warehouse``."""
     given = {
         "DATABASE_URL": settings.require("database_url"),
-        "REDIS_URL": redis_url,
+        "REDIS_URL": redis.url,
         "DATANIKA_SECRET_KEY": settings.require("secret_key"),
         "DATANIKA_ENCRYPTION_KEYS": settings.require("encryption_keys"),
-        "DATANIKA_HOME": str(settings.home),
-        "DATANIKA_EGRESS_ALLOW": settings.egress_allow,
+        "DATANIKA_HOME": str(home),
+        "DATANIKA_EGRESS_ALLOW": f"{warehouse.host}:{warehouse.port}/{warehouse.database}*",
     }
-    settings.home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "celery", "-A", "datanika.tasks", "worker", "-c", "1"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env={**os.environ, **given}, stdout=output, stderr=output
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "celery.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "celery", "-A", "datanika.tasks", "worker"),
+                *("-l", "info", "-c", "1"),
+            ],
+            env={**os.environ, **given},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
     try:
-        yield
+        with serve(frontend, home, **given) as web:
+            yield web
     finally:
-        process.terminate()
-        process.wait(30)
+        worker.terminate()
+        worker.wait(30)

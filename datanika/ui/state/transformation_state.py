@@ -77,7 +77,8 @@ _PANES = ("compile", "preview")
 class TransformationState(TenantState):
     """``sql`` is what the editor was given, ``_draft`` what it holds now: the browser keeps the
     text, so that typing never waits. ``editor_number`` grows where the editor must take ``sql``
-    although it did not change, ``form_number`` where the whole form begins anew. ``theirs``: what somebody else saved meanwhile."""
+    although it did not change, ``form_number`` where the whole form begins anew. ``theirs``: what
+    somebody else saved meanwhile."""
 
     transformation: TransformationView = TransformationView()
     found: bool = False

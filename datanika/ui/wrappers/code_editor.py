@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 _LIBRARY = str(rx.asset("code_editor.jsx", shared=True).importable_path)
-_PACKAGES = [
+PACKAGES = [
     "@uiw/react-codemirror@4.25.12",
     "@codemirror/lang-sql@6.10.0",
     "@codemirror/lang-yaml@6.1.3",
@@ -35,7 +35,7 @@ class CodeEditor(rx.Component):
 
     library = _LIBRARY
     tag = "CodeEditor"
-    lib_dependencies: list[str] = _PACKAGES
+    lib_dependencies: list[str] = PACKAGES
 
     value: rx.Var[str]
     language: rx.Var[str]
@@ -54,7 +54,7 @@ class CodeDiff(rx.Component):
 
     library = _LIBRARY
     tag = "CodeDiff"
-    lib_dependencies: list[str] = _PACKAGES
+    lib_dependencies: list[str] = PACKAGES
 
     before: rx.Var[str]
     after: rx.Var[str]

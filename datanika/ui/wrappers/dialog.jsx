@@ -33,13 +33,15 @@ export function Dialog({ isOpen, label, closeLabel, wide, onClose, children }) {
 }
 
 const SHOWN_MS = 5000;
+// Of the tab, not of a page: what a handler says before it leads to another page is said there.
+let seen = null;
 
 export function Toast({ text, number }) {
-  const seen = useRef(number);
   const [shown, setShown] = useState("");
   useEffect(() => {
-    if (number === seen.current) return undefined;
-    seen.current = number;
+    const before = seen;
+    seen = number;
+    if (before === null || number <= before) return undefined;
     setShown(text);
     const timer = setTimeout(() => setShown(""), SHOWN_MS);
     return () => clearTimeout(timer);
