@@ -15,6 +15,7 @@ from datanika.ui.guard import LOGIN_PAGE, NOWHERE_PAGE, DenyByDefault
 from datanika.ui.pages import (
     catalog,
     connections,
+    home,
     operators,
     pipelines,
     runs,
@@ -53,6 +54,7 @@ app.register_lifespan_task(background_tasks)
 
 
 for _member_page in (
+    *home.PAGES,
     *runs.PAGES,
     *pipelines.PAGES,
     *connections.PAGES,
@@ -65,7 +67,11 @@ for _member_page in (
         _member_page.build,
         route=_member_page.route,
         title=f"{_member_page.title} · Datanika",
-        on_load=[I18nState.load_locale, SessionState.load_session, _member_page.load],
+        on_load=[
+            I18nState.load_locale,
+            SessionState.load_session,
+            *([_member_page.load] if _member_page.load is not None else []),
+        ],
     )
 for _page, _route in {
     login_page: LOGIN_PAGE,

@@ -148,6 +148,28 @@ class Connections(Resource):
         path = f"connections/{connection_id}/preview"
         return self._post(JobOut, path, request, wait=wait, idempotency_key=idempotency_key)
 
+    def slots(
+        self,
+        connection_id: int,
+        *,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> JobOut:
+        """The platform's replication slots at a source, and which step reads them."""
+        path = f"connections/{connection_id}/slots"
+        return self._post(JobOut, path, wait=wait, idempotency_key=idempotency_key)
+
+    def drop_slots(
+        self,
+        connection_id: int,
+        *,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> JobOut:
+        """Drop those that no step of the organisation uses any more."""
+        path = f"connections/{connection_id}/slots/drop"
+        return self._post(JobOut, path, wait=wait, idempotency_key=idempotency_key)
+
     def query(
         self,
         connection_id: int,

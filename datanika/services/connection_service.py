@@ -37,6 +37,7 @@ from datanika.services.secret_references import (
     is_reference,
     resolve_reference,
 )
+from datanika.services.slot_releases import give_up, slots_in_the_way
 from datanika.services.validation import check_revision, valid_name
 
 TABLE = Connection.__tablename__
@@ -184,13 +185,15 @@ class ConnectionService:
                 hint="Delete those first, or point them to another connection.",
                 used_by=users,
             )
+        left = await give_up(self.session, self.actor.org_id, connection_id)
         connection.deleted_at = dt.datetime.now(dt.UTC)
         # A deleted connection has no use for its credentials.
         connection.secrets = None
         await self.session.flush()
         await record(
             self.session, self.actor, "connection.deleted", "connection", connection_id,
-            old={"name": connection.name, "kind": connection.kind},
+            old={"name": connection.name, "kind": connection.kind}
+            | ({"slots_left": left} if left else {}),
         )  # fmt: skip
 
     async def refs(self, ids: Iterable[int], *, lock: bool = False) -> dict[int, ConnectionRef]:
@@ -261,7 +264,9 @@ class ConnectionService:
             )
             .order_by(Transformation.name)
         )
+        slots = await slots_in_the_way(self.session, self.actor.org_id, connection_id)
         return (
+            *(f"replication slot {name}, which is being dropped" for name in slots),
             *(f"pipeline {name}" for name in pipelines),
             *(f"transformation {name}" for name in transformations),
         )

@@ -73,6 +73,14 @@ class FormatIn(Body):
     )
 
 
+class LintIn(Body):
+    sql: Code | None = Field(
+        default=None,
+        examples=["select 1 as a"],
+        description="This code; null: what the transformation has.",
+    )
+
+
 class TransformationPreviewIn(CompileIn):
     limit: Integer = Field(default=50, ge=1, le=100, strict=True)
 
