@@ -5,36 +5,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import reflex as rx
 
 from datanika.api.app import background_tasks, create_app
 from datanika.services.invitation_service import PATH as INVITATION_PAGE
-from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
+from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SIGN_UP_PAGE
 from datanika.ui.guard import LOGIN_PAGE, NOWHERE_PAGE, DenyByDefault
-from datanika.ui.pages.invitation import invitation_page
-from datanika.ui.pages.login import login_page
-from datanika.ui.pages.mailed import (
+from datanika.ui.pages import (
+    catalog,
+    connections,
+    home,
+    pipelines,
+    runs,
+    settings,
+    transformations,
+)
+from datanika.ui.pages.account.invitation import invitation_page
+from datanika.ui.pages.account.login import login_page
+from datanika.ui.pages.account.mailed import (
     forgot_password_page,
     reset_password_page,
     verify_email_page,
 )
-from datanika.ui.pages.no_organization import no_organization_page
-from datanika.ui.pages.pipelines import pipelines_page
-from datanika.ui.pages.queue import queue_page
-from datanika.ui.pages.run import run_page
-from datanika.ui.pages.runs import runs_page
+from datanika.ui.pages.account.no_organization import no_organization_page
+from datanika.ui.pages.account.sign_up import sign_up_page
 from datanika.ui.sockets import allow_same_origin_only
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.invitation_state import InvitationState
-from datanika.ui.state.pipeline_list_state import PipelineListState
-from datanika.ui.state.queue_state import QueueState
-from datanika.ui.state.run_list_state import RunListState
-from datanika.ui.state.run_state import RunPageState
 from datanika.ui.state.session import SessionState
-from datanika.ui.theme import app_wraps, head_components, stylesheets
+from datanika.ui.styles import stylesheets
+from datanika.ui.theme import app_wraps, head_components
 
 app = rx.App(
     api_transformer=create_app(),
@@ -50,17 +50,28 @@ allow_same_origin_only(app)
 app.register_lifespan_task(background_tasks)
 
 
-def _add_page(page: Callable[[], rx.Component], route: str, title: str, load: Any) -> None:
-    first = [I18nState.load_locale, SessionState.load_session]
-    app.add_page(page, route=route, title=f"{title} · Datanika", on_load=[*first, load])
-
-
-_add_page(runs_page, "/", "Runs", RunListState.load_runs)
-_add_page(queue_page, "/queue", "Queue", QueueState.load_queue)
-_add_page(pipelines_page, "/pipelines", "Pipelines", PipelineListState.load_pipelines)
-_add_page(run_page, "/runs/[run_id]", "Run", RunPageState.load_run)
+for _member_page in (
+    *home.PAGES,
+    *runs.PAGES,
+    *pipelines.PAGES,
+    *connections.PAGES,
+    *transformations.PAGES,
+    *catalog.PAGES,
+    *settings.PAGES,
+):
+    app.add_page(
+        _member_page.build,
+        route=_member_page.route,
+        title=f"{_member_page.title} · Datanika",
+        on_load=[
+            I18nState.load_locale,
+            SessionState.load_session,
+            *([_member_page.load] if _member_page.load is not None else []),
+        ],
+    )
 for _page, _route in {
     login_page: LOGIN_PAGE,
+    sign_up_page: SIGN_UP_PAGE,
     forgot_password_page: FORGOT_PAGE,
     reset_password_page: RESET_PAGE,
     verify_email_page: CONFIRM_PAGE,

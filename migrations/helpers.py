@@ -39,6 +39,7 @@ PUBLIC_TABLES = (
     "schedules",
     "slot_releases",
     "throttles",
+    "transformation_versions",
     "transformations",
     "uploaded_files",
     "usage_months",

@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from datanika.api.job_queue import enqueue_releases
 from datanika.orchestration.gateway import preload
 from datanika.services.delivery import deliver_due
 from datanika.services.failed_logins import record_failures
@@ -23,6 +22,7 @@ from datanika.services.mail_queue import send_due
 from datanika.services.metrics import RECONCILER_LAST, RECONCILER_PASSES
 from datanika.services.reconciler import reconcile, renew_leases
 from datanika.services.retention import measure_storage
+from datanika.services.slot_releases import enqueue_releases
 
 logger = logging.getLogger(__name__)
 

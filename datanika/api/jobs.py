@@ -6,8 +6,6 @@ waits holds no transaction open.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
@@ -15,15 +13,16 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.api.deps import PROBLEMS, Id
-from datanika.api.job_queue import QUEUE_ERRORS, enqueue
 from datanika.api.transaction import ActorRoute, Caller, caller_of, needs
 from datanika.contracts.api import (
     CompileIn,
     ConnectionTestIn,
+    ConnectionTrialIn,
     FilePreviewIn,
     FormatIn,
     IntrospectIn,
     JobOut,
+    LintIn,
     PreviewIn,
     QueryIn,
     TransformationPreviewIn,
@@ -32,21 +31,11 @@ from datanika.contracts.jobs import JobAction
 from datanika.db import get_session
 from datanika.errors import Unavailable
 from datanika.models import Job
-from datanika.services.actor import Actor
-from datanika.services.connection_service import ConnectionService, check_unsaved
-from datanika.services.file_service import FileService
 from datanika.services.idempotency_service import IdempotencyService, KeptAnswer
-from datanika.services.job_actions import (
-    check_can_compile,
-    check_can_format,
-    check_can_query,
-    check_has_slots,
-)
 from datanika.services.job_service import JobService, job_state
-from datanika.services.transformation_service import TransformationService
+from datanika.services.job_start import create_job, follow_job, queue_job
 
 MAX_WAIT_SECONDS = 60
-POLL_SECONDS = 0.1
 
 _UNAVAILABLE = {503: {"description": "`jobs_unavailable`: Redis does not answer."}}
 router = APIRouter(tags=["jobs"], responses=PROBLEMS, route_class=ActorRoute)
@@ -107,8 +96,7 @@ class JobStarter:
         resource_id: int | None,
         request: dict[str, Any],
     ) -> int:
-        await _check(session, self.actor, action, resource_id, request)
-        job = await JobService(session, self.actor).create(action, resource_id, request)
+        job = await create_job(session, self.actor, action, resource_id, request)
         if self.key is not None:
             await keys.keep(KeptAnswer(status.HTTP_202_ACCEPTED, {}, str(job.id).encode()))
         return job.id
@@ -125,27 +113,16 @@ class JobStarter:
 
     async def _enqueue(self, action: JobAction, job_id: int, keys: IdempotencyService) -> None:
         try:
-            await enqueue(action.task_name, self.actor.org_id, job_id)
-        except QUEUE_ERRORS:
+            await queue_job(self.actor, action, job_id)
+        except Unavailable:
             async with get_session(self.actor.scope) as session:
-                await JobService(session, self.actor).withdraw(job_id)
                 await keys.release(session)
-            raise Unavailable(
-                "Ad hoc jobs are not available now.",
-                code="jobs_unavailable",
-                hint="Redis does not answer. Pipelines run without it.",
-            ) from None
+            raise
 
     async def _follow(self, job_id: int) -> JobOut:
-        deadline = time.monotonic() + self.wait
-        while True:
-            async with get_session(self.actor.scope) as session:
-                service = JobService(session, self.actor)
-                # Not get(): who may start it need not be able to read all jobs.
-                job = job_out(service, await service.find(job_id))
-            if job.state.is_final or time.monotonic() >= deadline:
-                return job
-            await asyncio.sleep(POLL_SECONDS)
+        job = await follow_job(self.actor, job_id, self.wait)
+        async with get_session(self.actor.scope) as session:
+            return job_out(JobService(session, self.actor), job)
 
 
 Starter = Annotated[JobStarter, Depends()]
@@ -158,9 +135,11 @@ async def test_new_connection(body: ConnectionTestIn, job: Starter) -> JobOut:
 
 
 @router.post("/connections/{connection_id}/test", **_STARTS, **needs("connection:test"))
-async def test_connection(connection_id: Id, job: Starter) -> JobOut:
+async def test_connection(
+    connection_id: Id, job: Starter, body: ConnectionTrialIn | None = None
+) -> JobOut:
     """Try the connection with its credentials; ask ``/jobs/{id}`` for the result."""
-    return await job.start(JobAction.TEST_CONNECTION, connection_id, None)
+    return await job.start(JobAction.TEST_CONNECTION, connection_id, body)
 
 
 @router.post("/connections/{connection_id}/introspect", **_STARTS, **needs("connection:test"))
@@ -229,6 +208,17 @@ async def format_transformation(
     return await job.start(JobAction.FORMAT_TRANSFORMATION, transformation_id, body or FormatIn())
 
 
+@router.post(
+    "/transformations/{transformation_id}/lint", **_STARTS, **needs("transformation:preview")
+)
+async def lint_transformation(
+    transformation_id: Id, job: Starter, body: LintIn | None = None
+) -> JobOut:
+    """What sqlfluff finds in the transformation's code, or in the code given, by line; how it
+    looks is left to the formatter."""
+    return await job.start(JobAction.LINT_TRANSFORMATION, transformation_id, body or LintIn())
+
+
 @router.post("/files/{file_id}/preview", **_STARTS, **needs("file:preview"))
 async def preview_file(file_id: Id, job: Starter, body: FilePreviewIn | None = None) -> JobOut:
     """An uploaded file's columns, with the types that are seen in it, and its first rows."""
@@ -241,29 +231,6 @@ async def read_job(job_id: Id, actor: Caller) -> JobOut:
     async with get_session(actor.scope) as session:
         service = JobService(session, actor)
         return job_out(service, await service.get(job_id))
-
-
-async def _check(
-    session: AsyncSession,
-    actor: Actor,
-    action: JobAction,
-    resource_id: int | None,
-    request: dict[str, Any],
-) -> None:
-    """Refuse now what could only fail later."""
-    if resource_id is None:
-        check_unsaved(request["kind"], request["config"])
-    elif action.resource_type == "file":
-        await FileService(session, actor).find(resource_id)
-    elif action.resource_type == "transformation":
-        check = check_can_format if action is JobAction.FORMAT_TRANSFORMATION else check_can_compile
-        check(await TransformationService(session, actor).find(resource_id))
-    else:
-        connection = await ConnectionService(session, actor).find(resource_id)
-        if action is JobAction.QUERY_CONNECTION:
-            check_can_query(connection)
-        elif action in (JobAction.LIST_SLOTS_CONNECTION, JobAction.DROP_SLOTS_CONNECTION):
-            check_has_slots(connection)
 
 
 def job_out(service: JobService, job: Job) -> JobOut:

@@ -103,6 +103,16 @@ class SlotsAction(Contract):
     drop: bool = False
 
 
+class LintAction(Contract):
+    """``dialect`` is a kind of connection; ``macros``: what the code may call, by name."""
+
+    action: Literal["lint"] = "lint"
+    connection: ResolvedConnection
+    sql: str = Field(repr=False)
+    dialect: str
+    macros: dict[str, str] = Field(default_factory=dict, repr=False)
+
+
 AdHocAction = Annotated[
     ProbeAction
     | IntrospectAction
@@ -110,6 +120,7 @@ AdHocAction = Annotated[
     | QueryAction
     | CompileAction
     | FormatAction
+    | LintAction
     | SlotsAction,
     Field(discriminator="action"),
 ]
@@ -221,8 +232,38 @@ class SlotsResult(Contract):
     slots: tuple[SlotInfo, ...] = ()
 
 
+class LintIssue(Contract):
+    """Something about the code. Lines and columns begin at 1 and are of the code as written."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    rule: str = Field(description="sqlfluff's code; PRS: no SQL, JNJ: no Jinja.", examples=["AL05"])
+    name: str = Field(description="The rule in words.", examples=["aliasing.unused"])
+    message: str
+    severity: Literal["error", "warning"]
+    fixable: bool = Field(default=False, description="sqlfluff knows how to correct it.")
+
+
+class LintResult(Contract):
+    """What could be better about a transformation's code, by line."""
+
+    type: Literal["lint"] = "lint"
+    issues: tuple[LintIssue, ...] = ()
+    errors: int = 0
+    warnings: int = 0
+    is_truncated: bool = Field(default=False, description="There are more issues than these.")
+
+
 AdHocResult = Annotated[
-    ProbeResult | IntrospectionResult | RowsResult | CompiledResult | FormatResult | SlotsResult,
+    ProbeResult
+    | IntrospectionResult
+    | RowsResult
+    | CompiledResult
+    | FormatResult
+    | LintResult
+    | SlotsResult,
     Field(discriminator="type"),
 ]
 

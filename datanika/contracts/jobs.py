@@ -22,6 +22,7 @@ class JobAction(StrEnum):
     COMPILE_TRANSFORMATION = "compile_transformation"
     PREVIEW_TRANSFORMATION = "preview_transformation"
     FORMAT_TRANSFORMATION = "format_transformation"
+    LINT_TRANSFORMATION = "lint_transformation"
 
     @property
     def task_name(self) -> str:
@@ -48,6 +49,7 @@ _PERMISSIONS = {
     "compile_transformation": "transformation:preview",
     "preview_transformation": "transformation:preview",
     "format_transformation": "transformation:preview",
+    "lint_transformation": "transformation:preview",
 }
 
 

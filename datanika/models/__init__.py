@@ -17,7 +17,7 @@ from datanika.models.pipeline import Pipeline, PipelineVersion
 from datanika.models.run import Run, RunLog, RunStep
 from datanika.models.schedule import Schedule
 from datanika.models.slot import SlotRelease
-from datanika.models.transformation import Transformation
+from datanika.models.transformation import Transformation, TransformationVersion
 from datanika.models.user import (
     ApiKey,
     Invitation,
@@ -59,6 +59,7 @@ __all__ = [
     "SlotRelease",
     "Throttle",
     "Transformation",
+    "TransformationVersion",
     "UploadedFile",
     "UsageMonth",
     "User",

@@ -15,10 +15,13 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from datanika import job_queue
 from datanika.contracts.ad_hoc import AdHocAnswer, SlotInfo, SlotsResult
 from datanika.contracts.cdc import pipeline_key, slot_name, steps_with_changes
 from datanika.contracts.events import Failure, utcnow
+from datanika.contracts.jobs import RELEASE_SLOTS
 from datanika.db import SYSTEM, get_session
+from datanika.errors import ConfigError, Unavailable
 from datanika.models import Pipeline, PipelineVersion, Run, SlotRelease
 from datanika.services.audit_service import SystemActor, record
 from datanika.services.delivery import delay_after
@@ -111,6 +114,19 @@ async def claim_releases() -> Sequence[tuple[int, int]]:
             .execution_options(synchronize_session=False)
         )
         return sorted({(row.org_id, row.connection_id) for row in rows})
+
+
+async def enqueue_releases() -> int:
+    """Tell a worker which replication slots are due to be dropped; of how many connections."""
+    claimed = await claim_releases()
+    for place, (org_id, connection_id) in enumerate(claimed):
+        try:
+            await job_queue.send(RELEASE_SLOTS, org_id, connection_id)
+        except (Unavailable, ConfigError):
+            for left in claimed[place:]:
+                await postpone(*left)
+            return place
+    return len(claimed)
 
 
 async def postpone(org_id: int, connection_id: int, delay: dt.timedelta = SOON) -> None:

@@ -15,6 +15,7 @@ from datanika.contracts.jobs import RELEASE_SLOTS, JobAction
 from datanika.db import SYSTEM, dispose_engine, get_session
 from datanika.errors import DatanikaError
 from datanika.execution.sandbox import ad_hoc, keep_warm
+from datanika.services.connection_trial import note_test
 from datanika.services.job_actions import resolve_action
 from datanika.services.job_service import ClaimedJob, claim_job, finish_job, who_asked
 from datanika.services.replication_slots import prepare
@@ -97,6 +98,12 @@ def format_transformation(org_id: int, job_id: int) -> None:
     asyncio.run(run_job(org_id, job_id))
 
 
+@app.task(name=JobAction.LINT_TRANSFORMATION.task_name)
+def lint_transformation(org_id: int, job_id: int) -> None:
+    """What could be better about a transformation's code."""
+    asyncio.run(run_job(org_id, job_id))
+
+
 async def run_job(org_id: int, job_id: int) -> None:
     """Do a job that waits, and keep what it found. One that is gone or taken is left alone."""
     try:
@@ -107,6 +114,7 @@ async def run_job(org_id: int, job_id: int) -> None:
         answer = await _answer(job)
         async with get_session(SYSTEM) as session:
             await finish_job(session, job_id, answer)
+            await note_test(session, job, answer)
     finally:
         await dispose_engine()
 

@@ -9,6 +9,13 @@ ERROR_KEYS = {
     "permission_denied": "error.permission_denied",
     "not_authenticated": "error.not_authenticated",
     "illegal_transition": "error.run_moved_on",
+    "conflict": "error.conflict",
+    "limit_reached": "error.limit_reached",
+    "precondition_failed": "error.changed_meanwhile",
+    "invalid_input": "error.invalid_input",
+    "spec_invalid": "error.invalid_input",
+    "guard_refused": "error.guard_refused",
+    "egress_refused": "error.egress_refused",
     "too_many_requests": "error.too_many_requests",
     "unavailable": "error.unavailable",
 }
@@ -34,6 +41,7 @@ LOGIN_ERROR_KEYS = {
     "invalid_input": "login.error.password",
     "password_too_short": "login.error.password",
     "password_too_long": "login.error.password",
+    "registration_closed": "sign_up.closed",
 }
 """By the code that the login form's answer carries in the address."""
 
@@ -45,6 +53,8 @@ LOGIN_NOTICE_KEYS = {
     "password_changed": "login.notice.password_changed",
     "email_confirmed": "login.notice.email_confirmed",
     "joined": "login.notice.joined",
+    "registered": "login.notice.registered",
+    "registered_confirm": "login.notice.registered_confirm",
 }
 """By what the form before the login page has done."""
 

@@ -1,4 +1,4 @@
-"""What every page loads: the style sheet, the icon, and the language before the first paint."""
+"""What every page loads beside its styles: the icon, and the language before the first paint."""
 
 from __future__ import annotations
 
@@ -8,14 +8,8 @@ from typing import Any
 import reflex as rx
 from reflex.app import default_error_boundary
 
-_APP_CSS = rx.asset("app.css", shared=True)
 _ICON = rx.asset("icon.svg", shared=True)
 _LANGUAGE = rx.asset("language.js", shared=True)
-
-
-def stylesheets() -> list[str]:
-    # Without its version: it is bundled, not linked.
-    return [_APP_CSS.importable_path.removeprefix("$/public")]
 
 
 def head_components() -> list[rx.Component]:

@@ -1,6 +1,6 @@
 """Replication slots that are to be dropped at their source.
 
-Revises: 0006
+Revises: 0007
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from alembic import op
 from migrations.helpers import enable_tenant_rls
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

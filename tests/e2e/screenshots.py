@@ -17,8 +17,9 @@ from datanika.contracts.enums import RunTrigger
 from datanika.contracts.events import Failure, utcnow
 from datanika.db import SYSTEM, get_session
 from datanika.models import Run
-from tests.e2e.test_ui_browser import browser, invite, log_in
+from tests.e2e.test_ui_browser import invite
 from tests.support import story as stories
+from tests.support.browser import browser, log_in
 from tests.support.dependencies import needs_fresh, trigger
 from tests.support.pipelines import make_pipeline
 from tests.support.story import Story
@@ -46,6 +47,9 @@ async def test_screenshots(browser: Browser, web: Web) -> None:
         await page.get_by_label("Email").wait_for()
         await _shoot(page, "login", theme)
         await log_in(page, web, story.actor.email)
+        await page.locator(".timeline").wait_for()
+        await _shoot(page, "home", theme)
+        await page.get_by_role("link", name="Runs", exact=True).click()
         await page.get_by_role("cell", name="nyc_flights").first.wait_for()
         await _shoot(page, "runs", theme)
         await page.goto(f"{web.url}/runs/{live}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
@@ -17,6 +15,7 @@ from datanika.services.invitation_service import InvitationService
 from datanika.services.second_factor import SecondFactor
 from tests.support import story as stories
 from tests.support.accounts import mails, make_person, token_of
+from tests.support.browser import browser, log_in, page
 from tests.support.dependencies import needs_fresh, succeed, trigger
 from tests.support.pipelines import make_pipeline
 from tests.support.story import PASSWORD, Story
@@ -24,53 +23,7 @@ from tests.support.web import Web
 
 pytestmark = pytest.mark.e2e
 
-# A form is answered by a whole page load; on a busy machine that takes longer than the usual 5 s.
-expect.set_options(timeout=20_000)
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.fail("No chromium on PATH: apt-get install chromium (.ci/run does).")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        await chromium.close()
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page that fails the test when its scripts fail or break the security policy."""
-    context = await browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(20_000)
-    opened = await context.new_page()
-    wrong: list[str] = []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on(
-        "console",
-        lambda message: wrong.append(message.text) if "Security Policy" in message.text else None,
-    )
-    yield opened
-    await context.close()
-    assert wrong == []
-
-
-async def log_in(page: Page, web: Web, email: str) -> None:
-    await page.goto(f"{web.url}/")
-    await page.get_by_label("Email").fill(email)
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Log in").click()
-    await expect(page.locator("#organization")).to_be_visible()
+__all__ = ["browser", "page"]
 
 
 async def test_login_runs_live_run_and_logout(page: Page, web: Web) -> None:
@@ -78,6 +31,7 @@ async def test_login_runs_live_run_and_logout(page: Page, web: Web) -> None:
     finished = await stories.whole_run(story)
     await log_in(page, web, story.actor.email)
     await expect(page.locator("#organization")).to_have_text("Demo Airlines")
+    await page.get_by_role("link", name="Runs", exact=True).click()
     row = page.get_by_role("row").filter(has_text=f"#{finished}")
     await expect(row).to_contain_text("succeeded")
     await expect(row).to_contain_text("367,687")
@@ -126,6 +80,7 @@ async def test_a_wrong_password_is_explained_and_the_way_is_kept(page: Page, web
 async def test_language_and_direction_survive_a_reload(page: Page, web: Web) -> None:
     ada = await stories.register(stories.new_email(), "Acme")
     await log_in(page, web, ada.email)
+    await page.goto(f"{web.url}/runs")
     await expect(page.get_by_role("heading", name="Nothing has run yet")).to_be_visible()
     await page.get_by_label("Language").select_option("ar")
     await expect(page.locator("html")).to_have_attribute("dir", "rtl")
@@ -179,6 +134,7 @@ async def test_run_now_leads_to_the_new_run(page: Page, web: Web) -> None:
     await expect(page.get_by_role("heading", level=1)).to_contain_text("nyc_flights #")
     await expect(page.locator("h1 + span .badge")).to_have_text("queued")
     await page.get_by_role("button", name="Cancel run").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
     await expect(page.locator("h1 + span .badge")).to_have_text("cancelled")
 
 

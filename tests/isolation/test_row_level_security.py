@@ -44,6 +44,7 @@ from datanika.models import (
     SlotRelease,
     Throttle,
     Transformation,
+    TransformationVersion,
     UploadedFile,
     UsageMonth,
     User,
@@ -58,7 +59,7 @@ TENANT_MODELS = sorted(
     (m.class_ for m in Base.registry.mappers if issubclass(m.class_, TenantMixin)),
     key=lambda model: model.__name__,
 )
-APPEND_ONLY = {AuditLog, CursorVersion, PipelineVersion}
+APPEND_ONLY = {AuditLog, CursorVersion, PipelineVersion, TransformationVersion}
 SYSTEM_ONLY = (PendingMail, RefreshToken, Throttle, UserIdentity, UserToken)
 """Tables of which the application's role sees nothing at all."""
 
@@ -108,9 +109,14 @@ async def fill(tenant: Tenant) -> dict[type, int]:
             )
         )
         await add(Schedule(org_id=org_id, pipeline_id=pipeline, interval_seconds=60))
-        await add(
+        transformation = await add(
             Transformation(
                 org_id=org_id, name="stg", kind="model", destination_id=connection, spec={}
+            )
+        )
+        await add(
+            TransformationVersion(
+                org_id=org_id, transformation_id=transformation, number=1, spec={}
             )
         )
         entry = await add(

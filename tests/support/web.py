@@ -58,6 +58,7 @@ def serve(frontend: Path, home: Path, **environ: str) -> Iterator[Web]:
             [
                 *(sys.executable, "-m", "uvicorn", "--factory", "datanika.ui.serve:create_asgi"),
                 *("--host", "127.0.0.1", "--port", str(port), "--no-access-log"),
+                *("--ws-per-message-deflate", "false"),
             ],
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -21,11 +21,13 @@ from datanika.ui.errors import ERROR_KEYS, LOGIN_ERROR_KEYS, LOGIN_NOTICE_KEYS, 
 
 UI = Path(datanika.ui.__file__).parent
 KEY = re.compile(r"[a-z_]+(\.[a-z_]+)+")
-ERROR_KEY = re.compile(r"(login\.)?error\.[a-z_]+")
+TEXT_IN_SCRIPT = re.compile(r"""\btexts\[["']([a-z_.]+)["']\]""")
 
 
 def keys_in_code() -> set[str]:
-    """Every ``_t["key"]``, and every string that names an error to be translated."""
+    """Every ``_t["key"]`` and ``texts["key"]``, what ``_succeed`` says, and every other string that
+    is spelled like a key and is one: errors and texts that are chosen by a value."""
+    existing = load_translations(DEFAULT_LOCALE)
     found: set[str] = {
         *ERROR_KEYS.values(),
         *LOGIN_ERROR_KEYS.values(),
@@ -36,8 +38,16 @@ def keys_in_code() -> set[str]:
             match node:
                 case ast.Subscript(value=ast.Name(id="_t"), slice=ast.Constant(value=str(key))):
                     found.add(key)
-                case ast.Constant(value=str(text)) if ERROR_KEY.fullmatch(text):
+                case ast.Call(
+                    func=ast.Attribute(attr="_succeed"), args=[ast.Constant(value=str(key))]
+                ):
+                    found.add(key)
+                case ast.Constant(value=str(text)) if text in existing or re.fullmatch(
+                    r"error\.[a-z_]+", text
+                ):
                     found.add(text)
+    for file in UI.rglob("*.jsx"):
+        found.update(TEXT_IN_SCRIPT.findall(file.read_text("utf-8")))
     return found
 
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from datanika.api.app import create_app
 from datanika.config import settings
+from tests.support.application import application
 from tests.support.postgres import Warehouse
 from tests.support.redis import RunningRedis
 from tests.support.tenants import Tenant, access_token, make_tenant
@@ -63,7 +63,7 @@ async def tenant(database: str) -> Tenant:
 async def api(tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:
     token = access_token(tenant.owner)
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(create_app()),
+        transport=httpx.ASGITransport(application()),
         base_url="http://test/api/v1",
         headers={"Authorization": f"Bearer {token}"},
         timeout=60,

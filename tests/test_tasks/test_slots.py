@@ -12,7 +12,6 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from datanika.api.job_queue import enqueue_releases
 from datanika.config import settings
 from datanika.contracts.cdc import pipeline_key, slot_name
 from datanika.contracts.egress import EgressPolicy, Networks
@@ -23,6 +22,7 @@ from datanika.models import SlotRelease
 from datanika.runtime import databases
 from datanika.services.connection_service import ConnectionService
 from datanika.services.pipeline_service import PipelineService
+from datanika.services.slot_releases import enqueue_releases
 from datanika.services.table_owners import owner_name
 from tests.support.postgres import PostgresServer, Warehouse
 from tests.support.redis import RunningRedis

@@ -10,6 +10,7 @@ from datanika.contracts.ad_hoc import (
     CompileAction,
     FormatAction,
     IntrospectAction,
+    LintAction,
     PreviewAction,
     ProbeAction,
     ProbeResult,
@@ -42,6 +43,10 @@ def perform(action: AdHocAction, folder: Path, known: KnownParse | None = None) 
         from datanika.engines.ad_hoc.format import format_sql
 
         return format_sql(action.sql)
+    if isinstance(action, LintAction):
+        from datanika.engines.ad_hoc.lint import lint_sql
+
+        return lint_sql(action.sql, action.dialect, action.macros)
     return _compile(action, folder, known)
 
 

@@ -9,10 +9,13 @@ from reflex_components_core.core.banner import has_connection_errors
 from datanika.i18n import LOCALES
 from datanika.ui.components.link import link
 from datanika.ui.components.logo import mark
+from datanika.ui.components.navigation import navigation
 from datanika.ui.reflex_config import is_development
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.session import SessionState
+from datanika.ui.state.tenant import TenantState
 from datanika.ui.wrappers.browser import LogoutButton, PageLanguage
+from datanika.ui.wrappers.dialog import Toast
 
 _t = I18nState.translations
 
@@ -55,27 +58,7 @@ def page_language() -> rx.Component:
 def _sidebar(active: str) -> rx.Component:
     return rx.el.header(
         link(mark(), "Datanika", to="/", class_name="brand"),
-        rx.el.nav(
-            rx.el.ul(
-                *(
-                    rx.el.li(
-                        link(
-                            rx.icon(icon, aria_hidden="true"),
-                            text,
-                            to=href,
-                            **({"aria_current": "page"} if active == href else {}),
-                        )
-                    )
-                    for text, icon, href in (
-                        (_t["nav.runs"], "activity", "/"),
-                        (_t["nav.queue"], "hourglass", "/queue"),
-                        (_t["nav.pipelines"], "workflow", "/pipelines"),
-                    )
-                ),
-                class_name="nav",
-            ),
-            aria_label=_t["nav.label"],
-        ),
+        navigation(active),
         rx.el.div(
             rx.el.div(
                 rx.el.strong(SessionState.organization, id="organization"),
@@ -109,8 +92,20 @@ def _offline() -> rx.Component:
     )
 
 
-def frame(*content: rx.Component, active: str, error: rx.Var[str]) -> rx.Component:
-    """A page for people who are logged in. ``error`` is a translation key or empty."""
+def _error() -> rx.Component:
+    return rx.cond(
+        TenantState.error != "",
+        rx.el.div(
+            rx.el.strong(_t[TenantState.error]),
+            rx.cond(TenantState.error_detail != "", rx.el.p(TenantState.error_detail)),
+            role="alert",
+            class_name="notice bad",
+        ),
+    )
+
+
+def frame(*content: rx.Component, active: str) -> rx.Component:
+    """A page for people who are logged in. ``active`` is the address of its menu entry."""
     return rx.fragment(
         page_language(),
         rx.cond(
@@ -121,16 +116,14 @@ def frame(*content: rx.Component, active: str, error: rx.Var[str]) -> rx.Compone
                 rx.el.main(
                     rx.el.div(
                         _offline(),
-                        rx.cond(
-                            error != "",
-                            rx.el.div(_t[error], role="alert", class_name="notice bad"),
-                        ),
+                        _error(),
                         *content,
                         class_name="page",
                     ),
                     id="content",
                     class_name="content",
                 ),
+                Toast.create(text=_t[TenantState.notice], number=TenantState.notice_number),
                 class_name="frame",
             ),
             rx.el.main(

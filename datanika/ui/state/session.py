@@ -6,8 +6,10 @@ from urllib.parse import urlencode
 
 import reflex as rx
 
+from datanika.config import settings
 from datanika.services.openid import providers
 from datanika.services.organization_service import OrganizationService
+from datanika.services.permissions import PERMISSIONS
 from datanika.services.validation import local_path
 from datanika.ui.errors import CODE_ERRORS, LOGIN_ERROR_KEYS, LOGIN_NOTICE_KEYS
 from datanika.ui.state.tenant import TenantState, tenant_session
@@ -18,13 +20,14 @@ class SessionState(TenantState):
 
     email: str = ""
     organization: str = ""
-    can_run: bool = False
-    can_cancel: bool = False
+    permissions: dict[str, bool] = {}
+    is_operator: bool = False
     is_ready: bool = False
     login_error: str = ""
     login_notice: str = ""
     asks_code: bool = False
     mailed_token: str = ""
+    may_register: bool = True
     login_providers: list[dict[str, str]] = []
     next_page: str = "/"
     _identity: tuple[int, int] | None = None
@@ -36,8 +39,8 @@ class SessionState(TenantState):
             organization = await OrganizationService(session, actor).get()
             self.organization = organization.name
         self.email = actor.email
-        self.can_run = actor.may("run:trigger")
-        self.can_cancel = actor.may("run:cancel")
+        self.permissions = {name: actor.may(name) for name in PERMISSIONS}
+        self.is_operator = actor.is_operator
         self.is_ready = True
 
     @rx.event
@@ -50,6 +53,7 @@ class SessionState(TenantState):
         self.login_notice = LOGIN_NOTICE_KEYS.get(query.get("notice", ""), "")
         self.asks_code = self.login_error in CODE_ERRORS
         self.mailed_token = query.get("token", "")
+        self.may_register = settings.registration == "open"
         self.next_page = page_after_login(query.get("next", "/"))
         where = urlencode({"next": self.next_page})
         self.login_providers = [

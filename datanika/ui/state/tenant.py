@@ -10,15 +10,56 @@ from reflex_base.registry import RegistrationContext
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.db import get_session
+from datanika.errors import DatanikaError
 from datanika.services.actor import Actor
+from datanika.ui.errors import error_key
 from datanika.ui.session import require_actor
 
 
 class TenantState(rx.State):
     """Its vars start empty, are filled by handlers after :func:`tenant_session`, and are reset
-    when the tab's user changes. ``error`` is a translation key."""
+    when the tab's user changes.
+
+    ``error`` and ``notice`` are translation keys, shared by all states of a tab: the frame shows
+    the first above the page and the second as a toast. ``error_detail`` is what the service says
+    of its own (a field, a limit, the way out); it carries a code and is not translated.
+    """
 
     error: str = ""
+    error_detail: str = ""
+    notice: str = ""
+    notice_number: int = 0
+
+    def _fail(self, error: DatanikaError) -> None:
+        """Show why something was refused."""
+        self.error = error_key(error)
+        said = [f"{error.field}: {error.message}" if error.field else error.message, error.hint]
+        self.error_detail = " ".join(part for part in said if part)
+
+    def _succeed(self, notice: str) -> None:
+        """Say that something was done; ``notice`` is a translation key."""
+        self._clear_error()
+        self.notice = notice
+        self.notice_number += 1
+
+    def _clear_error(self) -> None:
+        """Forget what was refused before. Handlers that load a page begin with it."""
+        self.error = ""
+        self.error_detail = ""
+
+    @asynccontextmanager
+    async def _attempt(self) -> AsyncIterator[tuple[AsyncSession, Actor]]:
+        """A transaction in the scope of whoever sent the event.
+
+        What a service refuses ends the block, is rolled back, and is shown: after the block
+        ``self.error`` says whether that happened.
+        """
+        self._clear_error()
+        try:
+            async with tenant_session() as (session, actor):
+                yield session, actor
+        except DatanikaError as error:
+            self._fail(error)
 
 
 def tenant_states() -> list[type[TenantState]]:

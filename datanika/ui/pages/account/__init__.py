@@ -1,0 +1,1 @@
+"""For those who are not logged in, or in no organisation: login, mails, invitations."""

@@ -1,0 +1,7 @@
+"""Transformations."""
+
+from __future__ import annotations
+
+from datanika.ui.routes import Page
+
+PAGES: tuple[Page, ...] = ()
