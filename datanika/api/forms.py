@@ -44,8 +44,21 @@ async def read_body[Model: BaseModel](
 def json_or_form(model: type[BaseModel]) -> dict[str, Any]:
     """``openapi_extra`` of a route that takes ``model`` either way."""
     schema = model.model_json_schema()
+    schema = _inline(schema, schema.pop("$defs", {}))
     content = {kind: {"schema": schema} for kind in (_JSON, _FORM)}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _inline(schema: Any, parts: dict[str, Any]) -> Any:
+    """``schema`` with what it refers to in its place: ``$defs`` means nothing inside OpenAPI."""
+    if isinstance(schema, list):
+        return [_inline(one, parts) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    name = schema.get("$ref", "").removeprefix("#/$defs/")
+    if name in parts:
+        return _inline(parts[name], parts)
+    return {key: _inline(value, parts) for key, value in schema.items()}
 
 
 async def answer_form[Body: BaseModel](
