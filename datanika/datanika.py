@@ -11,7 +11,15 @@ from datanika.api.app import background_tasks, create_app
 from datanika.services.invitation_service import PATH as INVITATION_PAGE
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SIGN_UP_PAGE
 from datanika.ui.guard import LOGIN_PAGE, NOWHERE_PAGE, DenyByDefault
-from datanika.ui.pages import catalog, connections, pipelines, runs, settings, transformations
+from datanika.ui.pages import (
+    catalog,
+    connections,
+    home,
+    pipelines,
+    runs,
+    settings,
+    transformations,
+)
 from datanika.ui.pages.account.invitation import invitation_page
 from datanika.ui.pages.account.login import login_page
 from datanika.ui.pages.account.mailed import (
@@ -43,6 +51,7 @@ app.register_lifespan_task(background_tasks)
 
 
 for _member_page in (
+    *home.PAGES,
     *runs.PAGES,
     *pipelines.PAGES,
     *connections.PAGES,
@@ -54,7 +63,11 @@ for _member_page in (
         _member_page.build,
         route=_member_page.route,
         title=f"{_member_page.title} · Datanika",
-        on_load=[I18nState.load_locale, SessionState.load_session, _member_page.load],
+        on_load=[
+            I18nState.load_locale,
+            SessionState.load_session,
+            *([_member_page.load] if _member_page.load is not None else []),
+        ],
     )
 for _page, _route in {
     login_page: LOGIN_PAGE,

@@ -29,10 +29,12 @@ from datanika.contracts.events import (
     StepFinished,
     StepStarted,
 )
-from datanika.contracts.plan import PlanLoad, PlanTransform
+from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
 from datanika.contracts.spec import RetryPolicy
+from datanika.contracts.steps import ResolvedStep, ResolvedTransform
 from datanika.errors import DatanikaError, StepError
 from datanika.execution.run_session import RunSession, current_session
+from flows.breaches import RunBreaches
 
 SEE_RUN = "The run's page in Datanika has the message."
 GOOD = frozenset({StepState.SUCCEEDED, StepState.WARNED})
@@ -55,8 +57,9 @@ class StepFailed(Exception):
 class StepRuns:
     """The steps of one run: how often each was tried, and how its last try ended."""
 
-    def __init__(self, session: RunSession) -> None:
-        self.session = session
+    def __init__(self, session: RunSession, plan: Plan) -> None:
+        self.session, self.plan = session, plan
+        self.breaches = RunBreaches()
         self.tries: dict[str, int] = {}
         self.outcomes: dict[str, StepFinished] = {}
 
@@ -96,6 +99,7 @@ class StepRuns:
             await client.record(LogLine(step_key=key, level=LogLevel.WARNING, message=message))
         await client.record(StepStarted(step_key=key, attempt=tried))
         nodes = NodeRuns(key, self.session)
+        self.breaches.begin(key)
         work = asyncio.create_task(self._work(key, timeout_seconds, nodes))
         stop = asyncio.create_task(client.stopping.wait())
         outcome: StepFinished | None = None
@@ -120,7 +124,7 @@ class StepRuns:
 
     async def _work(self, key: str, timeout_seconds: float, nodes: NodeRuns) -> StepFinished:
         try:
-            resolved = await self.session.client.resolve(key)
+            resolved = await self._resolve(key)
             events = self.session.host.run(
                 resolved, timeout_seconds=timeout_seconds, limits=self.session.limits
             )
@@ -128,6 +132,8 @@ class StepRuns:
                 async for event in stream:
                     if isinstance(event, StepFinished):
                         return event
+                    if isinstance(event, NodeFinished):
+                        self.breaches.note(event)
                     if not isinstance(event, StepStarted):
                         await nodes.follow(event)
         except StepError as error:
@@ -140,6 +146,14 @@ class StepRuns:
             message = "The step ended because of an error inside Datanika."
             return _failed(key, Failure(code=code, message=message))
         return _failed(key, _UNKNOWN)
+
+    async def _resolve(self, key: str) -> ResolvedStep:
+        """The step with its credentials, and what the loads before it told."""
+        resolved, planned = await self.session.client.resolve(key), self.plan.get(key)
+        if isinstance(resolved, ResolvedTransform) and isinstance(planned, PlanTransform):
+            told = self.breaches.of(self.plan, planned)
+            return resolved.model_copy(update={"breaches": (*resolved.breaches, *told)})
+        return resolved
 
 
 class NodeRuns:
@@ -262,9 +276,9 @@ def skipped_task(key: str) -> Task[[], Any]:
     return skip_step
 
 
-def step_runs() -> StepRuns:
-    """The steps of the current run."""
-    return StepRuns(current_session())
+def step_runs(plan: Plan) -> StepRuns:
+    """The steps of the current run, which has this plan."""
+    return StepRuns(current_session(), plan)
 
 
 _UNKNOWN = Failure(

@@ -35,7 +35,7 @@ async def tenant_pipeline(org_id: int, pipeline_id: int, run_id: int | None = No
     try:
         plan = await client.plan()
         async with time_limit(client, plan.timeout_seconds):
-            result = await run_plan(plan, step_runs())
+            result = await run_plan(plan, step_runs(plan))
     except DatanikaError as error:
         failure = Failure(code=error.code, message=error.message, hint=error.hint)
         result = RunFinish(state=RunState.FAILED, failure=failure)
@@ -70,17 +70,27 @@ async def _run_after(
     if client.stopping.is_set():
         state = Cancelled()
         runs.outcomes[key] = StepFinished(step_key=key, state=StepState.CANCELLED)
-    elif any(runs.outcomes[up].state not in GOOD for up in planned.step.depends_on):
+    elif not all(_lets_on(up, planned, runs) for up in planned.step.depends_on):
         state = await run_to_state(skipped_task(key))
         runs.outcomes[key] = StepFinished(step_key=key, state=StepState.SKIPPED)
     else:
-        state = await _until_stopped(client, run_to_state(runs.as_task(planned), before))
+        # Prefect would not start a task after one that failed.
+        good = [state for state in before if not state.is_failed()]
+        state = await _until_stopped(client, run_to_state(runs.as_task(planned), good))
         runs.outcomes.setdefault(key, _never_ran(key))
         if state.is_cancelled() and runs.outcomes[key].state is StepState.FAILED:
             # It was stopped while it waited for its next try.
             runs.outcomes[key] = StepFinished(step_key=key, state=StepState.CANCELLED)
     await client.record(runs.outcomes[key])
     return state
+
+
+def _lets_on(key: str, planned: PlanLoad | PlanTransform, runs: StepRuns) -> bool:
+    """Whether ``planned`` may run after the end of step ``key``."""
+    state, upstream = runs.outcomes[key].state, runs.plan.get(key)
+    if state is StepState.FAILED and isinstance(upstream, PlanLoad):
+        return isinstance(planned, PlanTransform) and runs.breaches.let_on(upstream, planned)
+    return state in GOOD
 
 
 async def _until_stopped(client: RunClient, step: Coroutine[Any, Any, State[Any]]) -> State[Any]:

@@ -23,6 +23,7 @@ from datanika.runtime.prefect import PrefectServer
 from datanika.runtime.secrets import Secrets
 from datanika.runtime.topology import WORKER_STOP_SECONDS, Topology
 from datanika.services.secret_references import ENV_PREFIX
+from tests.support.application import application
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -264,11 +265,10 @@ class TestContainers:
         assert one["security_opt"] == ["no-new-privileges:true"]
 
     def test_health_is_asked_where_it_is_answered(self) -> None:
-        from datanika.api.app import create_app
 
         asked = re.search(r"8000(/\w+)'", SERVICES["web"]["healthcheck"]["test"][-1])
         assert asked
-        assert asked[1] in create_app().openapi()["paths"]
+        assert asked[1] in application().openapi()["paths"]
 
     def test_the_image_runs_the_python_of_the_project(self) -> None:
         version = (ROOT / ".python-version").read_text().strip()

@@ -22,6 +22,7 @@ from datanika.contracts.api import (
     FormatIn,
     IntrospectIn,
     JobOut,
+    LintIn,
     PreviewIn,
     QueryIn,
     TransformationPreviewIn,
@@ -161,6 +162,20 @@ async def query_connection(connection_id: Id, body: QueryIn, job: Starter) -> Jo
     return await job.start(JobAction.QUERY_CONNECTION, connection_id, body)
 
 
+@router.post("/connections/{connection_id}/slots", **_STARTS, **needs("connection:test"))
+async def list_slots(connection_id: Id, job: Starter) -> JobOut:
+    """The platform's replication slots at a source: what they hold back, and which step reads
+    them."""
+    return await job.start(JobAction.LIST_SLOTS_CONNECTION, connection_id, None)
+
+
+@router.post("/connections/{connection_id}/slots/drop", **_STARTS, **needs("pipeline:delete"))
+async def drop_slots(connection_id: Id, job: Starter) -> JobOut:
+    """Drop the slots of this organisation's pipelines that no step uses any more. It happens by
+    itself soon after a pipeline was changed or deleted; this does not wait for that."""
+    return await job.start(JobAction.DROP_SLOTS_CONNECTION, connection_id, None)
+
+
 @router.post(
     "/transformations/{transformation_id}/compile", **_STARTS, **needs("transformation:preview")
 )
@@ -191,6 +206,17 @@ async def format_transformation(
 ) -> JobOut:
     """The transformation's code, or the code given, in sqlfmt's style; nothing is saved."""
     return await job.start(JobAction.FORMAT_TRANSFORMATION, transformation_id, body or FormatIn())
+
+
+@router.post(
+    "/transformations/{transformation_id}/lint", **_STARTS, **needs("transformation:preview")
+)
+async def lint_transformation(
+    transformation_id: Id, job: Starter, body: LintIn | None = None
+) -> JobOut:
+    """What sqlfluff finds in the transformation's code, or in the code given, by line; how it
+    looks is left to the formatter."""
+    return await job.start(JobAction.LINT_TRANSFORMATION, transformation_id, body or LintIn())
 
 
 @router.post("/files/{file_id}/preview", **_STARTS, **needs("file:preview"))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datanika.contracts.enums import DbtCommand
+
 if TYPE_CHECKING:
     from datanika.client import DatanikaClient
     from datanika.contracts.api import RunOut, RunStepOut
@@ -19,14 +21,44 @@ def run(
         str | None, typer.Option(help="Idempotency key: the same key never runs twice.")
     ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the end and show the steps.")] = True,
+    step: Annotated[list[str] | None, typer.Option(help="Only this step; may be repeated.")] = None,
+    command: Annotated[
+        DbtCommand | None, typer.Option(help="What dbt does in place of the steps' own.")
+    ] = None,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", "-s", help="dbt's selector; may be repeated.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="As --select.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=16, help="Of dbt.")] = None,
+    full_refresh: Annotated[bool, typer.Option(help="Everything from its beginning.")] = False,
+    fail_fast: Annotated[bool, typer.Option(help="Stop at the first node that fails.")] = False,
+    store_failures: Annotated[bool, typer.Option(help="Keep rows that fail a test.")] = False,
+    defer: Annotated[
+        bool,
+        typer.Option(help="Build into a schema of your own; read the rest from production."),
+    ] = False,
 ) -> None:
     """Run a pipeline. Exits 0 only if the run succeeded."""
     from datanika.cli.failure import explain_errors
     from datanika.client import DatanikaClient
+    from datanika.contracts.api import TriggerIn
 
     with explain_errors(), DatanikaClient.from_environment() as client:
+        how = TriggerIn.model_validate(
+            {
+                "steps": step or None,
+                "command": command,
+                "select": select or None,
+                "exclude": exclude or None,
+                "threads": threads,
+                "full_refresh": full_refresh,
+                "fail_fast": fail_fast or None,
+                "store_failures": store_failures or None,
+                "defer": defer,
+            }
+        )
         found = client.pipelines.find(pipeline)
-        started = client.pipelines.run(found.id, idempotency_key=key)
+        started = client.pipelines.run(found.id, how=how, idempotency_key=key)
         typer.echo(f"Run {started.id} of {found.name}: {client.url}/runs/{started.id}")
         if not wait:
             return

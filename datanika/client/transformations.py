@@ -10,8 +10,11 @@ from datanika.contracts.api import (
     CompileIn,
     FormatIn,
     JobOut,
+    LintIn,
+    TransformationDiff,
     TransformationOut,
     TransformationPreviewIn,
+    TransformationVersionOut,
 )
 from datanika.contracts.enums import TransformationKind
 from datanika.contracts.spec import TransformationSpec
@@ -20,6 +23,9 @@ Sort = Literal[
     "id", "-id", "name", "-name", "kind", "-kind",
     "created_at", "-created_at", "updated_at", "-updated_at",
 ]  # fmt: skip
+
+
+VersionSort = Literal["id", "-id", "number", "-number"]
 
 
 class Transformations(Resource):
@@ -84,6 +90,37 @@ class Transformations(Resource):
         """Take it away."""
         self._delete(f"transformations/{transformation_id}")
 
+    def versions(
+        self,
+        transformation_id: int,
+        *,
+        sort: VersionSort | None = None,
+        page_size: int | None = None,
+    ) -> Iterator[TransformationVersionOut]:
+        """Everything that it ever was, the newest first."""
+        path = f"transformations/{transformation_id}/versions"
+        return self._items(TransformationVersionOut, path, sort=sort, limit=page_size)
+
+    def restore(self, transformation_id: int, number: int) -> TransformationOut:
+        """Make version ``number`` the present one again, as a new version."""
+        path = f"transformations/{transformation_id}/versions/{number}/restore"
+        return self._post(TransformationOut, path)
+
+    def diff(
+        self,
+        transformation_id: int,
+        *,
+        from_version: int | None = None,
+        to_version: int | None = None,
+    ) -> TransformationDiff:
+        """What changed between two versions; by default with the last change."""
+        return self._get(
+            TransformationDiff,
+            f"transformations/{transformation_id}/diff",
+            from_version=from_version,
+            to_version=to_version,
+        )
+
     def compile(
         self,
         transformation_id: int,
@@ -106,6 +143,18 @@ class Transformations(Resource):
     ) -> JobOut:
         """Its code in sqlfmt's style; nothing is saved."""
         path = f"transformations/{transformation_id}/format"
+        return self._post(JobOut, path, request, wait=wait, idempotency_key=idempotency_key)
+
+    def lint(
+        self,
+        transformation_id: int,
+        request: LintIn | None = None,
+        *,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> JobOut:
+        """What could be better about its code, by line."""
+        path = f"transformations/{transformation_id}/lint"
         return self._post(JobOut, path, request, wait=wait, idempotency_key=idempotency_key)
 
     def preview(

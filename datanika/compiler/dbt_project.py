@@ -59,12 +59,14 @@ def build_project(
     loads: Sequence[LoadStep],
     *,
     fixed_schema: bool = True,
+    scratch: bool = False,
 ) -> dict[str, str]:
     """Relative path -> content of the dbt project of ``step``'s destination.
 
     ``project_name`` is also the profile that the engine must provide. ``transformations`` may be
     all of the organisation's, and ``loads`` any load steps: those of other destinations are left
-    out. Without ``fixed_schema`` what names no schema goes where the profile says. Raises what
+    out. Without ``fixed_schema`` what names no schema goes where the profile says; with
+    ``scratch`` everything goes there, or into schemas whose names begin with that one. Raises what
     :func:`~datanika.compiler.plan.compile_plan` raises: nothing unguarded is written.
     """
     own = transformations_of(step.destination_id, transformations)
@@ -72,6 +74,7 @@ def build_project(
         check_destination(item, destination_kind)
     project = next((item.project for item in own if item.project is not None), None)
     prefixed = project is not None and project.schema_names == "prefixed"
+    prefixed = scratch or prefixed
     schema = step.default_schema if fixed_schema and not prefixed else None
     references = resolve_references({item.name: item for item in own})
     read = {source for found in references.values() for source in found.sources}

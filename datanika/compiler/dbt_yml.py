@@ -110,7 +110,9 @@ def _incremental(item: TransformationSpec, destination_kind: str) -> dict[str, A
     if item.incremental_strategy is not None:
         config["incremental_strategy"] = item.incremental_strategy
     elif not item.unique_key:
-        config["incremental_strategy"] = "append"
+        # BigQuery's default, merge, appends where there is no key.
+        if destination_kind != "bigquery":
+            config["incremental_strategy"] = "append"
     elif destination_kind in ("postgres", "duckdb"):
         # `merge` needs a newer server on both; delete+insert is exact on every version.
         config["incremental_strategy"] = "delete+insert"

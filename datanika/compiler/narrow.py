@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from datanika.compiler.graph import stages
+from datanika.compiler.plan import check_selectors
 from datanika.contracts.enums import StepKind, StepState, WriteDisposition
 from datanika.contracts.overrides import Interval, LeftOut, RunOverrides
 from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
 from datanika.contracts.spec import TableSpec
+from datanika.contracts.steps import BLOCKED
 from datanika.errors import InvalidInput
 
 _BUILT = (StepState.SUCCEEDED, StepState.WARNED)
@@ -29,12 +32,29 @@ class Outcome:
     name: str
     kind: str
     state: str
+    code: str | None = None
 
 
-def narrow_plan(plan: Plan, overrides: RunOverrides) -> Plan:
-    """``plan`` as ``overrides`` want it; raises :class:`InvalidInput` for an unknown step."""
+def narrow_plan(plan: Plan, overrides: RunOverrides, scratch_schema: str | None = None) -> Plan:
+    """``plan`` as ``overrides`` want it; raises :class:`InvalidInput` for an unknown step, and
+    :class:`~datanika.errors.SpecError` for a selector that is none.
+
+    ``scratch_schema``: where a run that defers builds.
+    """
     known = {planned.step.key for planned in plan.steps}
-    chosen = known
+    chosen, note = known, "Not among the steps that this run was asked for."
+    if any(getattr(overrides, name) for name in ("command", "select", "exclude", "defer")):
+        for name in ("select", "exclude"):
+            check_selectors("overrides", name, getattr(overrides, name) or ())
+        able = {planned.step.key for planned in plan.steps if planned.kind is StepKind.TRANSFORM}
+        if not able:
+            raise InvalidInput(
+                "The pipeline has no transform step that dbt could do this in.",
+                code="nothing_to_transform",
+                hint="Add a transform step to the pipeline.",
+            )
+        if overrides.steps is None or overrides.defer:
+            chosen, note = able, "This run was asked for what dbt does."
     if overrides.steps is not None:
         for index, key in enumerate(overrides.steps):
             if key not in known:
@@ -44,16 +64,38 @@ def narrow_plan(plan: Plan, overrides: RunOverrides) -> Plan:
                     field=f"steps.{index}",
                     hint=f"Its steps: {', '.join(sorted(known))}.",
                 )
-        chosen = set(overrides.steps)
+        chosen = set(overrides.steps) & chosen
     left_out = [
-        _left_out(planned, "not_chosen", "Not among the steps that this run was asked for.")
+        _left_out(planned, "not_chosen", note)
         for planned in plan.steps
         if planned.step.key not in chosen
     ]
     kept = {item.step.key: item for item in plan.steps if item.step.key in chosen}
     if overrides.full_refresh:
         kept = {key: _refreshed(item) for key, item in kept.items()}
+    kept = {key: _overridden(item, overrides, scratch_schema) for key, item in kept.items()}
     return _rebuilt(plan, kept, left_out)
+
+
+def _overridden(
+    planned: PlanLoad | PlanTransform, overrides: RunOverrides, scratch_schema: str | None
+) -> PlanLoad | PlanTransform:
+    if planned.kind is not StepKind.TRANSFORM:
+        return planned
+    change: dict[str, Any] = {
+        name: value
+        for name in ("command", "threads", "fail_fast", "store_failures")
+        if (value := getattr(overrides, name)) is not None
+    }
+    for name in ("select", "exclude"):
+        if (selectors := getattr(overrides, name)) is not None:
+            change[name] = tuple(sorted(set(selectors)))
+    production = planned.production_schema
+    if overrides.defer and scratch_schema is not None:
+        production = planned.step.default_schema
+        change["default_schema"] = scratch_schema
+    step = planned.step.model_copy(update=change)
+    return planned.model_copy(update={"step": step, "production_schema": production})
 
 
 def resume_plan(plan: Plan, run_id: int, outcomes: Iterable[Outcome]) -> Plan:
@@ -61,7 +103,7 @@ def resume_plan(plan: Plan, run_id: int, outcomes: Iterable[Outcome]) -> Plan:
 
     Steps that succeeded are left out. Of a load step that did not, only tables that did not
     succeed are loaded again; of a transform step, only nodes that did not succeed are built, which
-    are the failed ones and what is downstream of them.
+    are the failed ones, those that a breach kept from being built, and what is downstream.
     """
     by_step: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
@@ -73,7 +115,8 @@ def resume_plan(plan: Plan, run_id: int, outcomes: Iterable[Outcome]) -> Plan:
         key = planned.step.key
         ended = by_step.get(key, [])
         built = {item.node: item for item in ended if item.node and item.state in _BUILT}
-        done = any(not item.node and item.state in _BUILT for item in ended)
+        blocked = any(item.node and item.code == BLOCKED for item in ended)
+        done = any(not item.node and item.state in _BUILT for item in ended) and not blocked
         rest = None if done else _unfinished(planned, built)
         if rest is not None:
             kept[key] = rest

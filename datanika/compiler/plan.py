@@ -128,7 +128,7 @@ def _connection(
     able = kind is not None and {
         "source": kind.is_source,
         "destination": kind.is_destination,
-        "transform target": kind.is_destination and kind.supports_transform,
+        "transform target": kind.supports_transform,
     }.get(role, False)
     if not able:
         raise SpecError(
@@ -231,14 +231,7 @@ def _plan_transform(
         connections, step.destination_id, "transform target", step.key, f"{field}.destination_id"
     )
     for name in ("select", "exclude"):
-        for index, selector in enumerate(getattr(step, name)):
-            if not _SELECTOR.fullmatch(selector) or ".." in selector:
-                raise SpecError(
-                    f"Step {step.key!r}: {selector!r} is not a dbt selector.",
-                    code="selector_invalid",
-                    field=f"{field}.{name}.{index}",
-                )
-        check_state_selectors(step.key, f"{field}.{name}", getattr(step, name))
+        check_selectors(step.key, f"{field}.{name}", getattr(step, name))
     own = transformations_of(step.destination_id, transformations)
     for item in own:
         check_destination(item, destination.kind)
@@ -253,6 +246,18 @@ def _plan_transform(
         destination=destination,
         models=compile_models(own),
     )
+
+
+def check_selectors(step_key: str, field: str, selectors: Sequence[str]) -> None:
+    """Raises :class:`SpecError` ``selector_invalid``."""
+    for index, selector in enumerate(selectors):
+        if not _SELECTOR.fullmatch(selector) or ".." in selector:
+            raise SpecError(
+                f"Step {step_key!r}: {selector!r} is not a dbt selector.",
+                code="selector_invalid",
+                field=f"{field}.{index}",
+            )
+    check_state_selectors(step_key, field, selectors)
 
 
 def _check_models_against_loads(

@@ -52,7 +52,11 @@ _OF_INCREMENTAL = (
     "incremental_strategy", "on_schema_change", "merge_update_columns", "merge_exclude_columns",
     "incremental_predicates", "microbatch",
 )  # fmt: skip
-_NO_MATERIALIZED_VIEW = frozenset({"duckdb", "sqlserver", "clickhouse"})
+_NO_STRATEGY = {
+    "bigquery": frozenset({"append", "delete+insert"}),
+    "clickhouse": frozenset({"merge"}),
+}
+_NO_MATERIALIZED_VIEW = frozenset({"duckdb", "mssql", "clickhouse"})
 
 
 _MICROBATCH_KEY = {"postgres": True, "duckdb": False}
@@ -99,6 +103,14 @@ def check_destination(item: TransformationSpec, destination_kind: str) -> None:
             code="materialization_not_supported",
             field=f"transformations.{item.name}.materialization",
             hint="Build a table.",
+        )
+    if item.incremental_strategy in _NO_STRATEGY.get(destination_kind, ()):
+        raise SpecError(
+            f"{item.name}: dbt's adapter of {destination_kind} has no incremental strategy "
+            f"{item.incremental_strategy}.",
+            code="setting_unfit",
+            field=f"transformations.{item.name}.incremental_strategy",
+            hint="Leave it out: the adapter's own is used.",
         )
     needs_key = _MICROBATCH_KEY.get(destination_kind)
     if item.microbatch is not None and needs_key not in (None, bool(item.unique_key)):

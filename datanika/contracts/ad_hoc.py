@@ -79,11 +79,58 @@ class FormatAction(Contract):
     sql: str = Field(repr=False)
 
 
+class KnownSlot(Contract):
+    """A slot that a step of the asking organisation has, or had. ``elsewhere``: ids of other
+    connections through which a step reads a slot of this name now."""
+
+    name: str
+    pipeline_id: int
+    step_key: str
+    is_used: bool
+    elsewhere: tuple[int, ...] = ()
+
+
+class SlotsAction(Contract):
+    """Look at the replication slots of a source; ``drop``: those of ``known`` that nobody uses.
+
+    ``others`` are what ``elsewhere`` names: one of them may lead to the same database.
+    """
+
+    action: Literal["slots"] = "slots"
+    connection: ResolvedConnection
+    known: tuple[KnownSlot, ...] = ()
+    others: tuple[ResolvedConnection, ...] = ()
+    drop: bool = False
+
+
+class LintAction(Contract):
+    """``dialect`` is a kind of connection; ``macros``: what the code may call, by name."""
+
+    action: Literal["lint"] = "lint"
+    connection: ResolvedConnection
+    sql: str = Field(repr=False)
+    dialect: str
+    macros: dict[str, str] = Field(default_factory=dict, repr=False)
+
+
 AdHocAction = Annotated[
-    ProbeAction | IntrospectAction | PreviewAction | QueryAction | CompileAction | FormatAction,
+    ProbeAction
+    | IntrospectAction
+    | PreviewAction
+    | QueryAction
+    | CompileAction
+    | FormatAction
+    | LintAction
+    | SlotsAction,
     Field(discriminator="action"),
 ]
 ad_hoc_action: TypeAdapter[AdHocAction] = TypeAdapter(AdHocAction)
+
+
+def connections_of(action: AdHocAction) -> tuple[ResolvedConnection, ...]:
+    """Every connection that an action may open."""
+    others = action.others if isinstance(action, SlotsAction) else ()
+    return (action.connection, *others)
 
 
 class ProbeResult(Contract):
@@ -153,8 +200,70 @@ class FormatResult(Contract):
     is_changed: bool
 
 
+class SlotInfo(Contract):
+    """A replication slot of the platform, or a publication that has none any more."""
+
+    name: str
+    use: Literal["used", "unused", "unknown"] = Field(
+        description="`used`: a step reads it. `unused`: it was a step's of this organisation. "
+        "`unknown`: of another organisation or installation; it is never touched."
+    )
+    pipeline_id: int | None = None
+    step_key: str | None = None
+    status: str | None = Field(
+        default=None, description="pg_replication_slots.wal_status; null: a publication alone."
+    )
+    active: bool = Field(default=False, description="Somebody reads it at this moment.")
+    retained_bytes: int | None = Field(
+        default=None, description="Of the log that the server keeps for it."
+    )
+    lag_bytes: int | None = Field(default=None, description="Of the log that was not read yet.")
+    safe_bytes: int | None = Field(
+        default=None, description="How much may come until the server gives it up; null: never."
+    )
+    is_dropped: bool = Field(default=False, description="By this job.")
+    failure: Failure | None = Field(default=None, description="Why it could not be dropped.")
+
+
+class SlotsResult(Contract):
+    """The replication slots of the platform in a source's database."""
+
+    type: Literal["slots"] = "slots"
+    slots: tuple[SlotInfo, ...] = ()
+
+
+class LintIssue(Contract):
+    """Something about the code. Lines and columns begin at 1 and are of the code as written."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    rule: str = Field(description="sqlfluff's code; PRS: no SQL, JNJ: no Jinja.", examples=["AL05"])
+    name: str = Field(description="The rule in words.", examples=["aliasing.unused"])
+    message: str
+    severity: Literal["error", "warning"]
+    fixable: bool = Field(default=False, description="sqlfluff knows how to correct it.")
+
+
+class LintResult(Contract):
+    """What could be better about a transformation's code, by line."""
+
+    type: Literal["lint"] = "lint"
+    issues: tuple[LintIssue, ...] = ()
+    errors: int = 0
+    warnings: int = 0
+    is_truncated: bool = Field(default=False, description="There are more issues than these.")
+
+
 AdHocResult = Annotated[
-    ProbeResult | IntrospectionResult | RowsResult | CompiledResult | FormatResult,
+    ProbeResult
+    | IntrospectionResult
+    | RowsResult
+    | CompiledResult
+    | FormatResult
+    | LintResult
+    | SlotsResult,
     Field(discriminator="type"),
 ]
 

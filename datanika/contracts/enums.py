@@ -56,6 +56,7 @@ class DbtCommand(StrEnum):
     SNAPSHOT = "snapshot"
     COMPILE = "compile"
     SOURCE_FRESHNESS = "source freshness"
+    DOCS = "docs generate"
 
 
 class TransformationKind(StrEnum):

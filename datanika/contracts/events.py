@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from datanika.contracts.base import Contract
+from datanika.contracts.docs import EntryDocs
 from datanika.contracts.enums import LogLevel, RunState, StepState
 from datanika.contracts.lineage import StatementLineage
+from datanika.contracts.shape import BreachKind
 
 
 def utcnow() -> dt.datetime:
@@ -50,6 +52,15 @@ class ColumnChange(Contract):
     column: str
     before: str | None = None
     after: str | None = None
+
+
+class ColumnBreach(Contract):
+    """A column of a loaded table that is not what its schema contract says."""
+
+    relation: str = Field(description="schema.table in the destination.")
+    column: str | None = Field(description="Its name there; null: the whole table is missing.")
+    how: BreachKind
+    is_new: bool = Field(default=False, description="The table has no such column.")
 
 
 def column_changes(
@@ -129,6 +140,13 @@ class NodeFinished(_Event):
     )
     depends_on: tuple[str, ...] = ()
     failure: Failure | None = None
+    breaches: tuple[ColumnBreach, ...] = Field(
+        default=(), max_length=5000, description="Of a loaded table."
+    )
+    docs: EntryDocs | None = Field(default=None, description="Of a relation that dbt knows.")
+    checked: tuple[str, ...] = Field(
+        default=(), max_length=500, description="Relations that a test or a freshness is about."
+    )
     details: dict[str, Any] = Field(default_factory=dict)
 
 

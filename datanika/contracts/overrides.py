@@ -8,9 +8,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from datanika.contracts.base import Contract
+from datanika.contracts.enums import DbtCommand
 from datanika.contracts.spec import Identifier
-from datanika.contracts.text import Flag
+from datanika.contracts.text import Flag, Integer, Line
 
+Selectors = Annotated[tuple[Line, ...], Field(min_length=1, max_length=200)]
+PARTIAL = ("steps", "command", "select", "exclude", "defer")
+"""Overrides of runs that are no success of their pipeline, whatever they do."""
 StepKeys = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=200)]
 
 
@@ -25,6 +29,30 @@ class RunOverrides(Contract):
     steps: StepKeys | None = Field(
         default=None, description="Only these steps; what they depend on is left out."
     )
+    command: DbtCommand | None = Field(
+        default=None,
+        description="What dbt does in place of what the transform steps say. With it, `select`, "
+        "`exclude` or `defer`, and without `steps`, only transform steps run.",
+    )
+    select: Selectors | None = Field(
+        default=None, description="In place of the transform steps' `select`."
+    )
+    exclude: Selectors | None = Field(
+        default=None, description="In place of the transform steps' `exclude`."
+    )
+    threads: Integer | None = Field(default=None, ge=1, le=16, strict=True)
+    fail_fast: Flag | None = None
+    store_failures: Flag | None = None
+    defer: Flag = Field(
+        default=False,
+        description="Build into a schema of your own, `dev_u<your id>`, and read what is not "
+        "selected from where the pipeline builds it. Nothing of the pipeline's is touched.",
+    )
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a success of the run says nothing about the pipeline."""
+        return any(getattr(self, name) for name in PARTIAL)
 
 
 class Interval(Contract):

@@ -54,6 +54,11 @@ class PlanTransform(Contract):
     done: tuple[str, ...] = Field(
         default=(), description="dbt's unique ids of nodes that an earlier run built."
     )
+    production_schema: str | None = Field(
+        default=None,
+        description="Set where the step builds into a schema of somebody's own: the "
+        "`default_schema` that it has otherwise, where it reads what is not selected.",
+    )
 
 
 PlanStep = Annotated[PlanLoad | PlanTransform, Field(discriminator="kind")]
@@ -82,6 +87,9 @@ class Plan(Contract):
     def hash(self) -> str:
         """sha256 of the canonical JSON, hex. Same plan, same hash, on every machine."""
         content = self.model_dump(mode="json")
+        for planned in content["steps"]:
+            if planned.get("production_schema", "") is None:
+                del planned["production_schema"]
         leave_out_defaults([planned["step"] for planned in content["steps"]])
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -132,7 +140,7 @@ _TABLE_SINCE = _since(
     "on_bad_row",
 )
 _CURSOR_SINCE = _since(IncrementalCursor, "lag")
-_TRANSFORM_SINCE = _since(TransformStep, "fail_fast", "store_failures")
+_TRANSFORM_SINCE = _since(TransformStep, "fail_fast", "store_failures", "blocked_by")
 _DBT_SINCE = _since(
     TransformationSpec,
     "alias",

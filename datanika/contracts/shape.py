@@ -117,6 +117,17 @@ class SchemaContract(Contract):
     )
 
 
+class BreachKind(StrEnum):
+    """What a load did with a column that is not what its table's schema says."""
+
+    FROZEN = "frozen"
+    """It stopped: the table is as it was."""
+    DISCARDED = "discarded"
+    """The column, its values or their rows were left out."""
+    QUARANTINED = "quarantined"
+    """Rows with values that do not fit are beside the table."""
+
+
 class OnBadRow(StrEnum):
     """What becomes of a row with a value that cannot be stored as it is."""
 

@@ -27,7 +27,7 @@ from datanika.contracts.dbt import (
     UnitTestSpec,
 )
 from datanika.contracts.enums import DbtCommand, StepKind, WriteDisposition
-from datanika.contracts.shape import Filter, Mask, OnBadRow, SchemaContract
+from datanika.contracts.shape import BreachKind, Filter, Mask, OnBadRow, SchemaContract
 from datanika.contracts.text import (
     MAX_INTEGER,
     Code,
@@ -183,6 +183,12 @@ class TransformStep(_Step):
     fail_fast: Flag = Field(default=False, description="Stop at the first node that fails.")
     store_failures: Flag = Field(
         default=False, description="Keep the rows that fail a test in <schema>_dbt_test__audit."
+    )
+    blocked_by: tuple[BreachKind, ...] = Field(
+        default=tuple(BreachKind),
+        description="When a column that a load of this run brings breaks its schema contract like "
+        "this, only models that read the column, and what depends on them, are not built. A load "
+        "that failed for another reason, or whose kind of breach is not here, skips the step.",
     )
 
 

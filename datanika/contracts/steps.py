@@ -13,7 +13,7 @@ from pydantic import Field
 from datanika.contracts.base import Contract
 from datanika.contracts.egress import EgressPolicy
 from datanika.contracts.enums import StepKind
-from datanika.contracts.events import ColumnInfo
+from datanika.contracts.events import ColumnBreach, ColumnInfo
 from datanika.contracts.overrides import Interval
 from datanika.contracts.spec import LoadStep, TransformStep
 
@@ -91,6 +91,10 @@ class ResolvedLoad(Contract):
         return (self.hash_key, *(bytes(b ^ pad for b in block).hex() for pad in (0x36, 0x5C)))
 
 
+BLOCKED = "column_contract_broken"
+"""Code of a dbt node that was not built because of a breach of what it reads."""
+
+
 class ResolvedTransform(Contract):
     kind: Literal[StepKind.TRANSFORM] = StepKind.TRANSFORM
     run_id: int
@@ -105,6 +109,16 @@ class ResolvedTransform(Contract):
     )
     done: tuple[str, ...] = Field(
         default=(), description="Unique ids of selected nodes that are not to be built again."
+    )
+    production_schema: str | None = Field(
+        default=None,
+        description="Where what is not selected is read, when the step builds elsewhere.",
+    )
+    production_files: dict[str, str] = Field(
+        default_factory=dict, description="Of the project that builds there, what is not the same."
+    )
+    breaches: tuple[ColumnBreach, ...] = Field(
+        default=(), description="Of its sources: nodes that read these columns are not built."
     )
 
 

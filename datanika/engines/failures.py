@@ -222,7 +222,7 @@ _PHRASES = (
 
 def failure_of(error: BaseException) -> Failure:
     """Why ``error`` happened. The message is not redacted yet."""
-    chain = list(_chain(error))
+    chain = list(chain_of(error))
     for link in chain:
         if isinstance(link, StepError):
             return Failure(
@@ -257,7 +257,7 @@ def _dlt_says_transient(chain: list[BaseException]) -> bool:
     return False
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain_of(error: BaseException) -> Iterator[BaseException]:
     """The error and what caused it, outermost first."""
     seen: set[int] = set()
     link: BaseException | None = error

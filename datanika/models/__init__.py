@@ -16,7 +16,8 @@ from datanika.models.organization import Organization, UsageMonth
 from datanika.models.pipeline import Pipeline, PipelineVersion
 from datanika.models.run import Run, RunLog, RunStep
 from datanika.models.schedule import Schedule
-from datanika.models.transformation import Transformation
+from datanika.models.slot import SlotRelease
+from datanika.models.transformation import Transformation, TransformationVersion
 from datanika.models.user import (
     ApiKey,
     Invitation,
@@ -55,8 +56,10 @@ __all__ = [
     "RunLog",
     "RunStep",
     "Schedule",
+    "SlotRelease",
     "Throttle",
     "Transformation",
+    "TransformationVersion",
     "UploadedFile",
     "UsageMonth",
     "User",

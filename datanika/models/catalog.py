@@ -15,7 +15,8 @@ class CatalogEntry(TimestampMixin, TenantMixin, Base):
     """A table or view with its columns and the entries it was made from (``upstream``).
 
     ``source_columns``: what the last successful load of a table read. ``lineage``: ``columns``
-    (kind and reason by name), ``rows_reason``, ``reason``: what its edges cannot say.
+    (kind and reason by name), ``rows_reason``, ``reason``: what its edges cannot say. ``docs`` and
+    ``checks``: EntryDocs and the last EntryCheck of each test and of the freshness, by name.
     """
 
     __tablename__ = "catalog_entries"
@@ -39,6 +40,8 @@ class CatalogEntry(TimestampMixin, TenantMixin, Base):
     )
     refreshed_at: Mapped[dt.datetime | None]
     lineage: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    docs: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    checks: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
 
 
 class LineageEdge(TenantMixin, Base):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Text, cast, func, select
-from sqlalchemy.dialects.postgresql import JSONPATH, insert
+from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from datanika.contracts.docs import EntryCheck
 from datanika.contracts.events import ColumnInfo, NodeFinished
 from datanika.errors import NotFound
 from datanika.models import CatalogEntry
@@ -22,6 +23,8 @@ from datanika.services.paging import (
     sorts_of,
 )
 
+FRESHNESS = ":freshness"
+"""Name of an entry's check that is no test's, and that no test can have."""
 SORTS = sorts_of(CatalogEntry, "schema_name", "name", "updated_at")
 
 
@@ -98,6 +101,12 @@ async def record_catalog_entry(
         ]
     if event.rows is not None:
         reported["rows"] = event.rows
+    if event.docs is not None:
+        reported["docs"] = event.docs.model_dump(mode="json")
+    if event.details.get("status") == "documented":
+        # Nothing has built it now: it is as fresh as it was.
+        for name in ("run_id", "refreshed_at"):
+            reported.pop(name)
     key = {
         "org_id": org_id,
         "connection_id": connection_id,
@@ -112,6 +121,47 @@ async def record_catalog_entry(
         .execution_options(populate_existing=True)
     )
     return entry
+
+
+async def record_checks(
+    session: AsyncSession, org_id: int, connection_id: int, event: NodeFinished, run_id: int
+) -> None:
+    """Keep how a test or a source's freshness ended, at the entries that it is about; and what dbt
+    says of a source's table, where a load or a person has made it."""
+    relations = list(event.checked)
+    kept: dict[str, Any] = {}
+    if relations:
+        is_test = event.resource_type == "test"
+        message = event.failure.message if event.failure is not None else None
+        check = EntryCheck(
+            kind="test" if is_test else "freshness",
+            state=event.state,
+            column=event.details.get("column"),
+            failures=event.details.get("failures"),
+            message=message or event.details.get("message") or None,
+            max_loaded_at=event.details.get("max_loaded_at"),
+            age_seconds=event.details.get("age_seconds"),
+            at=event.at,
+            run_id=run_id,
+        )
+        name = event.name[:255] if is_test else FRESHNESS
+        known = {name: check.model_dump(mode="json")}
+        kept["checks"] = CatalogEntry.checks.op("||")(cast(known, JSONB))
+    elif event.resource_type == "source" and event.docs is not None and event.relation:
+        relations, kept["docs"] = [event.relation], event.docs.model_dump(mode="json")
+    for relation in relations:
+        schema_name, _, table = relation.partition(".")
+        await session.execute(
+            update(CatalogEntry)
+            .where(
+                CatalogEntry.org_id == org_id,
+                CatalogEntry.connection_id == connection_id,
+                CatalogEntry.schema_name == schema_name,
+                CatalogEntry.name == table,
+            )
+            .values(kept)
+            .execution_options(synchronize_session=False)
+        )
 
 
 async def columns_read(

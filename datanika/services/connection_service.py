@@ -37,6 +37,7 @@ from datanika.services.secret_references import (
     is_reference,
     resolve_reference,
 )
+from datanika.services.slot_releases import give_up, slots_in_the_way
 from datanika.services.validation import check_revision, valid_name
 
 TABLE = Connection.__tablename__
@@ -177,7 +178,11 @@ class ConnectionService:
         self.actor.require("connection:delete")
         connection = await self.find(connection_id, lock=True)
         uses = (await uses_of(self.session, self.actor.org_id, [connection_id]))[connection_id]
-        users = tuple(f"{use.kind} {use.name}" for use in uses)
+        slots = await slots_in_the_way(self.session, self.actor.org_id, connection_id)
+        users = (
+            *(f"replication slot {name}, which is being dropped" for name in slots),
+            *(f"{use.kind} {use.name}" for use in uses),
+        )
         if users:
             raise Conflict(
                 f"This connection is used by {', '.join(users)}.",
@@ -185,13 +190,15 @@ class ConnectionService:
                 hint="Delete those first, or point them to another connection.",
                 used_by=users,
             )
+        left = await give_up(self.session, self.actor.org_id, connection_id)
         connection.deleted_at = dt.datetime.now(dt.UTC)
         # A deleted connection has no use for its credentials.
         connection.secrets = None
         await self.session.flush()
         await record(
             self.session, self.actor, "connection.deleted", "connection", connection_id,
-            old={"name": connection.name, "kind": connection.kind},
+            old={"name": connection.name, "kind": connection.kind}
+            | ({"slots_left": left} if left else {}),
         )  # fmt: skip
 
     async def refs(self, ids: Iterable[int], *, lock: bool = False) -> dict[int, ConnectionRef]:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState, RunTrigger
 from datanika.contracts.events import utcnow
+from datanika.contracts.overrides import RunOverrides
 from datanika.models import Pipeline, Run
 from datanika.services.freshness import (
     dependencies_on,
@@ -33,7 +34,7 @@ async def lock_with_dependants(
     if target not in (RunState.SUCCEEDED, RunState.FAILED):
         return {}
     ids = {run.pipeline_id}
-    if target is RunState.SUCCEEDED and not run.overrides.get("steps"):
+    if target is RunState.SUCCEEDED and not RunOverrides.model_validate(run.overrides).is_partial:
         ids |= {
             one.pipeline_id for one in await dependencies_on(session, run.org_id, run.pipeline_id)
         }

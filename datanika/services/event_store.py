@@ -22,10 +22,10 @@ from datanika.contracts.events import (
     StepFinished,
     StepStarted,
 )
-from datanika.contracts.plan import Plan, PlanLoad
+from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
 from datanika.errors import InvalidInput
 from datanika.models import CatalogEntry, Run, RunLog, RunStep
-from datanika.services.catalog_service import record_catalog_entry
+from datanika.services.catalog_service import record_catalog_entry, record_checks
 from datanika.services.cursor_service import record_position
 from datanika.services.lineage_store import lineage_of_load, store_lineage
 
@@ -34,6 +34,9 @@ MAX_MESSAGE = 16_000
 
 SCHEMA_CHANGES = "schema_changes"
 """Where the details of a table have what changed in its source."""
+
+BREACHES = "breaches"
+"""Where the details of a table have what broke its schema contract."""
 
 _BUILT = (StepState.SUCCEEDED, StepState.WARNED)
 _RELATIONS = ("table", "model", "seed", "snapshot")
@@ -54,7 +57,12 @@ async def store_events(session: AsyncSession, run: Run, events: Sequence[RunEven
         if isinstance(event, CursorMoved):
             await record_position(session, run, event)
             continue
+        planned = known[event.step_key]
+        # What somebody builds for themselves is no table of the organisation's.
+        is_own = isinstance(planned, PlanTransform) and planned.production_schema is not None
         if isinstance(event, LineageFound):
+            if is_own:
+                continue
             await _store_lineage(session, run, known[event.step_key].destination.id, event)
             continue
         node = "" if isinstance(event, StepStarted | StepFinished) else _text(event.node, 400)
@@ -63,8 +71,9 @@ async def store_events(session: AsyncSession, run: Run, events: Sequence[RunEven
             step = steps[event.step_key, node] = _new_step(run, event.step_key, node)
             session.add(step)
         _apply(step, event)
-        if isinstance(event, NodeFinished) and _is_relation(event):
-            planned = known[event.step_key]
+        if isinstance(event, NodeFinished) and not is_own:
+            await record_checks(session, run.org_id, planned.destination.id, event, run.id)
+        if isinstance(event, NodeFinished) and _is_relation(event) and not is_own:
             entry = await record_catalog_entry(
                 session, run.org_id, planned.destination.id, event, run.id
             )
@@ -147,6 +156,9 @@ def _apply(step: RunStep, event: RunEvent) -> None:
         # A node that was stopped has none to tell; what it committed stays true.
         kept = {k: v for k, v in step.details.items() if k == SCHEMA_CHANGES}
         step.details = {**kept, **event.details} if event.details else step.details
+        if event.breaches:
+            breaches = [one.model_dump(mode="json") for one in event.breaches]
+            step.details = {**step.details, BREACHES: breaches}
     elif isinstance(event, StepFinished):
         _finish(step, event)
         step.bytes = event.bytes

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import Failure, utcnow
+from datanika.contracts.overrides import PARTIAL
 from datanika.models import Pipeline, PipelineDependency, Run
 
 
@@ -65,8 +66,8 @@ async def upstreams_of_each(
             Run.org_id == dependency.org_id,
             Run.pipeline_id == dependency.upstream_id,
             Run.state == RunState.SUCCEEDED.value,
-            # A run of chosen steps is no success of the pipeline.
-            Run.overrides["steps"].as_string().is_(None),
+            # A run of a part is no success of the pipeline.
+            *(Run.overrides[name].as_string().is_(None) for name in PARTIAL),
             Run.deleted_at.is_(None),
         )
         .order_by(Run.finished_at.desc().nulls_last())

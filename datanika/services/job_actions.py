@@ -10,6 +10,7 @@ from datanika.contracts.ad_hoc import (
     CompileAction,
     FormatAction,
     IntrospectAction,
+    LintAction,
     PreviewAction,
     ProbeAction,
     QueryAction,
@@ -23,6 +24,7 @@ from datanika.models import Connection, Transformation, UploadedFile
 from datanika.services.connection_service import resolve_connection, resolve_unsaved
 from datanika.services.connection_trial import resolve_trial
 from datanika.services.job_service import ClaimedJob
+from datanika.services.replication_slots import slots_action
 from datanika.services.table_owners import owner_name
 from datanika.services.transformation_service import load_transformation_specs
 
@@ -36,6 +38,15 @@ def check_can_query(connection: Connection) -> None:
             f"A connection of the kind {connection.kind} has no SQL.",
             code="query_not_supported",
             hint="Preview its tables instead.",
+        )
+
+
+def check_has_slots(connection: Connection) -> None:
+    """Raise :class:`InvalidInput` ``slots_not_supported`` for a kind whose log nobody reads."""
+    if not connector_kind(connection.kind).gives_changes:
+        raise InvalidInput(
+            f"A connection of the kind {connection.kind} has no replication slots.",
+            code="slots_not_supported",
         )
 
 
@@ -73,6 +84,8 @@ async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
         return await _compile(session, job)
     if job.action is JobAction.FORMAT_TRANSFORMATION:
         return await _format(session, job)
+    if job.action is JobAction.LINT_TRANSFORMATION:
+        return await _lint(session, job)
     if job.action is JobAction.PREVIEW_FILE:
         return await _preview_file(session, job)
     connection = await _connection(session, job)
@@ -81,6 +94,9 @@ async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
             return ProbeAction(connection=connection)
         case JobAction.INTROSPECT_CONNECTION:
             return IntrospectAction(connection=connection, **job.request)
+        case JobAction.LIST_SLOTS_CONNECTION | JobAction.DROP_SLOTS_CONNECTION:
+            drop = job.action is JobAction.DROP_SLOTS_CONNECTION
+            return await slots_action(session, job.org_id, connection.id, drop=drop)
         case JobAction.PREVIEW_CONNECTION:
             return PreviewAction(connection=connection, **job.request)
         case _:
@@ -105,15 +121,34 @@ async def _preview_file(session: AsyncSession, job: ClaimedJob) -> PreviewAction
     return PreviewAction(connection=connection, table=file.name, limit=job.request["limit"])
 
 
+# What judges code opens nothing, so it gets no credential and no address.
+_NOTHING = ResolvedConnection(id=0, name="nothing", kind="duckdb", config={})
+
+
 async def _format(session: AsyncSession, job: ClaimedJob) -> FormatAction:
+    _, sql = await _code(session, job)
+    return FormatAction(connection=_NOTHING, sql=sql)
+
+
+async def _lint(session: AsyncSession, job: ClaimedJob) -> LintAction:
+    transformation, sql = await _code(session, job)
+    destination = await session.get_one(Connection, transformation.destination_id)
+    siblings = await load_transformation_specs(session, job.org_id, [destination.id])
+    macros = {
+        one.name: one.sql
+        for one in siblings
+        if one.kind == "macro" and one.name != transformation.name
+    }
+    return LintAction(connection=_NOTHING, sql=sql, dialect=destination.kind, macros=macros)
+
+
+async def _code(session: AsyncSession, job: ClaimedJob) -> tuple[Transformation, str]:
+    """The transformation, and its code or the one that came with the request."""
     transformation = await session.get(Transformation, job.resource_id)
     if transformation is None or transformation.deleted_at is not None:
         raise NotFound("The transformation was deleted.", code="transformation_not_found")
     given = job.request.get("sql")
-    sql = str(transformation.spec["sql"] if given is None else given)
-    # Formatting opens nothing, so it gets no credential and no address.
-    nothing = ResolvedConnection(id=0, name="nothing", kind="duckdb", config={})
-    return FormatAction(connection=nothing, sql=sql)
+    return transformation, str(transformation.spec["sql"] if given is None else given)
 
 
 async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:

@@ -26,11 +26,14 @@ from datanika.services.job_actions import (
     check_can_format,
     check_can_preview,
     check_can_query,
+    check_has_slots,
 )
 from datanika.services.job_service import JobService, job_answer, job_state
 from datanika.services.transformation_service import TransformationService
 
 POLL_SECONDS = 0.1
+_OF_TEXT = (JobAction.FORMAT_TRANSFORMATION, JobAction.LINT_TRANSFORMATION)
+"""Actions that need no warehouse."""
 
 
 async def create_job(
@@ -100,11 +103,13 @@ async def _check(
     elif action.resource_type == "file":
         check_can_preview(await FileService(session, actor).find(resource_id))
     elif action.resource_type == "transformation":
-        check = check_can_format if action is JobAction.FORMAT_TRANSFORMATION else check_can_compile
+        check = check_can_format if action in _OF_TEXT else check_can_compile
         check(await TransformationService(session, actor).find(resource_id))
     else:
         connection = await ConnectionService(session, actor).find(resource_id)
         if action is JobAction.QUERY_CONNECTION:
             check_can_query(connection)
+        elif action in (JobAction.LIST_SLOTS_CONNECTION, JobAction.DROP_SLOTS_CONNECTION):
+            check_has_slots(connection)
         if action is JobAction.TEST_CONNECTION and request.get("config") is not None:
             check_trial(actor, connection, request["config"])

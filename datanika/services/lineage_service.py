@@ -20,6 +20,7 @@ from datanika.contracts.api.lineage import (
 from datanika.errors import NotFound
 from datanika.models import CatalogEntry, LineageEdge
 from datanika.services.actor import Actor
+from datanika.services.exposures import Exposures, load_exposures
 
 MAX_NODES = 2000
 DIRECT = ("copy", "transformed", "aggregated")
@@ -59,6 +60,7 @@ class LineageService:
         self.session = session
         self.actor = actor
         self._entries: dict[Relation, CatalogEntry] = {}
+        self._exposures = Exposures(())
 
     async def graph(
         self,
@@ -73,6 +75,7 @@ class LineageService:
         """The graph around an entry, or around a column of it. ``indirect``: also by what decides
         rows only. Raises :class:`NotFound`."""
         start = await self._start(entry_id, column)
+        self._exposures = await load_exposures(self.session, self.actor.org_id)
         by_column = level is LineageLevel.COLUMN
         starts = [Node(start)]
         if by_column:
@@ -83,37 +86,45 @@ class LineageService:
         if direction is not LineageDirection.DOWNSTREAM:
             await self._walk(graph, starts, False, by_column, indirect, depth)
         if direction is not LineageDirection.UPSTREAM:
-            await self._walk(graph, starts, True, by_column, indirect, depth)
+            below = await self._walk(graph, starts, True, by_column, indirect, depth)
+            self._expose(graph, below, depth)
         return self._answer(graph)
 
     async def impact(self, entry_id: int, column: str, depth: int) -> ImpactOut:
         """What depends on a column of an entry, by values, by rows, or perhaps. Raises
         :class:`NotFound`."""
         start = Node(await self._start(entry_id, column), column)
+        self._exposures = await load_exposures(self.session, self.actor.org_id)
         graph = _Graph({start: 0})
-        await self._walk(graph, [start], True, True, True, depth)
+        below = await self._walk(graph, [start], True, True, True, depth)
+        self._expose(graph, below, depth)
         found: dict[Relation, ImpactedOut] = {}
         kinds: dict[Node, set[str]] = {}
         for _, target, kind in graph.edges:
             kinds.setdefault(target, set()).add(kind)
         for node, distance in sorted(graph.depths.items(), key=lambda one: (one[1], one[0].key)):
             entry = self._entries.get(node.relation)
-            if node == start or entry is None:
+            exposure = self._exposures.known.get(node.relation)
+            if node == start or (entry is None and exposure is None):
                 continue
+            connection_id, schema, name = node.relation
             one = found.setdefault(
                 node.relation,
                 ImpactedOut(
-                    entry_id=entry.id,
-                    connection_id=entry.connection_id,
-                    schema_name=entry.schema_name,
-                    name=entry.name,
-                    kind=entry.kind,
+                    entry_id=entry.id if entry else None,
+                    connection_id=connection_id,
+                    schema_name=schema,
+                    name=name,
+                    kind=entry.kind if entry else "exposure",
                     depth=distance,
                     columns=[],
                     rows=False,
                     unknown=[],
+                    exposure=exposure,
                 ),
             )
+            if exposure is not None:
+                continue
             if node.column is None:
                 one.rows = True
             elif kinds.get(node, set()) <= {"unknown"}:
@@ -124,6 +135,18 @@ class LineageService:
             one.columns.sort()
             one.unknown.sort()
         return ImpactOut(items=list(found.values()), truncated=graph.truncated)
+
+    def _expose(self, graph: _Graph, nodes: Iterable[Node], depth: int) -> None:
+        """Add what uses ``nodes``: each as a relation, whatever the level."""
+        for node in nodes:
+            distance = graph.depths.get(node, depth)
+            if distance >= depth:
+                continue
+            for used in self._exposures.of(node.relation, self._entries.get(node.relation)):
+                target = Node(used)
+                graph.add(node, target, "reads")
+                known = graph.depths.get(target, depth)
+                graph.depths[target] = min(known, distance + 1)
 
     async def _start(self, entry_id: int, column: str | None) -> Relation:
         self.actor.require("catalog:read")
@@ -157,12 +180,13 @@ class LineageService:
         by_column: bool,
         indirect: bool,
         depth: int,
-    ) -> None:
-        """Breadth first: one question to the database for each step away."""
+    ) -> set[Node]:
+        """Breadth first: one question to the database for each step away. The nodes that were
+        met, ``starts`` included."""
         here, seen = list(starts), set(starts)
         for distance in range(1, depth + 1):
             if not here:
-                return
+                break
             await self._load({node.relation for node in here})
             step = self._downstream if down else self._upstream
             after: list[Node] = []
@@ -181,6 +205,7 @@ class LineageService:
             here = after
         graph.truncated = graph.truncated or bool(here and await self._more(here, down))
         await self._load({node.relation for node in graph.depths})
+        return seen
 
     async def _more(self, here: list[Node], down: bool) -> bool:
         """Whether anything is beyond these nodes."""
@@ -279,6 +304,7 @@ class LineageService:
         nodes = []
         for node, depth in graph.depths.items():
             entry = self._entries.get(node.relation)
+            exposure = self._exposures.known.get(node.relation)
             connection_id, schema, name = node.relation
             told = ((entry.lineage or {}).get("columns") or {}) if entry else {}
             made = told.get(node.column) or {}
@@ -290,7 +316,8 @@ class LineageService:
                     name=name,
                     column=node.column,
                     entry_id=entry.id if entry else None,
-                    kind=entry.kind if entry else "source",
+                    kind=entry.kind if entry else "exposure" if exposure else "source",
+                    exposure=exposure,
                     depth=depth,
                     made=made.get("kind"),
                     reason=made.get("reason"),

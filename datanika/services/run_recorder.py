@@ -9,21 +9,30 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika import security
 from datanika.compiler import build_project
 from datanika.config import settings
+from datanika.contracts.cdc import pipeline_key
 from datanika.contracts.enums import RunState, StepKind
-from datanika.contracts.events import RunClaim, RunEvent, RunFinish, StepStarted, utcnow
+from datanika.contracts.events import (
+    ColumnBreach,
+    RunClaim,
+    RunEvent,
+    RunFinish,
+    StepStarted,
+    utcnow,
+)
 from datanika.contracts.plan import Plan, PlanTransform
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
 from datanika.errors import Conflict, InvalidInput, NotFound
-from datanika.models import Run
+from datanika.models import Run, RunStep
 from datanika.services.catalog_service import columns_read
 from datanika.services.connection_service import resolve_connection
 from datanika.services.cursor_service import load_rewinds
-from datanika.services.event_store import store_events
+from datanika.services.event_store import BREACHES, store_events
 from datanika.services.hash_keys import hash_key
 from datanika.services.run_lifecycle import LEASE, close_run, lose_attempt
 from datanika.services.run_rows import LEASED_STATES, lock_run, move, reset_steps, state_of
@@ -114,6 +123,30 @@ def _refusal(
     )
 
 
+async def _breaches_before(
+    session: AsyncSession, org_id: int, plan: Plan, planned: PlanTransform
+) -> tuple[ColumnBreach, ...]:
+    """Those of tables that this run leaves out because an earlier one loaded them: a retry does not
+    hear of them again. What its own loads tell, its flow adds."""
+    loads = {(one.run_id, one.step_key, one.node) for one in plan.left_out if one.run_id}
+    if not loads:
+        return ()
+    rows = await session.execute(
+        select(RunStep.run_id, RunStep.step_key, RunStep.node, RunStep.details).where(
+            RunStep.org_id == org_id,
+            RunStep.kind == "table",
+            RunStep.run_id.in_({run_id for run_id, _, _ in loads}),
+        )
+    )
+    found = [
+        ColumnBreach.model_validate(breach)
+        for run_id, step_key, node, details in rows
+        if (run_id, step_key, node) in loads
+        for breach in details.get(BREACHES, ())
+    ]
+    return tuple(one for one in found if one.how in planned.step.blocked_by)
+
+
 class RunRecorder:
     """One attempt's view of its run. Every method refuses a stale attempt."""
 
@@ -137,28 +170,24 @@ class RunRecorder:
         destination = await resolve_connection(self._session, run.org_id, planned.destination.id)
         if isinstance(planned, PlanTransform):
             name = f"org{run.org_id}"
+            files, production = await self._projects(run, plan, planned, name)
             return ResolvedTransform(
                 run_id=run.id,
                 attempt=run.attempt,
                 step=planned.step,
                 destination=destination,
                 project_name=name,
-                files=build_project(
-                    name,
-                    planned.step,
-                    planned.destination.kind,
-                    await load_transformation_specs(
-                        self._session, run.org_id, [planned.destination.id]
-                    ),
-                    [item.step for item in plan.steps if item.kind is StepKind.LOAD],
-                ),
+                files=files,
+                production_schema=planned.production_schema,
+                production_files=production,
                 done=planned.done,
+                breaches=await _breaches_before(self._session, run.org_id, plan, planned),
                 owner=await owner_name(self._session, run.org_id),
             )
         return ResolvedLoad(
             run_id=run.id,
             attempt=run.attempt,
-            pipeline_key=f"p{run.pipeline_id}_{step_key}",
+            pipeline_key=pipeline_key(run.pipeline_id, step_key),
             step=planned.step,
             source=await resolve_connection(self._session, run.org_id, planned.source.id),
             destination=destination,
@@ -180,6 +209,20 @@ class RunRecorder:
             if any(table.hash for table in planned.step.tables)
             else "",
         )
+
+    async def _projects(
+        self, run: Run, plan: Plan, planned: PlanTransform, name: str
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """(the project of the step, what differs in the one that builds in production)"""
+        specs = await load_transformation_specs(self._session, run.org_id, [planned.destination.id])
+        loads = [item.step for item in plan.steps if item.kind is StepKind.LOAD]
+        kind, schema = planned.destination.kind, planned.production_schema
+        files = build_project(name, planned.step, kind, specs, loads, scratch=schema is not None)
+        if schema is None:
+            return files, {}
+        step = planned.step.model_copy(update={"default_schema": schema})
+        there = build_project(name, step, kind, specs, loads)
+        return files, {path: text for path, text in there.items() if files.get(path) != text}
 
     async def record(self, events: Sequence[RunEvent]) -> bool:
         """Store a batch and renew the lease; whether the run should stop.

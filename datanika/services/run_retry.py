@@ -36,7 +36,8 @@ async def plan_of_retry(session: AsyncSession, failed: Run, *, from_failure: boo
         select(RunStep).where(RunStep.run_id == failed.id).order_by(RunStep.id)
     )
     outcomes = [
-        Outcome(step.step_key, step.node, step.name, step.kind, step.state) for step in steps
+        Outcome(step.step_key, step.node, step.name, step.kind, step.state, step.error_code)
+        for step in steps
     ]
     return resume_plan(Plan.model_validate(failed.plan), failed.id, outcomes)
 

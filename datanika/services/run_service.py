@@ -66,7 +66,7 @@ class RunService:
                 version.id,
                 idempotency_key,
                 trigger,
-                narrow_plan(plan, overrides),
+                narrow_plan(plan, overrides, f"dev_u{self.actor.user_id}"),
                 ignore_dependencies=ignore_dependencies,
                 overrides=overrides,
             )
@@ -166,14 +166,6 @@ class RunService:
             .limit(limit)
         )
         return (await self.session.scalars(query)).all()
-
-    async def log_tail(self, run_id: int, limit: int) -> Sequence[RunLog]:
-        """The last ``limit`` log lines, in their order."""
-        await self.get(run_id)
-        query = (
-            select(RunLog).where(RunLog.run_id == run_id).order_by(RunLog.id.desc()).limit(limit)
-        )
-        return list(await self.session.scalars(query))[::-1]
 
     async def latest(self, pipeline_ids: Collection[int]) -> dict[int, Run]:
         """Each pipeline's newest run, by the pipeline's id."""

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.compiler.state import asks_for_state, resolve_states
 from datanika.contracts.enums import RunState
+from datanika.contracts.overrides import PARTIAL
 from datanika.contracts.plan import Plan, PlanTransform
 from datanika.models import Run
 
@@ -27,6 +28,8 @@ async def with_states(session: AsyncSession, org_id: int, pipeline_id: int, plan
             Run.org_id == org_id,
             Run.pipeline_id == pipeline_id,
             Run.state == RunState.SUCCEEDED.value,
+            # A run of chosen steps built them as a whole; one of chosen models did not.
+            *(Run.overrides[name].as_string().is_(None) for name in PARTIAL if name != "steps"),
         )
         .order_by(Run.id.desc())
         .limit(_LOOKED_AT)

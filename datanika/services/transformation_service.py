@@ -9,12 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from datanika.compiler.diff import diff_specs
 from datanika.compiler.project import resolve_references
 from datanika.compiler.properties import check_destination
+from datanika.contracts.api.transformations import TransformationDiff
 from datanika.contracts.catalog import connector_kind
 from datanika.contracts.spec import TransformationSpec
 from datanika.errors import Conflict, InvalidInput, NotFound
-from datanika.models import Transformation
+from datanika.models import Transformation, TransformationVersion
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
 from datanika.services.connection_service import ConnectionService
@@ -29,6 +31,7 @@ from datanika.services.paging import (
 )
 from datanika.services.validation import check_revision
 
+VERSION_SORTS = sorts_of(TransformationVersion, "number")
 SORTS = sorts_of(Transformation, "name", "kind", "created_at", "updated_at")
 
 
@@ -49,11 +52,21 @@ class TransformationService:
     async def put(self, spec: TransformationSpec, row: Transformation | None) -> Transformation:
         """Write what was checked together with its siblings; ``row``, locked, becomes it."""
         if row is None:
-            row, old = Transformation(org_id=self.actor.org_id), None
+            row, old = Transformation(org_id=self.actor.org_id, revision=1), None
         else:
             old = row.spec
             row.revision += 1
         await self._save(row, spec)
+        self.session.add(
+            TransformationVersion(
+                org_id=row.org_id,
+                transformation_id=row.id,
+                number=row.revision,
+                spec=row.spec,
+                created_by=self.actor.user_id,
+            )
+        )
+        await self.session.flush()
         action = "transformation.created" if old is None else "transformation.updated"
         await record(
             self.session, self.actor, action, "transformation", row.id, old=old, new=row.spec
@@ -112,6 +125,51 @@ class TransformationService:
         check_revision(row.revision, revision)
         await self._check(spec, replaces=row.name)
         return await self.put(spec, row)
+
+    async def versions(
+        self, transformation_id: int, page: PageRequest = OLDEST
+    ) -> RowPage[TransformationVersion]:
+        """Everything that it ever was, since versions are kept."""
+        await self.get(transformation_id)
+        query = rows_of(TransformationVersion).where(
+            TransformationVersion.org_id == self.actor.org_id,
+            TransformationVersion.transformation_id == transformation_id,
+        )
+        return await fetch_page(self.session, query, VERSION_SORTS, page)
+
+    async def restore(
+        self, transformation_id: int, number: int, revision: int | None = None
+    ) -> Transformation:
+        """Make version ``number`` the present one, as a new version; see :meth:`update`. It must
+        pass today's checks."""
+        self.actor.require("transformation:write")
+        spec = await self._version(transformation_id, number)
+        return await self.update(transformation_id, spec, revision)
+
+    async def diff(
+        self, transformation_id: int, from_version: int | None, to_version: int | None
+    ) -> TransformationDiff:
+        """From the version before ``to_version`` to the present one, where they are not given."""
+        row = await self.get(transformation_id)
+        newer = row.revision if to_version is None else to_version
+        older = max(newer - 1, 1) if from_version is None else from_version
+        old = await self._version(transformation_id, older)
+        new = await self._version(transformation_id, newer)
+        return diff_specs(old, new, older, newer)
+
+    async def _version(self, transformation_id: int, number: int) -> TransformationSpec:
+        spec = await self.session.scalar(
+            select(TransformationVersion.spec).where(
+                TransformationVersion.org_id == self.actor.org_id,
+                TransformationVersion.transformation_id == transformation_id,
+                TransformationVersion.number == number,
+            )
+        )
+        if spec is None:
+            raise NotFound(
+                f"There is no version {number} of it.", code="transformation_version_not_found"
+            )
+        return TransformationSpec.model_validate(spec)
 
     async def delete(self, transformation_id: int) -> None:
         """Raises :class:`Conflict` ``transformation_in_use`` naming those that read it."""

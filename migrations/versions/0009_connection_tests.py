@@ -1,6 +1,6 @@
 """When a connection was tested last, and what came of it.
 
-Revises: 0006
+Revises: 0008
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0006"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -13,8 +13,8 @@ from datanika.compiler.importing.reader import read_project
 from datanika.compiler.project import compile_models
 from datanika.contracts.spec import TransformationSpec, TransformStep
 from datanika.errors import InvalidInput
+from tests.attacks.corpus import EVIL, PROJECTS
 
-EVIL = "{{ env_var('DATANIKA_ENCRYPTION_KEYS') }}"
 CALL = "env_var('DATANIKA_ENCRYPTION_KEYS')"
 TABLE = {"name": "t", "tests": [], "columns": []}
 
@@ -106,87 +106,8 @@ def test_hostile_properties_are_refused_with_a_code_and_a_field(changes: dict[st
     assert refused.value.code and str(refused.value.field).startswith("transformations.")
 
 
-HOSTILE: list[tuple[str, dict[str, str], str | None]] = [
-    ("on-run-start", {"dbt_project.yml": "name: p\non-run-start: [\"copy x to program 'id'\"]"},
-     "hook_refused"),
-    ("hooks by folder", {"dbt_project.yml": "name: p\nmodels: {+post-hook: 'drop table x'}"},
-     "hook_refused"),
-    ("hook in config", {"models/m.sql": "{{ config(pre_hook='drop table x') }} select 1"},
-     "hook_refused"),
-    ("hook in yml", {"models/m.yml": "models: [{name: m, config: {pre_hook: drop}}]"},
-     "hook_refused"),
-    ("computed config", {"models/m.sql": "{{ config(alias='a' * 999999999) }} select 1"},
-     "config_not_literal"),
-    ("config of the environment", {"models/m.sql": "{{ config(alias=env_var('X')) }} select 1"},
-     "config_not_literal"),
-    ("model-paths", {"dbt_project.yml": "name: p\nmodel-paths: [../other]"},
-     "project_path_refused"),
-    ("absolute model-paths", {"dbt_project.yml": "name: p\nseed-paths: [/etc]"},
-     "project_path_refused"),
-    ("dispatch", {"dbt_project.yml": "name: p\ndispatch: [{macro_namespace: dbt}]"},
-     "dispatch_refused"),
-    ("jinja in dbt_project", {"dbt_project.yml": f"name: p\nmodels: {{+alias: \"{EVIL}\"}}"},
-     "value_refused"),
-    ("jinja in meta", {"dbt_project.yml": f"name: p\nmodels: {{+meta: {{a: \"{EVIL}\"}}}}"},
-     "jinja_not_allowed"),
-    ("jinja in vars", {"dbt_project.yml": f"name: p\nvars: {{a: \"{EVIL}\"}}"},
-     "jinja_not_allowed"),
-    ("python model", {"models/x.py": "def model(dbt, session): import os"},
-     "python_model_refused"),
-    ("local package", {"packages.yml": "packages: [{local: ../../other}]"}, "package_refused"),
-    ("git package", {"packages.yml": "packages: [{git: 'https://x'}]"}, "package_refused"),
-    ("tarball", {"dependencies.yml": "packages: [{tarball: 'https://x', name: dbt_utils}]"},
-     "package_refused"),
-    ("unknown package", {"packages.yml": "packages: [{package: evil/evil, version: 1.0.0}]"},
-     "package_refused"),
-    ("materialization", {"macros/m.sql": "{% materialization view, default %}x"
-     "{% endmaterialization %}"}, "materialization_refused"),
-    ("override of dbt", {"macros/m.sql": "{% macro default__ref(x) %}x{% endmacro %}"},
-     "macro_name_reserved"),
-    ("override of a built-in", {"macros/m.sql": "{% macro run_hooks(x) %}x{% endmacro %}"},
-     "macro_name_reserved"),
-    ("override of a test", {"tests/generic/u.sql": "{% test unique(model) %}x{% endtest %}"},
-     "macro_name_reserved"),
-    ("schema macro", {"macros/g.sql":
-     "{% macro generate_schema_name(a, n) %}other{% endmacro %}"}, "schema_macro_refused"),
-    ("ref override", {"macros/m.sql": "{% macro ref(x) %}x{% endmacro %}"},
-     "macro_name_reserved"),
-    ("statement", {"macros/m.sql": "{% macro m2() %}{% call statement() %}{% endcall %}"
-     "{% endmacro %}"}, "guard_refused"),
-    ("unclosed macro", {"macros/m.sql": "{% macro m2() %}x"}, "template_syntax"),
-    ("docs block", {"models/d.md": "{% docs d %}" + EVIL + "{% enddocs %}",
-     "models/m.yml": "models: [{name: m, description: \"{{ doc('d') }}\"}]"},
-     "jinja_not_allowed"),
-    ("python object", {"models/m.yml": "models: !!python/object/apply:os.system [id]"},
-     "yml_refused"),
-    ("billions of laughs", {"models/m.yml": "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
-        f"{chr(98 + n)}: &{chr(98 + n)} [" + ",".join([f"*{chr(97 + n)}"] * 10) + "]\n"
-        for n in range(8))}, "yml_refused"),
-    ("an alias of itself", {"models/m.yml": "models: &a [*a]"}, "yml_refused"),
-    ("nested deeply", {"models/m.yml": "[" * 5000}, "yml_refused"),
-    ("merge keys", {"models/m.yml": "a: &a {b: 1}\nmodels: [{<<: *a}]"}, "yml_refused"),
-    ("unit test in SQL", {"models/m.yml": "unit_tests: [{name: u, model: m, given: [], expect: "
-     f"{{format: sql, rows: \"{EVIL}\"}}}}]"}, "unit_test_refused"),
-    ("unit test of macros", {"models/m.yml": "unit_tests: [{name: u, model: m, given: [], "
-     "expect: {rows: []}, overrides: {macros: {ref: x}}}]"}, "unit_test_refused"),
-    ("environment of a unit test", {"models/m.yml": "unit_tests: [{name: u, model: m, given: [], "
-     "expect: {rows: []}, overrides: {env_vars: {X: y}}}]"}, "unit_test_refused"),
-    ("versions", {"models/m.yml": "models: [{name: m, versions: [{v: 1}]}]"},
-     "model_version_refused"),
-    ("a name with a path", {"models/m.sql": "select 1", "models/../../x.sql": "select 1"}, None),
-    ("an odd name", {"models/A b.sql": "select 1"}, "value_refused"),
-    ("source of an environment", {"models/m.yml":
-     f"sources: [{{name: s, schema: \"{EVIL}\", tables: [{{name: t}}]}}]"}, "value_refused"),
-    ("location", {"models/m.sql": "{{ config(location='/etc/x') }} select 1"}, "setting_unknown"),
-    ("external", {"models/m.sql": "{{ config(materialized='external') }} select 1"},
-     "value_refused"),
-    ("a package in the archive", {"dbt_packages/dbt_utils/macros/x.sql": EVIL}, None),
-    ("an installed target", {"target/manifest.yml": EVIL, "profiles.yml": "x: y"}, None),
-]  # fmt: skip
-
-
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize(("name", "files", "code"), HOSTILE, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("name", "files", "code"), PROJECTS, ids=lambda value: str(value)[:30])
 def test_a_hostile_project_is_refused_or_nothing_of_it_is_taken(
     name: str, files: dict[str, str], code: str | None
 ) -> None:

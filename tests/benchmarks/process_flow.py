@@ -39,4 +39,5 @@ class NoEngine:
 @flow(name="tenant-pipeline", persist_result=False, log_prints=False)
 async def tenant_pipeline(plan: dict[str, Any]) -> None:
     session = RunSession(Silence(), NoEngine())  # type: ignore[arg-type]
-    await run_plan(Plan.model_validate(plan), StepRuns(session))
+    whole = Plan.model_validate(plan)
+    await run_plan(whole, StepRuns(session, whole))

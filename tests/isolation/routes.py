@@ -223,6 +223,12 @@ API: dict[str, Entry] = {
     "POST connections/{connection_id}/test": Entry(EDITOR, 202),
     "POST connections/{connection_id}/introspect": Entry(EDITOR, 202, _body(limit=10)),
     "POST connections/{connection_id}/preview": Entry(EDITOR, 202, _body(table="orders.csv")),
+    "POST connections/{connection_id}/slots": Entry(
+        EDITOR, 202, ids={"connection_id": "destination_id"}
+    ),
+    "POST connections/{connection_id}/slots/drop": Entry(
+        ADMIN, 202, ids={"connection_id": "destination_id"}
+    ),
     "POST connections/{connection_id}/query": Entry(
         EDITOR, 202, _body(sql="select 1"), ids={"connection_id": "destination_id"}
     ),
@@ -243,8 +249,12 @@ API: dict[str, Entry] = {
     "GET transformations/{transformation_id}": Entry(VIEWER),
     "PATCH transformations/{transformation_id}": Entry(EDITOR, 200, _transformation),
     "DELETE transformations/{transformation_id}": Entry(ADMIN, 204),
+    "GET transformations/{transformation_id}/versions": Entry(VIEWER),
+    "POST transformations/{transformation_id}/versions/{number}/restore": Entry(EDITOR),
+    "GET transformations/{transformation_id}/diff": Entry(VIEWER),
     "POST transformations/{transformation_id}/compile": Entry(EDITOR, 202),
     "POST transformations/{transformation_id}/format": Entry(EDITOR, 202),
+    "POST transformations/{transformation_id}/lint": Entry(EDITOR, 202),
     "POST transformations/{transformation_id}/preview": Entry(EDITOR, 202, _body(limit=10)),
     # pipelines
     "GET pipelines": Entry(VIEWER),
@@ -286,11 +296,14 @@ API: dict[str, Entry] = {
     ),
     "DELETE pipelines/{pipeline_id}/dependencies/{dependency_id}": Entry(ADMIN, 204),
     "GET pipelines/{pipeline_id}/readiness": Entry(VIEWER),
+    # overview
+    "GET overview": Entry(VIEWER, own_rows=True),
     # queue
     "GET queue": Entry(VIEWER, own_rows=True),
     # runs
     "GET runs": Entry(VIEWER),
     "GET runs/{run_id}": Entry(VIEWER),
+    "GET runs/{run_id}/graph": Entry(VIEWER),
     "GET runs/{run_id}/steps": Entry(VIEWER),
     "GET runs/{run_id}/logs": Entry(VIEWER),
     "GET runs/{run_id}/events": Entry(VIEWER, query={"follow": "false"}),

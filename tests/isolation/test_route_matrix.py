@@ -7,7 +7,6 @@ from enum import StrEnum
 import httpx
 import pytest
 
-from datanika.api.app import create_app
 from datanika.api.transaction import MEMBER, PERSON
 from datanika.config import settings
 from datanika.contracts.enums import Role
@@ -16,9 +15,10 @@ from datanika.services.permissions import PERMISSIONS
 from tests.isolation import world as people
 from tests.isolation.routes import ROUTES, Entry, Route, ask, routes_of
 from tests.isolation.world import World, contents, undone
+from tests.support.application import application
 from tests.support.tenants import access_token
 
-ALL = routes_of(create_app())
+ALL = routes_of(application())
 KNOWN = [route for route in ALL if str(route) in ROUTES]
 
 

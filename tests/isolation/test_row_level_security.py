@@ -41,8 +41,10 @@ from datanika.models import (
     RunLog,
     RunStep,
     Schedule,
+    SlotRelease,
     Throttle,
     Transformation,
+    TransformationVersion,
     UploadedFile,
     UsageMonth,
     User,
@@ -57,7 +59,7 @@ TENANT_MODELS = sorted(
     (m.class_ for m in Base.registry.mappers if issubclass(m.class_, TenantMixin)),
     key=lambda model: model.__name__,
 )
-APPEND_ONLY = {AuditLog, CursorVersion, PipelineVersion}
+APPEND_ONLY = {AuditLog, CursorVersion, PipelineVersion, TransformationVersion}
 SYSTEM_ONLY = (PendingMail, RefreshToken, Throttle, UserIdentity, UserToken)
 """Tables of which the application's role sees nothing at all."""
 
@@ -107,15 +109,26 @@ async def fill(tenant: Tenant) -> dict[type, int]:
             )
         )
         await add(Schedule(org_id=org_id, pipeline_id=pipeline, interval_seconds=60))
-        await add(
+        transformation = await add(
             Transformation(
                 org_id=org_id, name="stg", kind="model", destination_id=connection, spec={}
+            )
+        )
+        await add(
+            TransformationVersion(
+                org_id=org_id, transformation_id=transformation, number=1, spec={}
             )
         )
         entry = await add(
             CatalogEntry(
                 org_id=org_id, connection_id=connection, schema_name="raw", name="t",
                 kind="table", columns=[], upstream=[],
+            )
+        )  # fmt: skip
+        await add(
+            SlotRelease(
+                org_id=org_id, connection_id=connection, pipeline_id=pipeline, step_key="load",
+                slot="datanika_p1_load_0123456789ab", next_attempt_at=utcnow(),
             )
         )  # fmt: skip
         await add(

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import httpx
@@ -22,7 +21,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from datanika import security
 from datanika.api import transaction
-from datanika.api.app import create_app
 from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
@@ -49,6 +47,7 @@ from datanika.models import (
     PipelineDependency,
     RunLog,
     Schedule,
+    SlotRelease,
     UploadedFile,
     UsageMonth,
     User,
@@ -62,6 +61,7 @@ from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_recorder import claim_run
 from datanika.services.run_service import RunService
 from datanika.services.transformation_service import TransformationService
+from tests.support.application import application
 from tests.support.channels import make_channel
 from tests.support.net import free_port
 from tests.support.pipelines import make_incremental, make_pipeline, two_steps
@@ -299,6 +299,12 @@ async def _rows(
             ),
         )  # fmt: skip
         session.add(
+            SlotRelease(
+                org_id=org_id, connection_id=destination_id, pipeline_id=pipeline_id,
+                step_key="load", slot="datanika_p1_load_0123456789ab", next_attempt_at=utcnow(),
+            )
+        )  # fmt: skip
+        session.add(
             UsageMonth(
                 org_id=org_id, month=utcnow().date().replace(day=1), rows=7, storage_bytes=7,
                 storage_measured_at=utcnow(),
@@ -389,13 +395,10 @@ async def contents(connection: AsyncConnection) -> dict[str, str]:
     return {name: digest for name, digest in await connection.execute(text(_TABLES))}
 
 
-_app = cache(create_app)
-
-
 def client(bearer: str | None = None) -> httpx.AsyncClient:
     """The application in this process."""
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(_app()),
+        transport=httpx.ASGITransport(application()),
         base_url="http://datanika.test",
         headers={"Authorization": f"Bearer {bearer}"} if bearer else {},
     )

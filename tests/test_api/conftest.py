@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from datanika.api.app import create_app
 from datanika.api.rate_limit import RateLimiter
 from datanika.services.actor import Actor
+from tests.support.application import application
 from tests.support.tenants import Tenant, access_token, make_tenant
 
 Connect = Callable[..., httpx.AsyncClient]
@@ -27,7 +27,7 @@ async def connect(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     """``connect(actor)``, ``connect(bearer="…")`` or ``connect()`` for nobody: a client."""
     # All tests of a process are one address.
     monkeypatch.setattr("datanika.api.transaction.strangers", RateLimiter(100_000))
-    transport = httpx.ASGITransport(create_app())
+    transport = httpx.ASGITransport(application())
     opened: list[httpx.AsyncClient] = []
 
     def make(actor: Actor | None = None, bearer: str | None = None) -> httpx.AsyncClient:

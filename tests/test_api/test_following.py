@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import select
 
 from datanika.api import following
-from datanika.api.app import create_app
 from datanika.client.run_stream import read_fields
 from datanika.contracts.api import ApiKeyIn
 from datanika.contracts.enums import Role, RunState
@@ -35,6 +34,7 @@ from datanika.services.login_sessions import LoginSessions
 from datanika.services.run_recorder import RunRecorder, claim_run
 from datanika.services.run_service import RunService
 from datanika.services.run_stream import LINES
+from tests.support.application import application
 from tests.support.pipelines import make_pipeline
 from tests.support.serving import serving
 from tests.support.tenants import Tenant, access_token, add_member, make_tenant
@@ -88,7 +88,7 @@ async def running(tenant: Tenant) -> Running:
 async def url(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(following, "IDLE_SECONDS", 0.05)
-    async with serving(create_app()) as served:
+    async with serving(application()) as served:
         yield served
         # A server that stops waits for its streams.
         for reader in Reader.opened:

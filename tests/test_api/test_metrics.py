@@ -10,7 +10,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from datanika.api.app import create_app
 from datanika.api.metrics import RequestMetrics
 from datanika.api.routes import RouteTable
 from datanika.config import settings
@@ -19,6 +18,7 @@ from datanika.db import SYSTEM, dispose_engine, get_session
 from datanika.models import Run
 from datanika.services.run_lifecycle import close_run
 from datanika.services.run_service import RunService
+from tests.support.application import application
 from tests.support.net import free_port
 from tests.support.pipelines import make_pipeline
 from tests.support.tenants import Tenant
@@ -39,7 +39,7 @@ LABELS = {
 
 
 def client_at(address: str, **headers: str) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(create_app(), client=(address, 1234))
+    transport = httpx.ASGITransport(application(), client=(address, 1234))
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", headers=headers)
 
 

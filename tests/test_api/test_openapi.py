@@ -9,12 +9,12 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from datanika.api.app import create_app
 from datanika.api.openapi import PROBLEM_JSON, TAGS, operations
 from datanika.api.transaction import MEMBER, PERSON
 from datanika.services.permissions import PERMISSIONS
+from tests.support.application import application
 
-DOCUMENT: dict[str, Any] = create_app().openapi()
+DOCUMENT: dict[str, Any] = application().openapi()
 OPERATIONS = {one["operationId"]: (path, method, one) for path, method, one in operations(DOCUMENT)}
 BODIES = [
     pytest.param(content, id=f"{name} {kind}")

@@ -7,11 +7,11 @@ import re
 import httpx
 import pytest
 
-from datanika.api.app import create_app
+from tests.support.application import application
 from tests.test_api.conftest import Connect
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "QUERY")
-SPEC = create_app().openapi()["paths"]
+SPEC = application().openapi()["paths"]
 
 
 @pytest.mark.parametrize("path", SPEC)

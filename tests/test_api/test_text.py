@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from datanika.api.app import create_app
 from datanika.api.openapi import operations
+from tests.support.application import application
 from tests.test_api.conftest import ANY
 
 UNSTORABLE = ["a\0b", "\ud800", "x\udfff", float("inf"), float("nan")]
 BODIES = [
     (method, path, operation["requestBody"]["content"]["application/json"]["example"])
-    for path, method, operation in operations(create_app().openapi())
+    for path, method, operation in operations(application().openapi())
     if "x-permission" in operation
     # What is uploaded is bytes.
     and "application/json" in operation.get("requestBody", {}).get("content", {})

@@ -134,7 +134,7 @@ async def test_what_is_changed_for_a_run_is_applied_shown_and_audited(
     path = f"/api/v1/pipelines/{made.id}/runs"
     changed = {"steps": ["transform"], "full_refresh": True}
     run = (await api.post(path, json=changed)).json()
-    assert run["overrides"] == changed
+    assert {name: run["overrides"][name] for name in changed} == changed
     plan = (await api.get(f"/api/v1/runs/{run['id']}/plan")).json()["plan"]
     assert plan["stages"] == [["transform"]]
     assert plan["steps"][0]["step"]["full_refresh"] is True
@@ -148,7 +148,19 @@ async def test_what_is_changed_for_a_run_is_applied_shown_and_audited(
         assert entry is not None and entry.new is not None
         assert entry.new["overrides"] == changed
     plain = (await api.post(path)).json()
-    assert plain["overrides"] == {"steps": None, "full_refresh": False}
+    assert not any(plain["overrides"].values())
+
+
+async def test_dbt_does_something_else_in_a_schema_of_ones_own(
+    api: httpx.AsyncClient, made: MadePipeline, tenant: Tenant
+) -> None:
+    asked = {"command": "run", "select": ["orders+"], "defer": True, "threads": 3}
+    run = (await api.post(f"/api/v1/pipelines/{made.id}/runs", json=asked)).json()
+    assert {name: run["overrides"][name] for name in asked} == asked
+    [planned] = (await api.get(f"/api/v1/runs/{run['id']}/plan")).json()["plan"]["steps"]
+    assert planned["step"]["default_schema"] == f"dev_u{tenant.owner.user_id}"
+    assert planned["production_schema"] == "analytics"
+    assert (planned["step"]["command"], planned["step"]["threads"]) == ("run", 3)
 
 
 @pytest.mark.parametrize(

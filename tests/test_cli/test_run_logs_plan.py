@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from datanika.api.app import create_app
 from datanika.client import DatanikaClient, save_credentials
 from datanika.contracts.api import ApiKeyIn, ConnectionIn
 from datanika.contracts.enums import RunState, StepState
@@ -23,6 +22,7 @@ from datanika.db import get_session
 from datanika.errors import Conflict, NotFound, PermissionDenied, Unavailable
 from datanika.services.actor import Actor
 from datanika.services.run_service import RunService
+from tests.support.application import application
 from tests.support.net import free_port
 from tests.support.pipelines import MadePipeline, make_pipeline
 from tests.support.serving import serving
@@ -63,7 +63,7 @@ class Platform:
 
 @pytest.fixture
 async def platform_url(database: str) -> AsyncIterator[str]:
-    async with serving(create_app()) as url:
+    async with serving(application()) as url:
         yield url
 
 

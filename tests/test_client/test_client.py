@@ -10,7 +10,6 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from datanika.api.app import create_app
 from datanika.client import DatanikaClient
 from datanika.contracts.api import (
     ConnectionIn,
@@ -32,6 +31,7 @@ from datanika.errors import (
     PreconditionFailed,
     PreconditionRequired,
 )
+from tests.support.application import application
 from tests.support.pipelines import make_pipeline
 from tests.support.serving import serving
 from tests.support.tenants import Tenant, access_token, add_member, make_tenant
@@ -52,7 +52,7 @@ async def told(tenant: Tenant, story: Story) -> None:
         with DatanikaClient(url, access_token(tenant.owner)) as client:
             story(client)
 
-    async with serving(create_app()) as url:
+    async with serving(application()) as url:
         await asyncio.to_thread(tell, url)
 
 
@@ -222,7 +222,7 @@ async def test_a_person_logs_in_and_out(database: str) -> None:
             with pytest.raises(AuthenticationError):
                 client.auth.me()
 
-    async with serving(create_app()) as url:
+    async with serving(application()) as url:
         await asyncio.to_thread(story, url)
 
 

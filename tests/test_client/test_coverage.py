@@ -22,12 +22,12 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
-from datanika.api.app import create_app
 from datanika.api.openapi import example_of, operations, resolved
 from datanika.client import DatanikaClient
 from datanika.client.resource import Resource
+from tests.support.application import application
 
-DOCUMENT: dict[str, Any] = create_app().openapi()
+DOCUMENT: dict[str, Any] = application().openapi()
 PREFIX = "/api/v1/"
 NOT_FOR_PROGRAMS = {
     "POST auth/session": "A browser's cookie; programs have tokens.",

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from datanika.api.app import create_app
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import LogLine, RunFinish, StepStarted
 from datanika.db import get_session
 from datanika.models import Pipeline
+from tests.support.application import application
 from tests.support.serving import serving
 from tests.support.tenants import Tenant, access_token, make_tenant
 from tests.support.worker import work
@@ -50,7 +50,7 @@ async def test_every_block_of_the_page_runs(database: str, monkeypatch: pytest.M
             printed.append(output.getvalue())
 
     worker = asyncio.create_task(run_the_next(tenant))
-    async with serving(create_app()) as url:
+    async with serving(application()) as url:
         monkeypatch.setenv("DATANIKA_URL", url)
         monkeypatch.setenv("DATANIKA_TOKEN", access_token(tenant.owner))
         await asyncio.to_thread(read)

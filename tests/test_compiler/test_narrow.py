@@ -7,6 +7,7 @@ import datetime as dt
 import pytest
 
 from datanika.compiler import Outcome, backfill_plan, explain_text, narrow_plan, resume_plan
+from datanika.contracts.enums import DbtCommand
 from datanika.contracts.enums import WriteDisposition as W
 from datanika.contracts.overrides import Interval, RunOverrides
 from datanika.contracts.plan import Plan, PlanLoad, PlanTransform
@@ -17,7 +18,7 @@ from datanika.contracts.spec import (
     TableSpec,
     TransformStep,
 )
-from datanika.errors import InvalidInput
+from datanika.errors import InvalidInput, SpecError
 
 WAREHOUSE = ConnectionRef(id=2, name="warehouse", kind="postgres")
 AT = IncrementalCursor(column="at")
@@ -163,3 +164,59 @@ def test_a_backfill_of_nothing_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         backfill_plan(plan, JANUARY, transforms=True)
     assert caught.value.code == "nothing_to_backfill"
+
+
+def test_what_dbt_does_is_changed_for_one_run() -> None:
+    overrides = RunOverrides(
+        command=DbtCommand.TEST, select=("b+", "a"), exclude=("tag:slow",), threads=8,
+        fail_fast=True, store_failures=True,
+    )  # fmt: skip
+    plan = narrow_plan(PLAN, overrides)
+    assert left_out(plan) == {("a", ""): "not_chosen", ("b", ""): "not_chosen"}
+    step = plan.get("c").step
+    assert isinstance(step, TransformStep)
+    assert (step.command, step.select, step.exclude) == (
+        DbtCommand.TEST, ("a", "b+"), ("tag:slow",),
+    )  # fmt: skip
+    assert (step.threads, step.fail_fast, step.store_failures) == (8, True, True)
+    assert overrides.is_partial
+
+    plan = narrow_plan(PLAN, RunOverrides(select=("a",), steps=("a", "c")))
+    assert {planned.step.key for planned in plan.steps} == {"a", "c"}, "loads that were asked for"
+    assert not RunOverrides(threads=4, fail_fast=True).is_partial
+    assert narrow_plan(PLAN, RunOverrides(threads=4)).stages == PLAN.stages
+
+
+def test_a_run_that_defers_builds_elsewhere_and_loads_nothing() -> None:
+    plan = narrow_plan(PLAN, RunOverrides(defer=True, steps=("a", "c")), "dev_u5")
+    [planned] = plan.steps
+    assert isinstance(planned, PlanTransform)
+    assert (planned.step.default_schema, planned.production_schema) == ("dev_u5", "analytics")
+    assert left_out(plan).keys() == {("a", ""), ("b", ""), ("d", "")}
+
+
+@pytest.mark.parametrize("selector", ["a b", "../x", "state:never", "$(x)"])
+def test_a_selector_that_is_none_is_refused(selector: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        narrow_plan(PLAN, RunOverrides(select=("good", selector)))
+    assert (caught.value.code, caught.value.field) == ("selector_invalid", "select.1")
+
+
+def test_dbt_has_nothing_to_do_in_a_pipeline_of_loads() -> None:
+    loads = Plan(steps=(load("a"),), stages=(("a",),))
+    with pytest.raises(InvalidInput) as caught:
+        narrow_plan(loads, RunOverrides(command=DbtCommand.DOCS))
+    assert caught.value.code == "nothing_to_transform"
+
+
+def test_a_plan_of_before_keeps_its_hash() -> None:
+    content = PLAN.model_dump(mode="json")
+    assert "production_schema" in content["steps"][2]
+    plain = {key: value for key, value in content["steps"][2].items()}
+    del plain["production_schema"]
+    assert (
+        Plan.model_validate(
+            {**content, "steps": [*content["steps"][:2], plain, content["steps"][3]]}
+        ).hash
+        == PLAN.hash
+    )

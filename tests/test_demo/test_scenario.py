@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from datanika.api.app import create_app
 from datanika.client import DatanikaClient
 from datanika.contracts.enums import RunState
 from datanika.contracts.events import Failure, RunFinish
@@ -22,6 +21,7 @@ from datanika.demo.scenario import DemoFailed, play
 from datanika.demo.setup import Prepared, Setup
 from datanika.demo.warehouse import Warehouse
 from datanika.errors import Conflict
+from tests.support.application import application
 from tests.support.serving import serving
 from tests.support.worker import work
 
@@ -30,7 +30,7 @@ WAREHOUSE = Warehouse("127.0.0.1", 5432, "demo_warehouse", "demo", "demo-passwor
 
 @pytest.fixture
 async def url(database: str) -> AsyncIterator[str]:
-    async with serving(create_app()) as found:
+    async with serving(application()) as found:
         yield found
 
 

@@ -20,6 +20,8 @@ from datanika.contracts.ad_hoc import (
     FormatResult,
     IntrospectAction,
     IntrospectionResult,
+    LintAction,
+    LintResult,
     PreviewAction,
     QueryAction,
     RowsResult,
@@ -343,6 +345,48 @@ def test_code_is_formatted_and_its_jinja_is_never_rendered() -> None:
     assert shown.sql == f"select a, b from {{{{ ref('x') }}}} where c = {jinja}\n"
     assert shown.is_changed and not formatted(shown.sql).is_changed
     assert refused(lambda: formatted("select 1) from a")) == "sql_not_formatted"
+
+
+def test_code_is_judged_by_line_and_rule() -> None:
+    nothing = ResolvedConnection(id=0, name="nothing", kind="duckdb", config={})
+
+    def linted(sql: str, kind: str = "postgres", **macros: str) -> LintResult:
+        action = LintAction(connection=nothing, sql=sql, dialect=kind, macros=macros)
+        result: LintResult = do(action)
+        return result
+
+    found = linted("select a\nfrom {{ ref('x') }} as t\nwhere a = null\n")
+    assert [(one.line, one.column, one.rule, one.severity) for one in found.issues] == [
+        (2, 24, "AL05", "warning"),
+        (3, 9, "CV05", "warning"),
+    ]
+    assert found.issues[0].name == "aliasing.unused" and "'t'" in found.issues[0].message
+    assert (found.errors, found.warnings) == (0, 2)
+    [broken] = linted("select a from b where (\n").issues
+    assert (broken.rule, broken.severity, broken.line) == ("PRS", "error", 1)
+    [open_block] = linted("select a\nfrom b {% if x %}\n").issues
+    assert (open_block.rule, open_block.severity) == ("JNJ", "error")
+    mine = "{% macro mine(x) %}{{ x }} + 1{% endmacro %}"
+    assert linted("select {{ mine('a') }} as b from c\n", mine=mine).issues == ()
+    assert linted("select {{ dbt_utils.star(ref('x')) }} from {{ ref('x') }}\n").errors == 0
+    assert linted("select top 1 a from [b]\n", "mssql").errors == 0
+    for kind in ("redshift", "snowflake", "bigquery", "databricks", "clickhouse", "duckdb"):
+        assert linted("select a from b\n", kind).issues == ()
+
+
+def test_directives_in_comments_do_not_reach_the_linter(tmp_path: Path) -> None:
+    nothing = ResolvedConnection(id=0, name="nothing", kind="duckdb", config={})
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    for line in (
+        f"-- sqlfluff:templater:jinja:library_path:{tmp_path}",
+        f"--sqlfluff:templater:jinja:library_path:{tmp_path}",
+        "-- sqlfluff:dialect:nonsense",
+    ):
+        result: LintResult = do(
+            LintAction(connection=nothing, sql=f"{line}\nselect 1 as a\n", dialect="postgres")
+        )
+        assert result.errors == 0
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_preview_of_a_model_reads_its_compiled_sql(shop: Target) -> None:

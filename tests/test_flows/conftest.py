@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from datanika.api.app import create_app
 from datanika.config import settings
 from datanika.orchestration.gateway import PrefectGateway
+from tests.support.application import application
 from tests.support.postgres import PostgresServer
 from tests.support.prefect import RunningPrefect, use_new_ids
 from tests.test_execution.fake_control_plane import serve_app
@@ -35,7 +35,7 @@ async def start(
     @asynccontextmanager
     async def started() -> AsyncIterator[str]:
         async with (
-            serve_app(create_app()) as url,
+            serve_app(application()) as url,
             running_worker(
                 prefect_server,
                 url,

@@ -303,7 +303,7 @@ def test_waits_before_retries_grow_up_to_an_hour() -> None:
 
 
 def test_waits_are_spread_by_chance() -> None:
-    planned = plan_of([load_step("a", retries=2, delay_seconds=5.0)]).steps[0]
-    task = StepRuns(cast("RunSession", None)).as_task(planned)
+    plan = plan_of([load_step("a", retries=2, delay_seconds=5.0)])
+    task = StepRuns(cast("RunSession", None), plan).as_task(plan.steps[0])
     assert task.retry_jitter_factor == JITTER > 0
     assert task.retry_delay_seconds == [5.0, 10.0]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import select
 
+from datanika.contracts.api import CatalogEntryOut
+from datanika.contracts.docs import EntryDocs
 from datanika.contracts.enums import StepState
 from datanika.contracts.events import ColumnInfo, NodeFinished
 from datanika.db import SYSTEM, get_session
 from datanika.errors import NotFound
 from datanika.models import CatalogEntry, Connection
-from datanika.services.catalog_service import CatalogService, record_catalog_entry
+from datanika.services.catalog_service import CatalogService, record_catalog_entry, record_checks
 from tests.support.tenants import Tenant, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -110,3 +113,46 @@ async def test_search_finds_a_relation_by_a_part_of_the_name_of_a_column() -> No
         for part, names in (("r_mail", ["people"]), ("FLIGHT", ["flights"]), ("bigint", [])):
             found = await catalog.list(search=part)
             assert [entry.name for entry in found.rows] == names
+
+
+async def test_tests_and_freshness_are_told_at_the_entry_that_they_are_about() -> None:
+    tenant = await make_tenant()
+    connection = await connection_of(tenant)
+    docs = EntryDocs(node="model.org1.stg", name="stg", kind="model", tests=("not_null_stg_id",))
+    built = event("an.stg").model_copy(update={"docs": docs})
+
+    def tested(name: str, state: StepState, **more: object) -> NodeFinished:
+        return NodeFinished.model_validate(
+            {
+                "step_key": "t", "node": f"test.{name}", "name": name, "resource_type": "test",
+                "state": state, "checked": ("an.stg",), "details": more,
+            }
+        )  # fmt: skip
+
+    async with get_session(SYSTEM) as session:
+        run = 7
+        await record_catalog_entry(session, tenant.org_id, connection, built, None)
+
+        async def tell(event: NodeFinished) -> CatalogEntryOut:
+            await record_checks(session, tenant.org_id, connection, event, run)
+            query = select(CatalogEntry).execution_options(populate_existing=True)
+            return CatalogEntryOut.model_validate(await session.scalar(query))
+
+        out = await tell(tested("not_null_stg_id", StepState.SUCCEEDED, column="id", failures=0))
+        assert (out.tests_state, out.freshness_state) == ("passed", None)
+        assert out.checks["not_null_stg_id"].column == "id"
+        assert out.docs.name == "stg"
+        out = await tell(tested("not_null_stg_id", StepState.WARNED, failures=3))
+        assert (out.tests_state, out.checks["not_null_stg_id"].failures) == ("warned", 3)
+        out = await tell(tested("gone", StepState.FAILED, failures=9))
+        assert out.tests_state == "warned", "the entry has no such test any more"
+        fresh = tested("orders", StepState.FAILED, age_seconds=90.5).model_copy(
+            update={"resource_type": "source"}
+        )
+        out = await tell(fresh)
+        assert (out.freshness_state, out.checks[":freshness"].age_seconds) == ("stale", 90.5)
+        await record_checks(session, tenant.org_id + 1, connection, fresh, run)
+        other = tested("not_null_stg_id", StepState.FAILED).model_copy(
+            update={"checked": ("an.nothing",)}
+        )
+        assert (await tell(other)).tests_state == "warned"

@@ -13,13 +13,14 @@ from datanika.contracts.events import ColumnInfo, NodeFinished
 from datanika.contracts.lineage import ColumnLineage, LineageKind, SourceColumn, StatementLineage
 from datanika.contracts.plan import PlanLoad
 from datanika.contracts.shape import Filter, FilterOperator, Mask
-from datanika.contracts.spec import ConnectionRef, LoadStep, TableSpec
+from datanika.contracts.spec import ConnectionRef, LoadStep, TableSpec, TransformationSpec
 from datanika.db import SYSTEM, get_session
 from datanika.errors import NotFound
 from datanika.models import Connection, LineageEdge
 from datanika.services.catalog_service import record_catalog_entry
 from datanika.services.lineage_service import LineageService
 from datanika.services.lineage_store import lineage_of_load, store_lineage
+from datanika.services.transformation_service import TransformationService
 from tests.support.tenants import Tenant, make_tenant
 
 
@@ -177,6 +178,60 @@ async def test_impact_tells_values_rows_and_what_may_be(chain: Chain) -> None:
     assert found == {"stg": (["paid"], False, ["odd"]), "mart": (["total"], False, [])}
     found = {one.name: (one.columns, one.rows, one.unknown) for one in status.items}
     assert found == {"stg": ([], True, ["odd"]), "mart": ([], True, [])}
+
+
+async def test_exposures_are_the_ends_of_the_graph_and_of_impact(chain: Chain) -> None:
+    owner = chain.tenant.owner
+    async with get_session(SYSTEM) as session:
+        dwh = await session.scalar(select(Connection.id).where(Connection.name == "dwh"))
+    assert dwh is not None
+    async with get_session(owner.scope) as session:
+        for spec in (
+            {
+                "name": "board",
+                "refs": ("mart",),
+                "url": "https://bi.example.com",
+                "owner_name": "A",
+            },
+            {"name": "feed", "sources": (("raw", "orders"),), "type": "application"},
+        ):
+            name = spec.pop("name")
+            made = {"name": name, "kind": "exposure", "destination_id": dwh, "exposure": spec}
+            await TransformationService(session, owner).put(
+                TransformationSpec.model_validate(made), None
+            )
+    async with get_session(owner.scope) as session:
+        service = LineageService(session, owner)
+        graph = await service.graph(
+            chain.entries["raw.orders"], column=None, level=LineageLevel.TABLE,
+            direction=LineageDirection.BOTH, depth=5, indirect=False,
+        )  # fmt: skip
+        upstream = await service.graph(
+            chain.entries["an.mart"], column="total", level=LineageLevel.COLUMN,
+            direction=LineageDirection.UPSTREAM, depth=9, indirect=False,
+        )  # fmt: skip
+        down = await service.graph(
+            chain.entries["raw.orders"], column="amount", level=LineageLevel.COLUMN,
+            direction=LineageDirection.DOWNSTREAM, depth=9, indirect=False,
+        )  # fmt: skip
+        impact = await service.impact(chain.entries["raw.orders"], "amount", 20)
+    ends = {n.name: n for n in graph.nodes if n.kind == "exposure"}
+    assert {name: (n.depth, n.entry_id) for name, n in ends.items()} == {
+        "feed": (1, None), "board": (3, None),
+    }  # fmt: skip
+    assert ends["board"].exposure is not None and ends["feed"].exposure is not None
+    assert (ends["board"].exposure.url, ends["board"].exposure.owner_name) == (
+        "https://bi.example", "A",
+    )  # fmt: skip
+    assert ends["feed"].exposure.type == "application"
+    keys = {n.key: n.name for n in graph.nodes}
+    reads = {(keys[edge.source], keys[edge.target]) for edge in graph.edges}
+    assert {("mart", "board"), ("orders", "feed")} <= reads
+    assert not [n for n in upstream.nodes if n.kind == "exposure"]
+    assert {n.name for n in down.nodes if n.kind == "exposure"} == {"feed", "board"}
+    assert {(one.name, one.depth) for one in impact.items if one.kind == "exposure"} == {
+        ("feed", 1), ("board", 3),
+    }  # fmt: skip
 
 
 async def test_another_organisation_finds_nothing(chain: Chain) -> None:

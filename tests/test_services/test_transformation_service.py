@@ -166,3 +166,56 @@ async def test_other_organisations_and_lower_roles_are_kept_out() -> None:
             await service.update(row.id, spec(dwh))
         with pytest.raises(PermissionDenied):
             await service.delete(row.id)
+
+
+async def test_every_version_is_kept_told_apart_and_can_come_back() -> None:
+    tenant = await make_tenant()
+    target = await destination(tenant)
+    row = await create(tenant, spec(target, sql="select 1 as a\n-- one\n"))
+    async with get_session(tenant.owner.scope) as session:
+        service = TransformationService(session, tenant.owner)
+        changed = spec(
+            target, sql="select 1 as a\n-- two\n", materialization="table", tags=("daily",)
+        )
+        await service.update(row.id, changed)
+        found = await service.diff(row.id, None, None)
+        assert (found.from_version, found.to_version, found.is_same) == (1, 2, False)
+        assert found.code == (
+            "--- stg version 1\n+++ stg version 2\n@@ -1,2 +1,2 @@\n"
+            " select 1 as a\n--- one\n+-- two\n"
+        )
+        assert (found.added_lines, found.removed_lines) == (1, 1)
+        assert "+materialization: table\n" in found.metadata
+        assert {one.name: (one.before, one.after) for one in found.fields} == {
+            "materialization": ("view", "table"),
+            "tags": ([], ["daily"]),
+        }
+        back = await service.diff(row.id, 2, 1)
+        assert "+-- one\n" in back.code and "-materialization: table\n" in back.metadata
+
+        restored = await service.restore(row.id, 1)
+        assert (restored.revision, restored.spec["sql"]) == (3, "select 1 as a\n-- one\n")
+        assert (await service.diff(row.id, 1, 3)).is_same
+        assert (await service.diff(row.id, 1, 3)).code == ""
+        versions = (await service.versions(row.id)).rows
+        assert [one.number for one in versions] == [1, 2, 3]
+        assert {one.created_by for one in versions} == {tenant.owner.user_id}
+        with pytest.raises(NotFound) as caught:
+            await service.restore(row.id, 9)
+        assert caught.value.code == "transformation_version_not_found"
+
+    viewer = await add_member(tenant.org_id, Role.VIEWER)
+    async with get_session(viewer.scope) as session:
+        service = TransformationService(session, viewer)
+        assert (await service.diff(row.id, 1, 2)).added_lines == 1
+        with pytest.raises(PermissionDenied):
+            await service.restore(row.id, 1)
+    other = (await make_tenant()).owner
+    async with get_session(other.scope) as session:
+        for ask in (
+            TransformationService(session, other).diff(row.id, 1, 2),
+            TransformationService(session, other).versions(row.id),
+            TransformationService(session, other).restore(row.id, 1),
+        ):
+            with pytest.raises(NotFound):
+                await ask

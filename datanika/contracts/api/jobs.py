@@ -33,6 +33,7 @@ class ConnectionTrialIn(Body):
     config: dict[str, Any] | None = Field(
         default=None,
         repr=False,
+        examples=[{"host": "db.example.com", "database": "shop"}],
         description="Try this in the place of the saved configuration; secrets that are left out "
         "are the saved ones. It takes `connection:write`, too.",
     )
@@ -80,6 +81,14 @@ class FormatIn(Body):
     sql: Code | None = Field(
         default=None,
         examples=["SELECT 1 AS a"],
+        description="This code; null: what the transformation has.",
+    )
+
+
+class LintIn(Body):
+    sql: Code | None = Field(
+        default=None,
+        examples=["select 1 as a"],
         description="This code; null: what the transformation has.",
     )
 

@@ -20,6 +20,19 @@ class LineageLevel(StrEnum):
     COLUMN = "column"
 
 
+class ExposureOut(Answer):
+    """Who uses a relation: the end of the graph."""
+
+    transformation_id: int
+    type: str = Field(description="dashboard, notebook, analysis, ml, application")
+    label: str | None
+    url: str | None
+    owner_name: str | None
+    owner_email: str | None
+    maturity: str | None
+    description: str
+
+
 class LineageNodeOut(Answer):
     """A relation, or at the level of columns one of its columns.
 
@@ -31,8 +44,14 @@ class LineageNodeOut(Answer):
     schema_name: str
     name: str
     column: str | None = None
-    entry_id: int | None = Field(description="Its catalog entry; null for a table of a source.")
-    kind: str = Field(description="As in the catalog; `source` for a table of a source.")
+    entry_id: int | None = Field(
+        description="Its catalog entry; null for a table of a source and for an exposure."
+    )
+    kind: str = Field(
+        description="As in the catalog; `source` for a table of a source; `exposure`, whose "
+        "`schema_name` is empty."
+    )
+    exposure: ExposureOut | None = None
     depth: int = Field(description="Steps from where the question started.")
     made: str | None = Field(
         default=None,
@@ -45,9 +64,9 @@ class LineageNodeOut(Answer):
 class LineageEdgeOut(Answer):
     """``source`` goes into ``target``.
 
-    ``kind``: ``reads`` (relations), ``copy``, ``transformed``, ``aggregated`` (values), ``rows``
-    (decides which rows there are), ``indirect`` (decides the rows inside of one value), ``unknown``
-    (may go into it: this column's lineage could not be told).
+    ``kind``: ``reads`` (relations; an exposure reads them as a whole), ``copy``, ``transformed``,
+    ``aggregated`` (values), ``rows`` (decides which rows there are), ``indirect`` (decides the rows
+    inside of one value), ``unknown`` (may go into it: this column's lineage could not be told).
     """
 
     source: str
@@ -63,9 +82,9 @@ class LineageGraphOut(Answer):
 
 
 class ImpactedOut(Answer):
-    """A relation that a change of a column reaches."""
+    """A relation, or an exposure of one, that a change of a column reaches."""
 
-    entry_id: int
+    entry_id: int | None = Field(description="Null for an exposure.")
     connection_id: int
     schema_name: str
     name: str
@@ -74,6 +93,7 @@ class ImpactedOut(Answer):
     columns: list[str] = Field(description="Columns whose values change, sorted.")
     rows: bool = Field(description="Whether it may have other rows.")
     unknown: list[str] = Field(description="Columns that may change: it could not be told.")
+    exposure: ExposureOut | None = None
 
 
 class ImpactOut(Answer):

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import Field, computed_field
 
 from datanika.contracts.api.base import Answer, Body
-from datanika.contracts.enums import RunState, RunTrigger, StepState
-from datanika.contracts.events import ColumnChange
-from datanika.contracts.overrides import RunOverrides, StepKeys
-from datanika.contracts.text import Flag
+from datanika.contracts.enums import DbtCommand, RunState, RunTrigger, StepState
+from datanika.contracts.events import ColumnBreach, ColumnChange
+from datanika.contracts.overrides import RunOverrides, Selectors, StepKeys
+from datanika.contracts.text import Flag, Integer
 
 
 class RunOut(Answer):
@@ -63,10 +63,35 @@ class TriggerIn(Body):
         description="Only these steps; what they depend on is left out.",
         examples=[["load"]],
     )
+    command: DbtCommand | None = Field(
+        default=None,
+        description="What dbt does in place of what the transform steps say. With it, `select`, "
+        "`exclude` or `defer`, and without `steps`, only transform steps run.",
+        examples=["build"],
+    )
+    select: Selectors | None = Field(
+        default=None,
+        description="dbt's selectors in place of the transform steps': names with graph operators "
+        "(`+orders`, `orders+2`, `@orders`), `tag:`, `state:modified`, commas for both.",
+        examples=[["stg_orders+"]],
+    )
+    exclude: Selectors | None = Field(default=None, examples=[["tag:slow"]])
+    threads: Integer | None = Field(default=None, ge=1, le=16, strict=True, examples=[4])
+    fail_fast: Flag | None = Field(
+        default=None, description="Stop at the first node that fails.", examples=[True]
+    )
+    store_failures: Flag | None = Field(
+        default=None, description="Keep the rows that fail a test.", examples=[True]
+    )
+    defer: Flag = Field(
+        default=False,
+        description="Build into a schema of your own, `dev_u<your id>`, and read what is not "
+        "selected from where the pipeline builds it. Nothing of the pipeline's is touched.",
+    )
 
     def overrides(self) -> RunOverrides:
         """What of it changes the plan."""
-        return RunOverrides(full_refresh=self.full_refresh, steps=self.steps)
+        return RunOverrides.model_validate(self.model_dump(exclude={"ignore_dependencies"}))
 
 
 class RetryIn(Body):
@@ -111,6 +136,15 @@ class RunStepOut(Answer):
         return [
             ColumnChange.model_validate(one) for one in self.details.get("schema_changes") or ()
         ]
+
+    @computed_field(  # type: ignore[prop-decorator]
+        description="Columns of a loaded table that broke its schema contract: models that read "
+        "them may not be built."
+    )
+    @property
+    def breaches(self) -> list[ColumnBreach]:
+        """Empty for everything but tables."""
+        return [ColumnBreach.model_validate(one) for one in self.details.get("breaches") or ()]
 
     @computed_field(description="From its start to its end, or to the last that was heard.")  # type: ignore[prop-decorator]
     @property

@@ -10,10 +10,12 @@ from datanika.contracts.ad_hoc import (
     CompileAction,
     FormatAction,
     IntrospectAction,
+    LintAction,
     PreviewAction,
     ProbeAction,
     ProbeResult,
     QueryAction,
+    SlotsAction,
 )
 from datanika.engines.connectors.registry import connector_of
 from datanika.engines.dbt_engine.parsed import KnownParse
@@ -35,10 +37,16 @@ def perform(action: AdHocAction, folder: Path, known: KnownParse | None = None) 
         return connector.preview(action, folder)
     if isinstance(action, QueryAction):
         return connector.query(action.connection, action.sql, action.limit, folder)
+    if isinstance(action, SlotsAction):
+        return connector.slots(action)
     if isinstance(action, FormatAction):
         from datanika.engines.ad_hoc.format import format_sql
 
         return format_sql(action.sql)
+    if isinstance(action, LintAction):
+        from datanika.engines.ad_hoc.lint import lint_sql
+
+        return lint_sql(action.sql, action.dialect, action.macros)
     return _compile(action, folder, known)
 
 

@@ -37,6 +37,7 @@ class BigqueryConnector(SqlConnector[BigqueryConfig]):
     description = "Tables and views of a BigQuery dataset."
     config = BigqueryConfig
     quotes = ("`", "`")
+    supports_transform = True
     verified_live = False
     runs_scripts = True
     docs = (

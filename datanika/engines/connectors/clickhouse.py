@@ -43,6 +43,7 @@ class ClickhouseConnector(SqlConnector[ClickhouseConfig]):
     description = "Tables and views of a ClickHouse server."
     config = ClickhouseConfig
     quotes = ("`", "`")
+    supports_transform = True
     verified_live = False
     docs = (
         "A table is `table` of the connection's database, or `database.table`. `UInt64` becomes "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class DatabricksConfig(ConnectorConfig):
     host: str = Field(title="Host", pattern=HOST, examples=["adb-1.2.azuredatabricks.net"])
     http_path: str = Field(
-        title="HTTP path", pattern=r"^/[A-Za-z0-9/_-]{1,200}$", examples=["/sql/1.0/warehouses/a1"]
+        title="HTTP path", pattern=r"^/[A-Za-z0-9./_-]{1,200}$", examples=["/sql/1.0/warehouses/a1"]
     )
     catalog: str = Field(default="main", title="Catalog", pattern=NAME)
     token: str = secret("Access token")
@@ -34,6 +34,7 @@ class DatabricksConnector(InformationSchemaConnector[DatabricksConfig]):
     config = DatabricksConfig
     quotes = ("`", "`")
     placeholder = "?"
+    supports_transform = True
     verified_live = False
     runs_scripts = True
     docs = (

@@ -55,6 +55,7 @@ class MssqlConnector(InformationSchemaConnector[MssqlConfig]):
     description = "Tables and views of a SQL Server database."
     config = MssqlConfig
     quotes = ("[", "]")
+    supports_transform = True
     verified_live = False
     docs = (
         "A table is `table` of `dbo`, or `schema.table`. Times keep microseconds of their seven "

@@ -38,6 +38,7 @@ class RedshiftConnector(InformationSchemaConnector[RedshiftConfig]):
     title = "Amazon Redshift"
     description = "Tables and views of a Redshift cluster or workgroup."
     config = RedshiftConfig
+    supports_transform = True
     verified_live = False
     runs_scripts = True
     hidden = ("information_schema", "pg_catalog", "pg_internal", "pg_automv")

@@ -38,6 +38,7 @@ class SnowflakeConnector(InformationSchemaConnector[SnowflakeConfig]):
     title = "Snowflake"
     description = "Tables and views of a Snowflake database."
     config = SnowflakeConfig
+    supports_transform = True
     verified_live = False
     runs_scripts = True
     hidden = ("information_schema",)

@@ -159,6 +159,13 @@ class SqlConnector[C: ConnectorConfig](Connector[C]):
         ):
             yield cursor
 
+    def columns_of(
+        self, connection: ResolvedConnection, schema: str, table: str
+    ) -> list[CatalogColumn]:
+        """The columns of one relation, in their order; none where there is no such relation."""
+        with self._cursor(connection) as cursor:
+            return self.columns(cursor, schema, table)
+
     def test(self, connection: ResolvedConnection) -> None:
         with self._cursor(connection) as cursor:
             cursor.execute(self.probe)

@@ -26,14 +26,14 @@ class LineageTeller:
         self, step_key: str, kind: str, manifest: Any, columns: ColumnReader, emit: Emit
     ) -> None:
         self._step_key, self._kind, self._manifest = step_key, kind, manifest
-        self._columns, self._emit = columns, emit
-        self._known: dict[str, tuple[str, ...]] = {}
+        self._emit = emit
+        self._columns = RelationColumns(step_key, columns, emit)
 
     def tell(self, finished: Iterable[NodeFinished]) -> None:
         """One event for each relation that was built from a query."""
         built = [one for one in finished if one.relation and one.columns]
         for one in built:
-            self._known[str(one.relation)] = tuple(column.name for column in one.columns)
+            self._columns.know(str(one.relation), (column.name for column in one.columns))
         end = time.monotonic() + MAX_SECONDS
         for done, one in enumerate(built):
             if time.monotonic() > end:
@@ -55,15 +55,15 @@ class LineageTeller:
     def _lineage(self, node: Any, event: NodeFinished) -> StatementLineage:
         from datanika.engines.lineage.trace import nothing, trace
 
-        parents = self._parents(node)
-        names = self._known[str(event.relation)]
+        parents = parents_of(self._manifest, node)
+        names = self._columns.of(str(event.relation)) or ()
         materialized = str(node.config.materialized)
         sql = event.details.get("compiled_sql")
         contract = getattr(node.config, "contract", None)
         if materialized not in _FROM_QUERY or str(node.language) != "sql" or not sql:
             found = nothing(f"a {materialized} of {node.language} is not understood", names)
         else:
-            relations = {name: self._columns_of(name) for name in parents}
+            relations = {name: self._columns.of(name) for name in parents}
             relations[str(event.relation)] = names
             found = trace(
                 str(sql),
@@ -75,27 +75,20 @@ class LineageTeller:
             )
         return found.model_copy(update={"reads": tuple(sorted({*parents, *found.reads}))})
 
-    def _parents(self, node: Any) -> set[str]:
-        """The relations that a node reads, those behind ephemeral models too."""
-        found: set[str] = set()
-        seen: set[str] = set()
-        stack = list(getattr(node.depends_on, "nodes", ()))
-        while stack:
-            unique_id = stack.pop()
-            if unique_id in seen:
-                continue
-            seen.add(unique_id)
-            source = self._manifest.sources.get(unique_id)
-            parent = self._manifest.nodes.get(unique_id)
-            if source is not None:
-                found.add(f"{source.schema}.{source.identifier}")
-            elif parent is not None and str(parent.config.materialized) == "ephemeral":
-                stack.extend(parent.depends_on.nodes)
-            elif parent is not None:
-                found.add(f"{parent.schema}.{parent.alias}")
-        return found
 
-    def _columns_of(self, relation: str) -> tuple[str, ...] | None:
+class RelationColumns:
+    """The columns of relations by name, asked once each."""
+
+    def __init__(self, step_key: str, columns: ColumnReader, emit: Emit) -> None:
+        self._step_key, self._columns, self._emit = step_key, columns, emit
+        self._known: dict[str, tuple[str, ...]] = {}
+
+    def know(self, relation: str, columns: Iterable[str]) -> None:
+        """What it has now, whatever was asked before."""
+        self._known[relation] = tuple(columns)
+
+    def of(self, relation: str) -> tuple[str, ...] | None:
+        """In their order; None where they are not known."""
         if relation not in self._known:
             schema, _, name = relation.partition(".")
             try:
@@ -104,5 +97,26 @@ class LineageTeller:
                 text = f"The columns of {relation} could not be read ({type(error).__name__})."
                 log(self._emit, self._step_key, text, LogLevel.WARNING)
                 columns = ()
-            self._known[relation] = tuple(column.name for column in columns)
+            self.know(relation, (column.name for column in columns))
         return self._known[relation] or None
+
+
+def parents_of(manifest: Any, node: Any) -> set[str]:
+    """The relations that a node reads, those behind ephemeral models too."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    stack = list(getattr(node.depends_on, "nodes", ()))
+    while stack:
+        unique_id = stack.pop()
+        if unique_id in seen:
+            continue
+        seen.add(unique_id)
+        source = manifest.sources.get(unique_id)
+        parent = manifest.nodes.get(unique_id)
+        if source is not None:
+            found.add(f"{source.schema}.{source.identifier}")
+        elif parent is not None and str(parent.config.materialized) == "ephemeral":
+            stack.extend(parent.depends_on.nodes)
+        elif parent is not None:
+            found.add(f"{parent.schema}.{parent.alias}")
+    return found

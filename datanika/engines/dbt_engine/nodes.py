@@ -11,6 +11,7 @@ from typing import Any
 from datanika.contracts.enums import LogLevel, StepState
 from datanika.contracts.events import ColumnInfo, Failure, NodeFinished, NodeStarted
 from datanika.engines.dbt_engine.columns import ColumnReader
+from datanika.engines.dbt_engine.docs import ManifestDocs
 from datanika.engines.emit import Emit, log
 from datanika.engines.failures import explain_text
 
@@ -48,6 +49,7 @@ class NodeEvents:
         self._step_key, self._emit, self._columns = step_key, emit, columns
         self._nodes: dict[str, Any] = {**manifest.nodes, **manifest.unit_tests, **manifest.sources}
         self._sources: dict[str, Any] = manifest.sources
+        self._docs = ManifestDocs(manifest)
         self._folder = folder
         self._lock = threading.Lock()
         self._finished: dict[str, NodeFinished] = {}
@@ -60,6 +62,9 @@ class NodeEvents:
             self._start(message.data.node_info.unique_id)
         elif name == "NodeFinished":
             result = message.data.run_result
+            if self._is_source(message.data.node_info.unique_id):
+                # How fresh it is comes with the answer only.
+                return
             self._end(
                 message.data.node_info.unique_id,
                 str(result.status),
@@ -83,7 +88,44 @@ class NodeEvents:
                     float(result.execution_time),
                     dict(result.adapter_response or {}),
                     int(result.failures or 0),
+                    _freshness(result),
                 )
+
+    def catalog(self, unique_id: str, columns: tuple[ColumnInfo, ...]) -> None:
+        """A relation that is there, with what the manifest says of it; nothing built it now."""
+        node = self._nodes[unique_id]
+        known = self._read_columns(node, getattr(node, "identifier", None)) or columns
+        is_source = str(node.resource_type) == "source"
+        event = NodeFinished(
+            step_key=self._step_key,
+            node=unique_id,
+            name=str(node.name),
+            resource_type=_resource_type(node),
+            state=StepState.SUCCEEDED,
+            relation=f"{node.schema}.{node.identifier}" if is_source else _relation(node),
+            columns=known,
+            depends_on=self._depends_on(node),
+            docs=self._docs.of(node),
+            details={"status": "documented", "path": str(node.original_file_path)},
+        )
+        self._finished[unique_id] = event
+        self._emit(event)
+
+    def skip(self, unique_id: str, failure: Failure, details: dict[str, Any]) -> None:
+        """A node of the selection that this run does not build, and why."""
+        node = self._nodes[unique_id]
+        event = NodeFinished(
+            step_key=self._step_key,
+            node=unique_id,
+            name=str(node.name),
+            resource_type=_resource_type(node),
+            state=StepState.SKIPPED,
+            depends_on=self._depends_on(node),
+            failure=failure,
+            details={"status": "blocked", "message": failure.message, **details},
+        )
+        self._finished[unique_id] = event
+        self._emit(event)
 
     def finished(self) -> list[NodeFinished]:
         """Every node's end, in the order in which they came."""
@@ -139,19 +181,21 @@ class NodeEvents:
         seconds: float,
         response: dict[str, Any],
         failures: int,
+        freshness: dict[str, Any] | None = None,
     ) -> None:
         node = self._nodes.get(unique_id)
         if node is None or str(node.resource_type) not in RESOURCE_TYPES:
             return
         state = _STATES.get(status, StepState.FAILED)
-        is_test = _resource_type(node) == "test"
+        kind = _resource_type(node)
+        is_test = kind == "test"
         rows = None if is_test else _rows(response)
         relation = None if is_test or not self._builds else _relation(node)
         event = NodeFinished(
             step_key=self._step_key,
             node=unique_id,
             name=str(node.name),
-            resource_type=_resource_type(node),
+            resource_type=kind,
             state=state,
             duration_seconds=round(seconds, 3),
             rows=rows,
@@ -159,12 +203,16 @@ class NodeEvents:
             columns=self._read_columns(node) if relation and state in _BUILT else (),
             depends_on=self._depends_on(node),
             failure=_failure(node, status, message) if state is StepState.FAILED else None,
+            docs=self._docs.of(node) if relation and state in _BUILT else None,
+            checked=self._docs.checked(node) if kind in ("test", "source") else (),
             details={
                 "status": status,
                 "message": message,
                 "materialization": str(getattr(node.config, "materialized", "") or ""),
                 "compiled_sql": self._compiled(node),
                 "failures": failures if is_test else None,
+                "column": getattr(node, "column_name", None) if is_test else None,
+                **(freshness or {}),
                 "path": str(node.original_file_path),
             },
         )
@@ -181,11 +229,14 @@ class NodeEvents:
             found.append(f"{source.schema}.{source.identifier}" if source else unique_id)
         return tuple(found)
 
-    def _read_columns(self, node: Any) -> tuple[ColumnInfo, ...]:
+    def _is_source(self, unique_id: str) -> bool:
+        return unique_id in self._sources
+
+    def _read_columns(self, node: Any, name: str | None = None) -> tuple[ColumnInfo, ...]:
         if str(getattr(node.config, "materialized", "")) == "ephemeral":
             return ()
         try:
-            return self._columns.read(str(node.schema), str(node.alias))
+            return self._columns.read(str(node.schema), str(name or node.alias))
         except Exception as error:
             reason = f"The columns of {node.name} could not be read ({type(error).__name__})."
             log(self._emit, self._step_key, reason, LogLevel.WARNING, node.unique_id)
@@ -198,6 +249,13 @@ class NodeEvents:
         with contextlib.suppress(OSError):
             return (self._folder / path).read_text("utf-8")
         return None
+
+
+def _freshness(result: Any) -> dict[str, Any] | None:
+    at = getattr(result, "max_loaded_at", None)
+    if at is None:
+        return None
+    return {"max_loaded_at": at.isoformat(), "age_seconds": round(float(result.age), 3)}
 
 
 def _is_stale(event: NodeFinished) -> bool:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
+from datanika.egress.guard import EgressGuard
 from datanika.engines.connectors.duckdb import database_path
+from datanika.engines.connectors.hosts import driver, judged_names
 from datanika.engines.connectors.postgres import POSTGRES, PostgresTarget, locate
+from datanika.engines.connectors.registry import connector_of
+from datanika.engines.dbt_engine.adapters import ADAPTERS
 from datanika.engines.warehouse import WriterId
 from datanika.engines.warehouse.postgres import CONNECT_SECONDS
 from datanika.errors import TerminalStepError
@@ -46,8 +50,11 @@ def written_profile(
     (folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
+    judged = step.destination.kind in ADAPTERS
     try:
-        yield
+        # Drivers in Python ask for names when they connect, long after this.
+        with judged_names(step.destination.egress) if judged else nullcontext():
+            yield
     finally:
         for name, value in before.items():
             if value is None:
@@ -97,10 +104,30 @@ def _output(
             },
         }
         return output, {}
+    if connection.kind in ADAPTERS:
+        return _of_adapter(connection, offline)
     raise TerminalStepError(
         f"dbt cannot build in connection {connection.name!r} of kind {connection.kind!r}.",
         code="connection_kind_unfit",
     )
+
+
+def _of_adapter(
+    connection: ResolvedConnection, offline: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    adapter = ADAPTERS[connection.kind]
+    driver(adapter.module, adapter.extra)
+    config = connector_of(connection).parse(connection).model_dump()
+    if offline:
+        # A reserved name (RFC 2606) that no server has.
+        config |= {"host": "nowhere.invalid"} if "host" in config else {}
+    elif not adapter.resolves:
+        guard = EgressGuard(connection.egress)
+        config["host"] = guard.check(config["host"], int(config["port"]))[0]
+    profile = adapter.profile(config)
+    if offline:
+        return profile.output, dict.fromkeys(profile.variables, "")
+    return profile.output, profile.variables
 
 
 def _nowhere(connection: ResolvedConnection) -> PostgresTarget:

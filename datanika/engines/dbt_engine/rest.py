@@ -7,7 +7,7 @@ those that were skipped because of them, and those that a killed invocation neve
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from datanika.contracts.enums import DbtCommand
@@ -27,19 +27,23 @@ def can_skip(command: DbtCommand) -> bool:
     return command in _TYPES
 
 
-def select_rest(step: ResolvedTransform, listed: Sequence[Any]) -> list[str] | None:
-    """Arguments that select what is left; None when everything is done.
+def select_rest(step: ResolvedTransform, listed: Sequence[Any]) -> tuple[dict[str, str], set[str]]:
+    """(names of the nodes that are left by unique id, all that the command takes).
 
     ``listed`` is what ``dbt list`` answers to :func:`list_arguments`.
     """
-    done, types = set(step.done), _TYPES[step.step.command]
-    names = []
-    for line in listed:
-        node = json.loads(line)
-        if node["resource_type"] in types and node["unique_id"] not in done:
-            names.append(str(node["name"]))
-    if not names:
-        return None
+    nodes = [json.loads(line) for line in listed]
+    names = {
+        str(node["unique_id"]): str(node["name"])
+        for node in nodes
+        if node["resource_type"] in _TYPES[step.step.command]
+    }
+    done = set(step.done)
+    return {one: name for one, name in names.items() if one not in done}, set(names)
+
+
+def rest_arguments(names: Iterable[str]) -> list[str]:
+    """Arguments that select what is called so, and nothing else."""
     # Without "empty" dbt adds the tests of a selected model, which may have passed.
     return ["--select", *sorted(names), "--indirect-selection", "empty"]
 

@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datanika.contracts.enums import LogLevel, StepState
-from datanika.contracts.events import ColumnInfo, Failure, NodeFinished, NodeStarted, StepFinished
+from datanika.contracts.events import (
+    ColumnBreach,
+    ColumnInfo,
+    Failure,
+    NodeFinished,
+    NodeStarted,
+    StepFinished,
+)
+from datanika.contracts.shape import BreachKind
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.connectors.registry import connector_of
 from datanika.engines.dlt_engine.direct.choice import other_setting
 from datanika.engines.dlt_engine.loaded import Loaded
 from datanika.engines.dlt_engine.ownership import Ownership
+from datanika.engines.dlt_engine.shape.contract import violation_in
 from datanika.engines.dlt_engine.table_load import TableLoad
 from datanika.engines.emit import Emit, log
 from datanika.engines.failures import failure_of
@@ -96,17 +105,20 @@ class _LoadRun:
         failure: Failure | None = None
         loaded = Loaded()
         columns: tuple[ColumnInfo, ...] = ()
+        breaches: tuple[ColumnBreach, ...] = ()
         try:
             folder = self.folder / f"table{index}"
             folder.mkdir()
             self.owners.check(name)
             loaded = self._load_into(table, folder)
+            breaches = loaded.breaches
             if loaded.committed:
                 self.owners.claim(name)
             target = (self.schema, name)
             columns = self.warehouse.columns([target]).get(target, ())
         except Exception as error:
             failure = failure_of(error)
+            breaches = frozen(node, error)
             self.failures.append(failure)
             log(self.emit, self.key, failure.message, LogLevel.ERROR, node)
         self.rows += loaded.rows
@@ -124,6 +136,7 @@ class _LoadRun:
                 columns=columns,
                 source_columns=() if failure else loaded.source_columns,
                 failure=failure,
+                breaches=breaches,
                 details=loaded.details(table),
             )
         )
@@ -149,6 +162,18 @@ class _LoadRun:
                 state=StepState.SKIPPED,
             )
         )
+
+
+def frozen(node: str, error: BaseException) -> tuple[ColumnBreach, ...]:
+    """The column whose contract ended the load of ``node``; none where something else did."""
+    found = violation_in(error)
+    if found is None:
+        return ()
+    return (
+        ColumnBreach(
+            relation=node, column=found.column, how=BreachKind.FROZEN, is_new=found.is_new
+        ),
+    )
 
 
 _OF_THE_CONNECTION = frozenset(

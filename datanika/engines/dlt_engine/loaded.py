@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import WriteDisposition
-from datanika.contracts.events import ColumnInfo
+from datanika.contracts.events import ColumnBreach, ColumnInfo
+from datanika.contracts.shape import BreachKind
 from datanika.contracts.spec import TableSpec
 from datanika.engines.warehouse import Warehouse
 from datanika.engines.warehouse.base import Table
@@ -41,6 +42,7 @@ class Loaded:
     discarded_values: int = 0
     marked_deleted: int = 0
     source_columns: tuple[ColumnInfo, ...] = ()
+    breaches: tuple[ColumnBreach, ...] = ()
     changes: dict[str, int] | None = None
     """By kind, where changes were read."""
     slot: dict[str, Any] | None = None
@@ -54,6 +56,12 @@ class Loaded:
         self.discarded_values = shape.discarded.values
         self.marked_deleted = shape.deleted
         self.source_columns = shape.source_columns
+        self.breaches = shape.breaches()
+
+    def discard(self, relation: str) -> None:
+        """The contract takes no new table, so there is none."""
+        self.verdict = "discarded"
+        self.breaches = (ColumnBreach(relation=relation, column=None, how=BreachKind.DISCARDED),)
 
     def details(self, table: TableSpec) -> dict[str, Any]:
         """For people: the figures behind "succeeded"."""

@@ -105,7 +105,7 @@ class TableLoad:
 
         existed = self.warehouse.exists(self.target)
         if not self.shape.begin(existed):
-            self.result.verdict = "discarded"
+            self.result.discard(self.node)
             return self.result
         if existed and self.table.write_disposition is WriteDisposition.APPEND:
             self._sweep()

@@ -20,6 +20,7 @@ from datanika.engines.dlt_engine.cdc.step import CdcStep, Work
 from datanika.engines.dlt_engine.direct.books import Books
 from datanika.engines.dlt_engine.loaded import Loaded
 from datanika.engines.dlt_engine.names import check_columns, check_table
+from datanika.engines.dlt_engine.shape.contract import violated
 from datanika.engines.dlt_engine.table_load import TableLoad, pipeline_name
 from datanika.engines.emit import Emit, log
 from datanika.engines.warehouse import Warehouse
@@ -50,7 +51,7 @@ class CdcLoad(TableLoad):
         check_table(self.target[1], self.normalize)
         columns = self.warehouse.columns([self.target]).get(self.target, ())
         if not self.shape.begin(bool(columns)):
-            self.result.verdict = "discarded"
+            self.result.discard(self.node)
             return self.result
         self._is_new = not columns
         self.result.before = self.warehouse.count(self.target) if columns else 0
@@ -119,13 +120,9 @@ class CdcLoad(TableLoad):
             return list(names)
         new = [name for name, target in names.items() if target not in existing]
         if new and contract is ContractMode.FREEZE:
-            raise TerminalStepError(
-                f"{self.table.name!r} has a new column {new[0]!r}, and its schema is frozen.",
-                code="schema_contract_violated",
-                field="schema_contract.columns",
-                hint="Allow new columns, or choose the columns to load.",
-            )
+            raise violated(self.table.name, new[0], "is new", "columns", names[new[0]])
         for name in new:
+            self.shape.left_out(name)
             self._say(f"{name}: a new column, which the schema contract leaves out.")
         return [name for name in names if name not in new]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.shape import ContractMode, OnBadRow
@@ -38,6 +38,8 @@ class Discarded:
 
     rows: int = 0
     values: int = 0
+    columns: dict[str, bool] = field(default_factory=dict)
+    """Names in the source; whether the destination has no such column."""
 
 
 class Fitter:
@@ -81,6 +83,7 @@ class Fitter:
         for name in self._emptying:
             kept = batch.filter(pc.is_null(batch.column(name)))
             self._discarded.rows += batch.num_rows - kept.num_rows
+            self._discarded.columns[name] = True
             batch = kept
         return batch
 
@@ -101,12 +104,15 @@ class Fitter:
         for name, positions in nulls.items():
             gone = positions - problems.keys()
             self._discarded.values += len(gone)
+            self._discarded.columns.setdefault(name, False)
             keep = pa.array(i not in positions for i in range(batch.num_rows))
             column = batch.column_names.index(name)
             values = pa.compute.if_else(keep, batch.column(name), pa.scalar(None, batch[name].type))
             batch = batch.set_column(column, name, values)
         if self._mode is ContractMode.DISCARD_ROW:
             self._discarded.rows += len(problems)
+            for name, _ in problems.values():
+                self._discarded.columns.setdefault(name, False)
         else:
             for position, (name, error) in sorted(problems.items()):
                 self._report(batch, position, name, error.code, error.message)

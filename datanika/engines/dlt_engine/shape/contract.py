@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from datanika.contracts.shape import ContractMode
 from datanika.contracts.spec import TableSpec
 from datanika.engines.dlt_engine.arrow_types import column_hint, stored_type, travel_type
+from datanika.engines.failures import chain_of
 from datanika.engines.warehouse import Warehouse
 from datanika.engines.warehouse.base import Table, qualified, quoted
 from datanika.errors import TerminalStepError
@@ -74,13 +75,14 @@ def plan_columns(
                         one.name,
                         f"is {one.type} now, and {known} at the destination",
                         "data_types",
+                        name,
                     )
                 wider = widened(known, travel.type)
                 if wider is not None and contract.data_types is ContractMode.EVOLVE:
                     result.widenings.append(Widening(name, known, wider))
         elif travel is not None:
             if stored and contract.columns is ContractMode.FREEZE:
-                raise violated(table.name, one.name, "is new", "columns")
+                raise violated(table.name, one.name, "is new", "columns", name)
             if stored and contract.columns is not ContractMode.EVOLVE:
                 result.left_out.append(one.name)
                 if contract.columns is ContractMode.DISCARD_ROW:
@@ -98,24 +100,38 @@ def check_new_table(table: TableSpec, node: str) -> bool:
     :class:`TerminalStepError` ``schema_contract_violated``."""
     mode = table.schema_contract.tables
     if mode is ContractMode.FREEZE:
-        raise TerminalStepError(
+        raise ContractViolated(
             f"{node} does not exist, and its schema contract takes no new tables.",
-            code="schema_contract_violated",
             field="schema_contract.tables",
             hint="Set schema_contract.tables to evolve for its first load.",
         )
     return mode is ContractMode.EVOLVE
 
 
-def violated(table: str, column: str, what: str, part: str) -> TerminalStepError:
-    """The source no longer is what the contract says."""
-    return TerminalStepError(
+class ContractViolated(TerminalStepError):
+    """``column``: its name in the destination; None: the table is not there."""
+
+    default_code = "schema_contract_violated"
+    column: str | None = None
+    is_new = False
+
+
+def violated(table: str, column: str, what: str, part: str, target: str) -> ContractViolated:
+    """The source no longer is what the contract says; ``target``: the destination's name of the
+    column."""
+    error = ContractViolated(
         f"Column {column!r} of {table!r} {what}, which its schema contract does not allow.",
-        code="schema_contract_violated",
         field=f"schema_contract.{part}",
         hint=f"Correct the source, or set schema_contract.{part} to evolve, discard_value or "
         "discard_row.",
     )
+    error.column, error.is_new = target, part == "columns"
+    return error
+
+
+def violation_in(error: BaseException) -> ContractViolated | None:
+    """The one that dlt has wrapped in ``error``."""
+    return next((one for one in chain_of(error) if isinstance(one, ContractViolated)), None)
 
 
 def holds(known: pa.DataType, kind: pa.DataType) -> bool:

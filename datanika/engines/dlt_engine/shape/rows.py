@@ -63,7 +63,9 @@ class RowJudge:
                 self.seen[name] = "double" if {self.seen[name], kind} == _NUMBERS else "mixed"
             if self._known and target not in self._known:
                 if self._contract.columns is ContractMode.FREEZE:
-                    raise violated(self._table.name, name, "is new", "columns")
+                    raise violated(self._table.name, name, "is new", "columns", target)
+                if self._contract.columns is not ContractMode.EVOLVE:
+                    self._discarded.columns[name] = True
                 if self._contract.columns is ContractMode.DISCARD_ROW:
                     self._discarded.rows += 1
                     return None
@@ -74,7 +76,9 @@ class RowJudge:
                 mode = self._contract.data_types
                 if mode is ContractMode.FREEZE:
                     what = f"holds a value of type {kind}, and is {self._types[target]}"
-                    raise violated(self._table.name, name, what, "data_types")
+                    raise violated(self._table.name, name, what, "data_types", target)
+                if mode is not ContractMode.EVOLVE:
+                    self._discarded.columns.setdefault(name, False)
                 if mode is ContractMode.DISCARD_ROW:
                     self._discarded.rows += 1
                     return None

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datanika.contracts.enums import LogLevel
-from datanika.contracts.events import ColumnChange, ColumnInfo, column_changes
-from datanika.contracts.shape import OnBadRow
+from datanika.contracts.events import (
+    ColumnBreach,
+    ColumnChange,
+    ColumnInfo,
+    column_changes,
+)
+from datanika.contracts.shape import BreachKind, OnBadRow
 from datanika.contracts.spec import TableSpec
 from datanika.engines.dlt_engine.move import Statements
 from datanika.engines.dlt_engine.runtime import STAGING_LAYOUT
@@ -71,11 +76,24 @@ class TableShape:
             else None
         )
         self._reported: set[tuple[str, str | None]] = set()
+        self._name: Callable[[str], str] = str
+        self._bad_columns: set[str] = set()
 
     @property
     def quarantined(self) -> int:
         """Rows that went to quarantine."""
         return self._quarantine.rows if self._quarantine is not None else 0
+
+    def breaches(self) -> tuple[ColumnBreach, ...]:
+        """The columns that did not arrive as they are in the source, by name."""
+        relation = ".".join(self._target)
+        told = [(name, BreachKind.DISCARDED, new) for name, new in self.discarded.columns.items()]
+        told += [(name, BreachKind.QUARANTINED, False) for name in self._bad_columns]
+        found = [
+            ColumnBreach(relation=relation, column=self._name(name), how=how, is_new=is_new)
+            for name, how, is_new in told
+        ]
+        return tuple(sorted(found, key=lambda one: (str(one.column), one.how)))
 
     def begin(self, exists: bool) -> bool:
         """Before anything is read; False: the contract takes no new table, so nothing is."""
@@ -132,7 +150,9 @@ class TableShape:
         """What arrives; widens the destination's columns. Raises
         :class:`~datanika.errors.TerminalStepError` ``schema_contract_violated``."""
         planned = plan_columns(source, self.table, names, stored)
+        self._name = lambda name: names.get(name, name)
         for name in planned.left_out:
+            self.left_out(name)
             self._tell(f"The new column {name!r} is left out by the contract.", LogLevel.WARNING)
         staging = (STAGING_LAYOUT % self._target[0], self._target[1])
         origins = {target: name for name, target in names.items()}
@@ -144,6 +164,10 @@ class TableShape:
             self.table, planned.types, planned.emptying, self._bad, self.discarded
         )
         return planned
+
+    def left_out(self, name: str) -> None:
+        """The contract does not take this new column of the source."""
+        self.discarded.columns[name] = True
 
     def fit(self, batches: Iterable[pa.Table], mark: str | None = None) -> Iterator[pa.Table]:
         """``batches`` as the destination holds them, after :meth:`columns`, and the column
@@ -158,7 +182,7 @@ class TableShape:
         self, stored: Mapping[str, Any], normalize: Callable[[str], str], schema: Any
     ) -> None:
         """Get ready for rows: ``schema`` is dlt's."""
-        detections = schema._type_detections
+        detections, self._name = schema._type_detections, normalize
         self._judge = RowJudge(self.table, stored, normalize, detections, self._bad, self.discarded)
 
     @property
@@ -228,6 +252,8 @@ class TableShape:
     def _bad(self, bad: BadRow) -> None:
         assert self._quarantine is not None
         self._quarantine.add(bad)
+        if bad.column is not None:
+            self._bad_columns.add(bad.column)
         if (bad.code, bad.column) not in self._reported and len(self._reported) < 20:
             self._reported.add((bad.code, bad.column))
             self._warn(f"Quarantined: {bad.reason}")
