@@ -181,8 +181,9 @@ async def test_a_new_user_connects_a_database_looks_into_it_and_changes_it(
     await page.get_by_role("tab", name="Rotate credential").click()
     await form.get_by_label("Password").fill(NEW)
     await page.get_by_role("button", name="Replace the credential").click()
-    await expect(page.get_by_text("The change is saved.")).to_be_visible()
-    await page.get_by_role("tabpanel").get_by_role("button", name="Test").click()
+    overview = page.get_by_role("tab", name="Overview")
+    await expect(overview).to_have_attribute("aria-selected", "true")
+    # What was saved is tested by itself.
     await expect(page.get_by_text("It works")).to_be_visible()
     await expect(page.locator(".tested.ok")).to_be_visible()
     await expect(page.get_by_text("connection.updated").first).to_be_visible()
