@@ -26,7 +26,14 @@ from datanika.ui.connection_views import (
 )
 from datanika.ui.state.tenant import TenantState
 
-TABS = ("overview", "browse", "query", "edit", "rotate")
+TABS = {
+    "overview": "connection:read",
+    "browse": "connection:test",
+    "query": "connection:query",
+    "edit": "connection:write",
+    "rotate": "connection:write",
+}
+"""What each side of a connection takes."""
 HISTORY = 20
 
 
@@ -151,3 +158,5 @@ class ConnectionPageState(TenantState):
             self.uses = [use_row(use) for use in uses]
             self.history = history
             self.found = True
+            if not actor.may(TABS[self.tab]):
+                self.tab = "overview"
