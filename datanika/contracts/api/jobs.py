@@ -33,6 +33,7 @@ class ConnectionTrialIn(Body):
     config: dict[str, Any] | None = Field(
         default=None,
         repr=False,
+        examples=[{"host": "db.example.com", "database": "shop"}],
         description="Try this in the place of the saved configuration; secrets that are left out "
         "are the saved ones. It takes `connection:write`, too.",
     )
@@ -73,6 +74,9 @@ class CompileIn(Body):
         default=False,
         strict=True,
         description="As of a later run of an incremental model, not its first.",
+    )
+    sql: Code | None = Field(
+        default=None, description="This code, not saved yet; null: what the transformation has."
     )
 
 
