@@ -79,10 +79,8 @@ class ConnectionPageState(TenantState):
             await self._read(self.connection.id)
 
     @rx.event
-    def created(self, connection_id: int) -> rx.event.EventSpec | None:
+    def created(self, connection_id: int) -> rx.event.EventSpec:
         """A form made a connection: show it."""
-        if not isinstance(connection_id, int):
-            return None
         self._succeed("connection.created")
         return rx.redirect(f"/connections/{connection_id}")
 
