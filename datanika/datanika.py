@@ -9,9 +9,19 @@ import reflex as rx
 
 from datanika.api.app import background_tasks, create_app
 from datanika.services.invitation_service import PATH as INVITATION_PAGE
-from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
+from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SIGN_UP_PAGE
+from datanika.ui.failures import tell_of_failure
 from datanika.ui.guard import LOGIN_PAGE, NOWHERE_PAGE, DenyByDefault
-from datanika.ui.pages import catalog, connections, pipelines, runs, settings, transformations
+from datanika.ui.pages import (
+    catalog,
+    connections,
+    home,
+    operators,
+    pipelines,
+    runs,
+    settings,
+    transformations,
+)
 from datanika.ui.pages.account.invitation import invitation_page
 from datanika.ui.pages.account.login import login_page
 from datanika.ui.pages.account.mailed import (
@@ -19,7 +29,9 @@ from datanika.ui.pages.account.mailed import (
     reset_password_page,
     verify_email_page,
 )
+from datanika.ui.pages.account.missing import missing_page
 from datanika.ui.pages.account.no_organization import no_organization_page
+from datanika.ui.pages.account.sign_up import sign_up_page
 from datanika.ui.sockets import allow_same_origin_only
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.invitation_state import InvitationState
@@ -35,6 +47,7 @@ app = rx.App(
     toaster=None,
     reset_style=False,
     html_lang="en",
+    backend_exception_handler=tell_of_failure,
 )
 app.add_middleware(DenyByDefault())
 allow_same_origin_only(app)
@@ -42,21 +55,28 @@ app.register_lifespan_task(background_tasks)
 
 
 for _member_page in (
+    *home.PAGES,
     *runs.PAGES,
     *pipelines.PAGES,
     *connections.PAGES,
     *transformations.PAGES,
     *catalog.PAGES,
     *settings.PAGES,
+    *operators.PAGES,
 ):
     app.add_page(
         _member_page.build,
         route=_member_page.route,
         title=f"{_member_page.title} · Datanika",
-        on_load=[I18nState.load_locale, SessionState.load_session, _member_page.load],
+        on_load=[
+            I18nState.load_locale,
+            SessionState.load_session,
+            *([_member_page.load] if _member_page.load is not None else []),
+        ],
     )
 for _page, _route in {
     login_page: LOGIN_PAGE,
+    sign_up_page: SIGN_UP_PAGE,
     forgot_password_page: FORGOT_PAGE,
     reset_password_page: RESET_PAGE,
     verify_email_page: CONFIRM_PAGE,
@@ -74,3 +94,4 @@ app.add_page(
     title="Datanika",
     on_load=[I18nState.load_locale, SessionState.load_login, InvitationState.load_invitation],
 )
+app.add_page(missing_page, route="404", title="Datanika", on_load=[I18nState.load_locale])

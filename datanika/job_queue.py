@@ -18,10 +18,10 @@ PATIENCE = 3
 """Seconds for Redis to answer."""
 
 
-async def send(task: str, org_id: int, job_id: int) -> None:
-    """Queue the job for a worker; raises :class:`Unavailable` ``jobs_unavailable``."""
+async def send(task: str, org_id: int, number: int) -> None:
+    """Queue a task about the row ``number``; raises :class:`Unavailable` ``jobs_unavailable``."""
     try:
-        await asyncio.to_thread(_send, task, org_id, job_id)
+        await asyncio.to_thread(_send, task, org_id, number)
     except (RedisError, KombuError, CeleryError, OSError):
         raise Unavailable(
             "Ad hoc jobs are not available now.",
@@ -39,5 +39,5 @@ def _celery(url: str) -> Celery:
     return app
 
 
-def _send(name: str, org_id: int, job_id: int) -> None:
-    _celery(settings.require("redis_url")).send_task(name, args=(org_id, job_id), retry=False)
+def _send(name: str, org_id: int, number: int) -> None:
+    _celery(settings.require("redis_url")).send_task(name, args=(org_id, number), retry=False)

@@ -37,6 +37,7 @@ PUBLIC_TABLES = (
     "run_steps",
     "runs",
     "schedules",
+    "slot_releases",
     "throttles",
     "transformation_versions",
     "transformations",

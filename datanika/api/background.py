@@ -1,5 +1,6 @@
 """What the web process does beside answering: reconcile, deliver notifications, send mails again,
-write failed logins into the audit logs, and measure what organisations store.
+write failed logins into the audit logs, have unused replication slots dropped, and measure what
+organisations store.
 
 FastAPI's lifespan does not run under Reflex: whoever serves the application enters
 :func:`background_tasks`.
@@ -21,6 +22,7 @@ from datanika.services.mail_queue import send_due
 from datanika.services.metrics import RECONCILER_LAST, RECONCILER_PASSES
 from datanika.services.reconciler import reconcile, renew_leases
 from datanika.services.retention import measure_storage
+from datanika.services.slot_releases import enqueue_releases
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ MAIL_SECONDS = 5.0
 """How often mails are looked for that did not go at once."""
 RECORD_SECONDS = 5.0
 """How long a failed login waits for its audit entries."""
+RELEASE_SECONDS = 5.0
+"""How often replication slots are looked for that no pipeline uses any more."""
 DEAF_SECONDS = 25.0
 """After so long without a pass this process, or its database, was away: running attempts could
 not be heard, and must not be taken for dead."""
@@ -65,6 +69,7 @@ async def background_tasks() -> AsyncIterator[None]:
         asyncio.create_task(_deliver_forever(), name="delivery"),
         asyncio.create_task(_mail_forever(), name="mails"),
         asyncio.create_task(_record_forever(), name="failed logins"),
+        asyncio.create_task(_release_forever(), name="slots"),
         asyncio.create_task(_measure_forever(), name="storage"),
     ]
     try:
@@ -119,6 +124,15 @@ async def _record_forever() -> None:
         except Exception as error:
             logger.warning("Failed logins wait for their audit entries: %r", error)
         await asyncio.sleep(RECORD_SECONDS)
+
+
+async def _release_forever() -> None:
+    while True:
+        try:
+            await enqueue_releases()
+        except Exception as error:
+            logger.warning("Unused replication slots wait: %r", error)
+        await asyncio.sleep(RELEASE_SECONDS)
 
 
 async def _measure_forever() -> None:

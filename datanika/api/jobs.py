@@ -17,6 +17,7 @@ from datanika.api.transaction import ActorRoute, Caller, caller_of, needs
 from datanika.contracts.api import (
     CompileIn,
     ConnectionTestIn,
+    ConnectionTrialIn,
     FilePreviewIn,
     FormatIn,
     IntrospectIn,
@@ -134,9 +135,11 @@ async def test_new_connection(body: ConnectionTestIn, job: Starter) -> JobOut:
 
 
 @router.post("/connections/{connection_id}/test", **_STARTS, **needs("connection:test"))
-async def test_connection(connection_id: Id, job: Starter) -> JobOut:
+async def test_connection(
+    connection_id: Id, job: Starter, body: ConnectionTrialIn | None = None
+) -> JobOut:
     """Try the connection with its credentials; ask ``/jobs/{id}`` for the result."""
-    return await job.start(JobAction.TEST_CONNECTION, connection_id, None)
+    return await job.start(JobAction.TEST_CONNECTION, connection_id, body)
 
 
 @router.post("/connections/{connection_id}/introspect", **_STARTS, **needs("connection:test"))
@@ -157,6 +160,20 @@ async def preview_connection(connection_id: Id, body: PreviewIn, job: Starter) -
 async def query_connection(connection_id: Id, body: QueryIn, job: Starter) -> JobOut:
     """Rows of one statement that reads. It runs in a read-only transaction, and is audited."""
     return await job.start(JobAction.QUERY_CONNECTION, connection_id, body)
+
+
+@router.post("/connections/{connection_id}/slots", **_STARTS, **needs("connection:test"))
+async def list_slots(connection_id: Id, job: Starter) -> JobOut:
+    """The platform's replication slots at a source: what they hold back, and which step reads
+    them."""
+    return await job.start(JobAction.LIST_SLOTS_CONNECTION, connection_id, None)
+
+
+@router.post("/connections/{connection_id}/slots/drop", **_STARTS, **needs("pipeline:delete"))
+async def drop_slots(connection_id: Id, job: Starter) -> JobOut:
+    """Drop the slots of this organisation's pipelines that no step uses any more. It happens by
+    itself soon after a pipeline was changed or deleted; this does not wait for that."""
+    return await job.start(JobAction.DROP_SLOTS_CONNECTION, connection_id, None)
 
 
 @router.post(

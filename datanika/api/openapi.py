@@ -44,6 +44,7 @@ TAGS = {
     "auth": "Sign-up, logins, tokens and sessions.",
     "account": "One's own account: address, password, second factor, logins, erasure.",
     "organization": "Organisations: switch, members, invitations, limits and usage.",
+    "overview": "The organisation at a glance.",
     "connections": "Sources and destinations. Secrets go in and never come out.",
     "files": "Uploaded files, for connections of the kind `files`.",
     "transformations": "What the organisation wrote for dbt.",

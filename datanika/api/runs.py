@@ -10,12 +10,13 @@ from datanika.api.deps import MAX_ID, PROBLEMS, Id, page_of
 from datanika.api.paging import paging
 from datanika.api.transaction import TenantRoute, Tx, needs
 from datanika.compiler import explain_mermaid, explain_text, plan_warnings
-from datanika.contracts.api import LogOut, Page, PlanOut, RunOut, RunStepOut
+from datanika.contracts.api import LogOut, Page, PlanOut, RunGraphOut, RunOut, RunStepOut
 from datanika.contracts.enums import RunState, RunTrigger
 from datanika.contracts.plan import Plan
 from datanika.contracts.text import Moment
 from datanika.services.deployer import cancel_flow_run, submit_next
 from datanika.services.paging import PageRequest
+from datanika.services.run_graph import build_graph
 from datanika.services.run_service import SORTS, RunService
 
 router = APIRouter(prefix="/runs", tags=["runs"], responses=PROBLEMS, route_class=TenantRoute)
@@ -62,6 +63,16 @@ async def read_run_plan(run_id: Id, tx: Tx) -> PlanOut:
         mermaid=explain_mermaid(plan),
         warnings=list(plan_warnings(plan)),
     )
+
+
+@router.get("/{run_id}/graph", **needs("run:read"))
+async def read_run_graph(run_id: Id, tx: Tx) -> RunGraphOut:
+    """Its steps, tables and dbt nodes, and what reads what: complete before anything ran, laid out
+    from left to right."""
+    service = RunService(tx.session, tx.actor)
+    run = await service.get(run_id)
+    graph = build_graph(Plan.model_validate(run.plan), await service.steps(run_id))
+    return RunGraphOut.model_validate(graph)
 
 
 @router.get("/{run_id}/steps", **needs("run:read"))

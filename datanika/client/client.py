@@ -24,6 +24,7 @@ from datanika.client.jobs import Jobs
 from datanika.client.members import Members
 from datanika.client.notifications import Notifications
 from datanika.client.organizations import Organizations
+from datanika.client.overview import Overview
 from datanika.client.pipelines import Pipelines
 from datanika.client.projects import Projects
 from datanika.client.queue import Queue
@@ -68,6 +69,7 @@ class DatanikaClient:
         self.members = Members(http)
         self.notifications = Notifications(http)
         self.organizations = Organizations(http)
+        self.overview = Overview(http)
         self.pipelines = Pipelines(http)
         self.projects = Projects(http)
         self.queue = Queue(http)

@@ -12,6 +12,7 @@ from datanika.contracts.api import (
     ConnectionOut,
     ConnectionPatch,
     ConnectionTestIn,
+    ConnectionTrialIn,
     IntrospectIn,
     JobOut,
     PreviewIn,
@@ -104,13 +105,14 @@ class Connections(Resource):
     def test(
         self,
         connection_id: int,
+        change: ConnectionTrialIn | None = None,
         *,
         wait: float | None = None,
         idempotency_key: str | None = None,
     ) -> JobOut:
-        """Try it with its credentials."""
+        """Try it with its credentials, or with a ``change`` that is not saved yet."""
         path = f"connections/{connection_id}/test"
-        return self._post(JobOut, path, wait=wait, idempotency_key=idempotency_key)
+        return self._post(JobOut, path, change, wait=wait, idempotency_key=idempotency_key)
 
     def test_unsaved(
         self,
@@ -147,6 +149,28 @@ class Connections(Resource):
         """The first rows of a table, of files or of an endpoint."""
         path = f"connections/{connection_id}/preview"
         return self._post(JobOut, path, request, wait=wait, idempotency_key=idempotency_key)
+
+    def slots(
+        self,
+        connection_id: int,
+        *,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> JobOut:
+        """The platform's replication slots at a source, and which step reads them."""
+        path = f"connections/{connection_id}/slots"
+        return self._post(JobOut, path, wait=wait, idempotency_key=idempotency_key)
+
+    def drop_slots(
+        self,
+        connection_id: int,
+        *,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> JobOut:
+        """Drop those that no step of the organisation uses any more."""
+        path = f"connections/{connection_id}/slots/drop"
+        return self._post(JobOut, path, wait=wait, idempotency_key=idempotency_key)
 
     def query(
         self,

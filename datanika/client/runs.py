@@ -13,6 +13,7 @@ from datanika.contracts.api import (
     Page,
     PlanOut,
     RetryIn,
+    RunGraphOut,
     RunOut,
     RunStepOut,
     StreamedEvent,
@@ -56,6 +57,10 @@ class Runs(Resource):
     def plan(self, run_id: int) -> PlanOut:
         """What it does or did."""
         return self._get(PlanOut, f"runs/{run_id}/plan")
+
+    def graph(self, run_id: int) -> RunGraphOut:
+        """Its steps, tables and dbt nodes, what reads what, and where to draw it."""
+        return self._get(RunGraphOut, f"runs/{run_id}/graph")
 
     def steps(self, run_id: int) -> Sequence[RunStepOut]:
         """Its steps with the tables and dbt nodes in them."""

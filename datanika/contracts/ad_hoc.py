@@ -79,6 +79,30 @@ class FormatAction(Contract):
     sql: str = Field(repr=False)
 
 
+class KnownSlot(Contract):
+    """A slot that a step of the asking organisation has, or had. ``elsewhere``: ids of other
+    connections through which a step reads a slot of this name now."""
+
+    name: str
+    pipeline_id: int
+    step_key: str
+    is_used: bool
+    elsewhere: tuple[int, ...] = ()
+
+
+class SlotsAction(Contract):
+    """Look at the replication slots of a source; ``drop``: those of ``known`` that nobody uses.
+
+    ``others`` are what ``elsewhere`` names: one of them may lead to the same database.
+    """
+
+    action: Literal["slots"] = "slots"
+    connection: ResolvedConnection
+    known: tuple[KnownSlot, ...] = ()
+    others: tuple[ResolvedConnection, ...] = ()
+    drop: bool = False
+
+
 class LintAction(Contract):
     """``dialect`` is a kind of connection; ``macros``: what the code may call, by name."""
 
@@ -96,10 +120,17 @@ AdHocAction = Annotated[
     | QueryAction
     | CompileAction
     | FormatAction
-    | LintAction,
+    | LintAction
+    | SlotsAction,
     Field(discriminator="action"),
 ]
 ad_hoc_action: TypeAdapter[AdHocAction] = TypeAdapter(AdHocAction)
+
+
+def connections_of(action: AdHocAction) -> tuple[ResolvedConnection, ...]:
+    """Every connection that an action may open."""
+    others = action.others if isinstance(action, SlotsAction) else ()
+    return (action.connection, *others)
 
 
 class ProbeResult(Contract):
@@ -169,6 +200,38 @@ class FormatResult(Contract):
     is_changed: bool
 
 
+class SlotInfo(Contract):
+    """A replication slot of the platform, or a publication that has none any more."""
+
+    name: str
+    use: Literal["used", "unused", "unknown"] = Field(
+        description="`used`: a step reads it. `unused`: it was a step's of this organisation. "
+        "`unknown`: of another organisation or installation; it is never touched."
+    )
+    pipeline_id: int | None = None
+    step_key: str | None = None
+    status: str | None = Field(
+        default=None, description="pg_replication_slots.wal_status; null: a publication alone."
+    )
+    active: bool = Field(default=False, description="Somebody reads it at this moment.")
+    retained_bytes: int | None = Field(
+        default=None, description="Of the log that the server keeps for it."
+    )
+    lag_bytes: int | None = Field(default=None, description="Of the log that was not read yet.")
+    safe_bytes: int | None = Field(
+        default=None, description="How much may come until the server gives it up; null: never."
+    )
+    is_dropped: bool = Field(default=False, description="By this job.")
+    failure: Failure | None = Field(default=None, description="Why it could not be dropped.")
+
+
+class SlotsResult(Contract):
+    """The replication slots of the platform in a source's database."""
+
+    type: Literal["slots"] = "slots"
+    slots: tuple[SlotInfo, ...] = ()
+
+
 class LintIssue(Contract):
     """Something about the code. Lines and columns begin at 1 and are of the code as written."""
 
@@ -194,7 +257,13 @@ class LintResult(Contract):
 
 
 AdHocResult = Annotated[
-    ProbeResult | IntrospectionResult | RowsResult | CompiledResult | FormatResult | LintResult,
+    ProbeResult
+    | IntrospectionResult
+    | RowsResult
+    | CompiledResult
+    | FormatResult
+    | LintResult
+    | SlotsResult,
     Field(discriminator="type"),
 ]
 

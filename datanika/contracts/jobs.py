@@ -16,6 +16,8 @@ class JobAction(StrEnum):
     INTROSPECT_CONNECTION = "introspect_connection"
     PREVIEW_CONNECTION = "preview_connection"
     QUERY_CONNECTION = "query_connection"
+    LIST_SLOTS_CONNECTION = "list_slots_connection"
+    DROP_SLOTS_CONNECTION = "drop_slots_connection"
     PREVIEW_FILE = "preview_file"
     COMPILE_TRANSFORMATION = "compile_transformation"
     PREVIEW_TRANSFORMATION = "preview_transformation"
@@ -41,6 +43,8 @@ _PERMISSIONS = {
     "introspect_connection": "connection:test",
     "preview_connection": "connection:query",
     "query_connection": "connection:query",
+    "list_slots_connection": "connection:test",
+    "drop_slots_connection": "pipeline:delete",
     "preview_file": "file:preview",
     "compile_transformation": "transformation:preview",
     "preview_transformation": "transformation:preview",
@@ -59,6 +63,9 @@ class JobState(StrEnum):
     def is_final(self) -> bool:
         return self in (JobState.SUCCEEDED, JobState.FAILED)
 
+
+RELEASE_SLOTS = "datanika.release_slots"
+"""The task that drops what no pipeline uses any more at a source: (org_id, connection_id)."""
 
 TIME_LIMIT = 120
 """Seconds that a worker gives to one job before it is killed."""

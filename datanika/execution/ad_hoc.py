@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer, ad_hoc_action
+from datanika.contracts.ad_hoc import AdHocAction, AdHocAnswer, ad_hoc_action, connections_of
 from datanika.execution.ad_hoc_host import LIMITS
 from datanika.execution.fence import enclose
 from datanika.execution.parse_cache import MAX_ENTRY, ParseEntry, read_parse
@@ -47,7 +47,7 @@ def answer(orders: BinaryIO, answers: BinaryIO, folder: Path) -> None:
     if not line:
         return
     action = ad_hoc_action.validate_json(line)
-    enclose(folder, [action.connection])
+    enclose(folder, connections_of(action))
     parse, left = read_parse(orders), list[bytes]()
     text = answer_to(action, folder, parse, left.append)
     answers.write(text.encode() + b"\n")
@@ -74,7 +74,7 @@ def answer_to(
         answer = AdHocAnswer(result=perform(action, work, known))
     except Exception as error:
         answer = AdHocAnswer(failure=failure_of(error))
-    redactor = Redactor(action.connection.secrets())
+    redactor = Redactor(secret for one in connections_of(action) for secret in one.secrets())
     redacted = _redacted(answer.model_dump(mode="json"), redactor)
     redacted["failure"] = cut(redacted["failure"], MAX_FAILURE)
     return AdHocAnswer.model_validate(redacted).model_dump_json()
@@ -84,7 +84,7 @@ def _redacted(value: Any, redactor: Redactor) -> Any:
     """Every text but the field names and types, which are ours: a password may be called "rows"."""
     if isinstance(value, dict):
         return {
-            name: item if name == "type" else _redacted(item, redactor)
+            name: item if name in ("type", "use") else _redacted(item, redactor)
             for name, item in value.items()
         }
     if isinstance(value, list):

@@ -16,6 +16,7 @@ from datanika.models.organization import Organization, UsageMonth
 from datanika.models.pipeline import Pipeline, PipelineVersion
 from datanika.models.run import Run, RunLog, RunStep
 from datanika.models.schedule import Schedule
+from datanika.models.slot import SlotRelease
 from datanika.models.transformation import Transformation, TransformationVersion
 from datanika.models.user import (
     ApiKey,
@@ -55,6 +56,7 @@ __all__ = [
     "RunLog",
     "RunStep",
     "Schedule",
+    "SlotRelease",
     "Throttle",
     "Transformation",
     "TransformationVersion",

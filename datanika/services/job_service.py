@@ -230,8 +230,9 @@ _AUDITED = {
     JobAction.QUERY_CONNECTION: "connection.queried",
     JobAction.PREVIEW_CONNECTION: "connection.previewed",
     JobAction.PREVIEW_TRANSFORMATION: "transformation.previewed",
+    JobAction.DROP_SLOTS_CONNECTION: "connection.slots_dropped",
 }
-"""Actions that show rows."""
+"""Actions that show rows, or that change what they look at."""
 
 
 def _shown(request: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from datanika.services.auth import organization_slug
 from datanika.services.limits import LIMITS, Limits, default_limits
 from datanika.services.run_lifecycle import close_run
 from datanika.services.run_rows import FINAL_STATES, lock_run, move, state_of
+from datanika.services.slot_releases import release_all
 from datanika.services.validation import check_revision, valid_name
 
 
@@ -145,6 +146,7 @@ class OrganizationService:
         # audit log lock).
         await redeploy_everything(self.session, self.actor.org_id)
         stopped = await self._stop_runs()
+        await release_all(self.session, self.actor.org_id)
         organization = await self._find(lock=True)
         check_revision(organization.revision, revision)
         organization.deleted_at = utcnow()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.compiler import compile_plan
+from datanika.contracts.cdc import steps_with_changes
 from datanika.contracts.enums import OverlapPolicy, StepKind
 from datanika.contracts.events import utcnow
 from datanika.contracts.plan import Plan, leave_out_defaults
@@ -33,6 +34,7 @@ from datanika.services.paging import (
     rows_of,
     sorts_of,
 )
+from datanika.services.slot_releases import release
 from datanika.services.table_owners import shared_tables
 from datanika.services.transformation_service import load_transformation_specs
 from datanika.services.validation import check_revision, valid_name
@@ -215,6 +217,7 @@ class PipelineService:
             version = await self.session.get(PipelineVersion, pipeline.current_version_id)
             if version is None or version.spec_hash != spec_hash(spec):
                 await self._add_version(pipeline, spec)
+                await self._release_slots(pipeline, version, spec)
         pipeline.revision += 1
         pipeline.deployed_hash = None
         await self._save(pipeline)
@@ -238,7 +241,19 @@ class PipelineService:
         await self.session.flush()
         await self._drop_dependencies(pipeline_id)
         await release_waiting(self.session, self.actor.org_id, dependants)
+        version = await self.session.get(PipelineVersion, pipeline.current_version_id)
+        await self._release_slots(pipeline, version, None)
         await self._audit("pipeline.deleted", pipeline, old=_summary(pipeline))
+
+    async def _release_slots(
+        self, pipeline: Pipeline, before: PipelineVersion | None, now: PipelineSpec | None
+    ) -> None:
+        """Have the replication slots dropped that the pipeline used and does not use any more."""
+        if before is None:
+            return
+        steps = now.model_dump(mode="json")["steps"] if now is not None else ()
+        left = set(steps_with_changes(before.spec["steps"])) - set(steps_with_changes(steps))
+        await release(self.session, pipeline.org_id, pipeline.id, left)
 
     async def _drop_dependencies(self, pipeline_id: int) -> None:
         await self.session.execute(

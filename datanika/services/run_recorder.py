@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datanika import security
 from datanika.compiler import build_project
 from datanika.config import settings
+from datanika.contracts.cdc import pipeline_key
 from datanika.contracts.enums import RunState, StepKind
 from datanika.contracts.events import (
     ColumnBreach,
@@ -189,7 +190,7 @@ class RunRecorder:
         return ResolvedLoad(
             run_id=run.id,
             attempt=run.attempt,
-            pipeline_key=f"p{run.pipeline_id}_{step_key}",
+            pipeline_key=pipeline_key(run.pipeline_id, step_key),
             step=planned.step,
             source=await resolve_connection(self._session, run.org_id, planned.source.id),
             destination=destination,

@@ -17,6 +17,7 @@ from datanika.services.failure_streak import count_result
 from datanika.services.metrics import OPEN_STATES as OPEN_STATES
 from datanika.services.metrics import count_finished
 from datanika.services.notification_events import notify_run
+from datanika.services.slot_releases import release_of_run
 from datanika.services.usage_counter import count_run
 
 LEFT_OUT = "left_out"
@@ -110,6 +111,7 @@ async def end_run(
     count_finished(session, target)
     await notify_run(session, run)
     await count_run(session, run)
+    await release_of_run(session, run)
     await session.flush()
     await count_result(session, run)
 

@@ -167,14 +167,6 @@ class RunService:
         )
         return (await self.session.scalars(query)).all()
 
-    async def log_tail(self, run_id: int, limit: int) -> Sequence[RunLog]:
-        """The last ``limit`` log lines, in their order."""
-        await self.get(run_id)
-        query = (
-            select(RunLog).where(RunLog.run_id == run_id).order_by(RunLog.id.desc()).limit(limit)
-        )
-        return list(await self.session.scalars(query))[::-1]
-
     async def latest(self, pipeline_ids: Collection[int]) -> dict[int, Run]:
         """Each pipeline's newest run, by the pipeline's id."""
         self.actor.require("run:read")

@@ -11,12 +11,15 @@ from celery.signals import worker_process_init
 
 from datanika.contracts.ad_hoc import AdHocAnswer, ProbeResult
 from datanika.contracts.events import Failure
-from datanika.contracts.jobs import JobAction
+from datanika.contracts.jobs import RELEASE_SLOTS, JobAction
 from datanika.db import SYSTEM, dispose_engine, get_session
 from datanika.errors import DatanikaError
 from datanika.execution.sandbox import ad_hoc, keep_warm
+from datanika.services.connection_trial import note_test
 from datanika.services.job_actions import resolve_action
 from datanika.services.job_service import ClaimedJob, claim_job, finish_job, who_asked
+from datanika.services.replication_slots import prepare
+from datanika.services.slot_releases import keep_answer
 from datanika.tasks.app import app
 
 SECONDS = {JobAction.TEST_CONNECTION: 20.0}
@@ -51,6 +54,24 @@ def preview_connection(org_id: int, job_id: int) -> None:
 def query_connection(org_id: int, job_id: int) -> None:
     """Rows of one statement that reads."""
     asyncio.run(run_job(org_id, job_id))
+
+
+@app.task(name=JobAction.LIST_SLOTS_CONNECTION.task_name)
+def list_slots_connection(org_id: int, job_id: int) -> None:
+    """The replication slots at a source."""
+    asyncio.run(run_job(org_id, job_id))
+
+
+@app.task(name=JobAction.DROP_SLOTS_CONNECTION.task_name)
+def drop_slots_connection(org_id: int, job_id: int) -> None:
+    """Those of them that no pipeline uses."""
+    asyncio.run(run_job(org_id, job_id))
+
+
+@app.task(name=RELEASE_SLOTS)
+def release_slots(org_id: int, connection_id: int) -> None:
+    """What changed pipelines left behind at a source; see ``services/slot_releases.py``."""
+    asyncio.run(run_release(org_id, connection_id))
 
 
 @app.task(name=JobAction.PREVIEW_FILE.task_name)
@@ -93,6 +114,21 @@ async def run_job(org_id: int, job_id: int) -> None:
         answer = await _answer(job)
         async with get_session(SYSTEM) as session:
             await finish_job(session, job_id, answer)
+            await note_test(session, job, answer)
+    finally:
+        await dispose_engine()
+
+
+async def run_release(org_id: int, connection_id: int) -> None:
+    """Drop the slots at a connection that wait for it, and keep what came of it."""
+    try:
+        async with get_session(SYSTEM) as session:
+            action, ids = await prepare(session, org_id, connection_id)
+        if action is None:
+            return
+        answer = await ad_hoc(action, DEFAULT_SECONDS)
+        async with get_session(SYSTEM) as session:
+            await keep_answer(session, org_id, connection_id, ids, answer)
     finally:
         await dispose_engine()
 

@@ -11,7 +11,8 @@ import reflex as rx
 
 @dataclass(frozen=True)
 class Page:
-    """A page for members: ``build`` gives the component, ``load`` the event that fills it.
+    """A page for members: ``build`` gives the component, ``load`` the event that fills it;
+    None where it fills itself from the API.
 
     ``title`` is what the tab says; a product's technical names, not translated.
     """
@@ -19,4 +20,4 @@ class Page:
     route: str
     build: Callable[[], rx.Component]
     title: str
-    load: Any
+    load: Any = None

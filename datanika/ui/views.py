@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datanika.contracts.enums import RunState
-from datanika.models import Pipeline, Run, RunLog, RunStep
+from datanika.models import Pipeline, Run
 from datanika.services.queue_service import QueuedRun, WaitReason
 
 
@@ -18,110 +16,34 @@ def iso(moment: dt.datetime | None) -> str | None:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run in a list, or at the head of its own page."""
+    """A run in a list. ``error``: the first line of why it failed."""
 
-    id: int = 0
-    pipeline_id: int = 0
-    pipeline: str = ""
-    state: str = ""
-    is_final: bool = True
-    trigger: str = ""
-    attempt: int = 0
-    started_at: str | None = None
-    finished_at: str | None = None
-    created_at: str | None = None
-    rows: int | None = None
-    error_message: str = ""
-    error_hint: str = ""
-    href: str = ""
+    id: int
+    pipeline: str
+    state: str
+    trigger: str
+    started_at: str | None
+    finished_at: str | None
+    created_at: str | None
+    rows: int | None
+    error: str
+    href: str
 
 
 def run_view(run: Run, pipeline: str) -> RunView:
     """``pipeline`` is the pipeline's name."""
     return RunView(
         id=run.id,
-        pipeline_id=run.pipeline_id,
         pipeline=pipeline,
         state=run.state,
-        is_final=RunState(run.state).is_final,
         trigger=run.trigger,
-        attempt=run.attempt,
         started_at=iso(run.started_at),
         finished_at=iso(run.finished_at),
         created_at=iso(run.created_at),
         rows=run.rows,
-        error_message=run.error_message or "",
-        error_hint=run.error_hint or "",
+        error=(run.error_message or "").strip().partition("\n")[0][:200],
         href=f"/runs/{run.id}",
     )
-
-
-@dataclass(frozen=True)
-class StepRow:
-    """A step, or a table or dbt node inside one (``depth`` 1), with its bar on the time line.
-
-    ``left`` and ``width`` are CSS percentages of the run's duration so far.
-    """
-
-    key: str
-    name: str
-    kind: str
-    state: str
-    depth: int
-    started_at: str | None
-    finished_at: str | None
-    seconds: float | None
-    rows: int | None
-    left: str
-    width: str
-    error: str
-
-
-def step_rows(
-    steps: Sequence[RunStep], begin: dt.datetime | None, end: dt.datetime | None
-) -> list[StepRow]:
-    """Each step followed by its nodes, in the order they started. ``end`` is now or the finish."""
-    latest = dt.datetime.max.replace(tzinfo=dt.UTC)
-    parents = sorted(
-        (step for step in steps if not step.node),
-        key=lambda step: (step.started_at or latest, step.id),
-    )
-    rows: list[StepRow] = []
-    for parent in parents:
-        rows.append(_step_row(parent, 0, begin, end))
-        children = [step for step in steps if step.node and step.step_key == parent.step_key]
-        children.sort(key=lambda step: (step.started_at or latest, step.id))
-        rows.extend(_step_row(child, 1, begin, end) for child in children)
-    return rows
-
-
-def _step_row(
-    step: RunStep, depth: int, begin: dt.datetime | None, end: dt.datetime | None
-) -> StepRow:
-    left, width = _bar(step, begin, end)
-    return StepRow(
-        key=f"{step.step_key}/{step.node}",
-        name=step.name or step.node or step.step_key,
-        kind=step.kind,
-        state=step.state,
-        depth=depth,
-        started_at=iso(step.started_at),
-        finished_at=iso(step.finished_at),
-        seconds=step.duration_seconds if step.finished_at else None,
-        rows=step.rows,
-        left=f"{left:.2f}%",
-        width=f"{width:.2f}%",
-        error=step.error_message or "",
-    )
-
-
-def _bar(step: RunStep, begin: dt.datetime | None, end: dt.datetime | None) -> tuple[float, float]:
-    if begin is None or end is None or step.started_at is None or end <= begin:
-        return 0.0, 0.0
-    total = (end - begin).total_seconds()
-    left = max(0.0, (step.started_at - begin).total_seconds() / total * 100)
-    right = ((step.finished_at or end) - begin).total_seconds() / total * 100
-    return min(left, 99.0), max(0.6, min(right, 100.0) - min(left, 99.0))
 
 
 @dataclass(frozen=True)
@@ -159,19 +81,6 @@ def queue_row(run: QueuedRun) -> QueueRow:
         waits_until=iso(run.waits_until),
         href=f"/runs/{run.run_id}",
     )
-
-
-@dataclass(frozen=True)
-class LogRow:
-    id: int
-    at: str | None
-    level: str
-    step: str
-    message: str
-
-
-def log_row(line: RunLog) -> LogRow:
-    return LogRow(line.id, iso(line.at), line.level, line.step_key, line.message)
 
 
 @dataclass(frozen=True)

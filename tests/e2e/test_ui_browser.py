@@ -31,6 +31,7 @@ async def test_login_runs_live_run_and_logout(page: Page, web: Web) -> None:
     finished = await stories.whole_run(story)
     await log_in(page, web, story.actor.email)
     await expect(page.locator("#organization")).to_have_text("Demo Airlines")
+    await page.get_by_role("link", name="Runs", exact=True).click()
     row = page.get_by_role("row").filter(has_text=f"#{finished}")
     await expect(row).to_contain_text("succeeded")
     await expect(row).to_contain_text("367,687")
@@ -79,6 +80,7 @@ async def test_a_wrong_password_is_explained_and_the_way_is_kept(page: Page, web
 async def test_language_and_direction_survive_a_reload(page: Page, web: Web) -> None:
     ada = await stories.register(stories.new_email(), "Acme")
     await log_in(page, web, ada.email)
+    await page.goto(f"{web.url}/runs")
     await expect(page.get_by_role("heading", name="Nothing has run yet")).to_be_visible()
     await page.get_by_label("Language").select_option("ar")
     await expect(page.locator("html")).to_have_attribute("dir", "rtl")
@@ -132,6 +134,7 @@ async def test_run_now_leads_to_the_new_run(page: Page, web: Web) -> None:
     await expect(page.get_by_role("heading", level=1)).to_contain_text("nyc_flights #")
     await expect(page.locator("h1 + span .badge")).to_have_text("queued")
     await page.get_by_role("button", name="Cancel run").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
     await expect(page.locator("h1 + span .badge")).to_have_text("cancelled")
 
 

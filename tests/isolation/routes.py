@@ -223,6 +223,12 @@ API: dict[str, Entry] = {
     "POST connections/{connection_id}/test": Entry(EDITOR, 202),
     "POST connections/{connection_id}/introspect": Entry(EDITOR, 202, _body(limit=10)),
     "POST connections/{connection_id}/preview": Entry(EDITOR, 202, _body(table="orders.csv")),
+    "POST connections/{connection_id}/slots": Entry(
+        EDITOR, 202, ids={"connection_id": "destination_id"}
+    ),
+    "POST connections/{connection_id}/slots/drop": Entry(
+        ADMIN, 202, ids={"connection_id": "destination_id"}
+    ),
     "POST connections/{connection_id}/query": Entry(
         EDITOR, 202, _body(sql="select 1"), ids={"connection_id": "destination_id"}
     ),
@@ -290,11 +296,14 @@ API: dict[str, Entry] = {
     ),
     "DELETE pipelines/{pipeline_id}/dependencies/{dependency_id}": Entry(ADMIN, 204),
     "GET pipelines/{pipeline_id}/readiness": Entry(VIEWER),
+    # overview
+    "GET overview": Entry(VIEWER, own_rows=True),
     # queue
     "GET queue": Entry(VIEWER, own_rows=True),
     # runs
     "GET runs": Entry(VIEWER),
     "GET runs/{run_id}": Entry(VIEWER),
+    "GET runs/{run_id}/graph": Entry(VIEWER),
     "GET runs/{run_id}/steps": Entry(VIEWER),
     "GET runs/{run_id}/logs": Entry(VIEWER),
     "GET runs/{run_id}/events": Entry(VIEWER, query={"follow": "false"}),
@@ -331,6 +340,7 @@ API: dict[str, Entry] = {
     "POST notification-deliveries/{delivery_id}/redeliver": Entry(ADMIN, 202),
     # the rest
     "GET catalog": Entry(VIEWER),
+    "GET catalog/lineage": Entry(VIEWER),
     "GET catalog/{entry_id}": Entry(VIEWER),
     "GET catalog/{entry_id}/lineage": Entry(VIEWER),
     "GET catalog/{entry_id}/impact": Entry(VIEWER, query={"column": "id"}),

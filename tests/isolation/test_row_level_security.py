@@ -41,6 +41,7 @@ from datanika.models import (
     RunLog,
     RunStep,
     Schedule,
+    SlotRelease,
     Throttle,
     Transformation,
     TransformationVersion,
@@ -122,6 +123,12 @@ async def fill(tenant: Tenant) -> dict[type, int]:
             CatalogEntry(
                 org_id=org_id, connection_id=connection, schema_name="raw", name="t",
                 kind="table", columns=[], upstream=[],
+            )
+        )  # fmt: skip
+        await add(
+            SlotRelease(
+                org_id=org_id, connection_id=connection, pipeline_id=pipeline, step_key="load",
+                slot="datanika_p1_load_0123456789ab", next_attempt_at=utcnow(),
             )
         )  # fmt: skip
         await add(

@@ -47,6 +47,7 @@ from datanika.models import (
     PipelineDependency,
     RunLog,
     Schedule,
+    SlotRelease,
     Transformation,
     UploadedFile,
     UsageMonth,
@@ -307,6 +308,12 @@ async def _rows(
                 org_id=org_id, pipeline_id=incremental_id, step_key="load", target="orders",
                 number=1, cursor_column="at", state={}, origin="run",
             ),
+        )  # fmt: skip
+        session.add(
+            SlotRelease(
+                org_id=org_id, connection_id=destination_id, pipeline_id=pipeline_id,
+                step_key="load", slot="datanika_p1_load_0123456789ab", next_attempt_at=utcnow(),
+            )
         )  # fmt: skip
         session.add(
             UsageMonth(

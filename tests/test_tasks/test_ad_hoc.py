@@ -6,8 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -23,65 +22,12 @@ from datanika.models import Job, Membership
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.job_service import finish_job
-from tests.support.application import application
 from tests.support.net import free_port
 from tests.support.postgres import Warehouse
 from tests.support.redis import RunningRedis
 from tests.support.tenants import Tenant, access_token, add_member, make_tenant
 
 PASSWORD = "canary-of-the-job-71c"
-
-
-@pytest.fixture
-def redis(
-    database: str, redis_server: RunningRedis, monkeypatch: pytest.MonkeyPatch
-) -> RunningRedis:
-    monkeypatch.setattr(settings, "redis_url", SecretStr(redis_server.url))
-    return redis_server
-
-
-@pytest.fixture
-def celery_worker(
-    redis: RunningRedis, warehouse: Warehouse, tmp_path: Path
-) -> Iterator[Callable[[], str]]:
-    """``celery -A datanika.tasks worker`` with the settings of this test; its log."""
-    given = {
-        "DATABASE_URL": settings.require("database_url"),
-        "REDIS_URL": redis.url,
-        "DATANIKA_SECRET_KEY": settings.require("secret_key"),
-        "DATANIKA_ENCRYPTION_KEYS": settings.require("encryption_keys"),
-        "DATANIKA_HOME": str(settings.home),
-        "DATANIKA_EGRESS_ALLOW": settings.egress_allow,
-    }
-    settings.home.mkdir(parents=True, exist_ok=True)
-    log = tmp_path / "celery.log"
-    command = [sys.executable, "-m", "celery", "-A", "datanika.tasks", "worker", "-l", "info"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "-c", "1"], env={**os.environ, **given}, stdout=output, stderr=output
-        )
-    try:
-        yield lambda: log.read_text("utf-8")
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-@pytest.fixture
-async def tenant(database: str) -> Tenant:
-    return await make_tenant()
-
-
-@pytest.fixture
-async def api(tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:
-    token = access_token(tenant.owner)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(application()),
-        base_url="http://test/api/v1",
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=60,
-    ) as client:
-        yield client
 
 
 def as_actor(actor: Actor) -> dict[str, str]:

@@ -50,7 +50,7 @@ async def test_anonymous_events_are_refused_and_hydration_tells_nothing(web: Web
         for name, payload in (
             (f"{RUNS}.load_runs", {}),
             (f"{RUN_PAGE}.load_run", {}),
-            (f"{RUN_PAGE}.follow", {"run_id": run_id}),
+            (f"{RUN_PAGE}.refresh", {}),
             (f"{RUN_PAGE}.cancel", {}),
             (f"{PIPELINES}.run_pipeline", {"pipeline_id": story.pipeline_id}),
         ):
@@ -77,7 +77,7 @@ async def test_a_tab_forgets_when_its_session_ends_or_its_user_changes(web: Web)
     eve = await stories.register(stories.new_email(), "Eve's Cargo")
     cookie, tab = await log_in(story.actor.email), str(uuid4())
     async with open_socket(web, cookie=cookie, token=tab) as socket:
-        assert "nyc_flights" in await socket.hydrate("/")
+        assert "nyc_flights" in await socket.hydrate("/runs")
         async with get_session(SYSTEM) as session:
             await LoginSessions(session).revoke_by_token(cookie)
         # The socket is still open: its next event is refused and the tab is emptied.
@@ -88,7 +88,7 @@ async def test_a_tab_forgets_when_its_session_ends_or_its_user_changes(web: Web)
     # Somebody who learned the tab's token gets nothing, with or without a session of their own.
     for other in (None, await log_in(eve.email)):
         async with open_socket(web, cookie=other, token=tab) as socket:
-            told = await socket.hydrate("/")
+            told = await socket.hydrate("/runs")
             assert "nyc_flights" not in told and "Demo Airlines" not in told
             assert ("Eve's Cargo" in told) == (other is not None)
 
@@ -125,8 +125,9 @@ async def test_foreign_ids_do_not_exist(web: Web) -> None:
             f"{PIPELINES}.run_pipeline", {"pipeline_id": theirs.pipeline_id}, "/pipelines"
         )
         assert "error.not_found" in await socket.listen()
-        await socket.send(f"{RUN_PAGE}.follow", {"run_id": run_id}, f"/runs/{run_id}")
-        assert "nyc_flights" not in await socket.listen(2)
+        for event in ("load_run", "refresh", "compare", "retry", "run_again", "cancel"):
+            await socket.send(f"{RUN_PAGE}.{event}", {}, f"/runs/{run_id}", {"run_id": str(run_id)})
+        assert "nyc_flights" not in await socket.listen()
     assert await count_runs(theirs.pipeline_id) == 1
 
 

@@ -1,72 +1,20 @@
-"""Rows of a run's table: order, bars on the time line."""
+"""What pages show, as plain data."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
 
-from datanika.models import RunStep
+from datanika.models import Run
 from datanika.services.queue_service import QueuedRun, WaitReason
-from datanika.ui.views import QueueRow, queue_row, step_rows
+from datanika.ui.views import QueueRow, queue_row, run_view
+from datanika.ui.views_run import run_facts
 
 BEGIN = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 
 
 def at(seconds: float) -> dt.datetime:
     return BEGIN + dt.timedelta(seconds=seconds)
-
-
-def step(number: int, key: str, node: str, start: float | None, end: float | None) -> RunStep:
-    return RunStep(
-        id=number,
-        step_key=key,
-        node=node,
-        name=node or key,
-        kind="table",
-        state="succeeded",
-        started_at=None if start is None else at(start),
-        finished_at=None if end is None else at(end),
-        duration_seconds=None if start is None or end is None else end - start,
-    )
-
-
-def test_each_step_is_followed_by_its_nodes_in_the_order_they_started() -> None:
-    rows = step_rows(
-        [
-            step(1, "transform", "", None, None),
-            step(2, "load", "", 0, 8),
-            step(3, "load", "raw.b", 4, 8),
-            step(4, "load", "raw.a", 1, 4),
-        ],
-        BEGIN,
-        at(10),
-    )
-    assert [(row.name, row.depth) for row in rows] == [
-        ("load", 0),
-        ("raw.a", 1),
-        ("raw.b", 1),
-        ("transform", 0),
-    ]
-
-
-def test_bars_show_when_in_the_run_a_step_worked() -> None:
-    done, running, waiting = step_rows(
-        [
-            step(1, "a", "", 0, 5),
-            step(2, "b", "", 5, None),
-            step(3, "c", "", None, None),
-        ],
-        BEGIN,
-        at(10),
-    )
-    assert (done.left, done.width) == ("0.00%", "50.00%")
-    assert (running.left, running.width, running.seconds) == ("50.00%", "50.00%", None)
-    assert (waiting.left, waiting.width) == ("0.00%", "0.00%")
-
-
-def test_a_bar_never_leaves_the_line() -> None:
-    (row,) = step_rows([step(1, "a", "", -3, 20)], BEGIN, at(10))
-    assert (row.left, row.width) == ("0.00%", "100.00%")
 
 
 def test_a_run_that_waits_says_for_what_without_words() -> None:
@@ -85,3 +33,22 @@ def test_a_run_that_waits_says_for_what_without_words() -> None:
     assert (behind.detail, behind.blocker, behind.blocker_href) == ("", 5, "/runs/5")
     stale = shown(WaitReason.UPSTREAM, waits_for_pipelines=["a", "b"], waits_until=at(60))
     assert (stale.detail, stale.waits_until) == ("a, b", "2026-01-01T12:01:00+00:00")
+
+
+def run(state: str, **more: Any) -> Run:
+    values = {"id": 7, "pipeline_id": 1, "trigger": "api", "attempt": 1, "created_at": BEGIN}
+    return Run(state=state, **(values | more))
+
+
+def test_a_failed_run_in_a_list_says_why_in_one_line() -> None:
+    shown = run_view(run("failed", error_message="\nThe source is gone.\nTraceback"), "orders")
+    assert (shown.error, shown.href) == ("The source is gone.", "/runs/7")
+    assert run_view(run("succeeded"), "orders").error == ""
+
+
+def test_what_did_not_succeed_can_be_retried_but_no_chunk_of_a_backfill() -> None:
+    assert run_facts(run("failed"), "orders").can_retry
+    assert run_facts(run("cancelled"), "orders").can_retry
+    assert not run_facts(run("succeeded"), "orders").can_retry
+    assert not run_facts(run("running"), "orders").can_retry
+    assert not run_facts(run("failed", backfill_id=3), "orders").can_retry

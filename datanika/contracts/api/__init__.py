@@ -55,6 +55,7 @@ from datanika.contracts.api.files import FileOut, FilePreviewIn
 from datanika.contracts.api.jobs import (
     CompileIn,
     ConnectionTestIn,
+    ConnectionTrialIn,
     FormatIn,
     IntrospectIn,
     JobOut,
@@ -100,6 +101,17 @@ from datanika.contracts.api.organizations import (
     TransferIn,
     UsageOut,
 )
+from datanika.contracts.api.overview import (
+    DayOut,
+    FailingPipelineOut,
+    FirstStepsOut,
+    HealthOut,
+    LaneOut,
+    LatePipelineOut,
+    OverviewOut,
+    QuotaOut,
+    TimelineRunOut,
+)
 from datanika.contracts.api.pipelines import (
     PipelineIn,
     PipelineItem,
@@ -118,6 +130,12 @@ from datanika.contracts.api.projects import (
     ImportReport,
 )
 from datanika.contracts.api.queue import QueuedRunOut, QueueOut
+from datanika.contracts.api.run_graph import (
+    GraphBoxOut,
+    GraphEdgeOut,
+    GraphNodeOut,
+    RunGraphOut,
+)
 from datanika.contracts.api.run_stream import (
     CURSOR_PATTERN,
     LogArrived,
@@ -167,6 +185,7 @@ __all__ = [
     "ConnectionOut",
     "ConnectionPatch",
     "ConnectionTestIn",
+    "ConnectionTrialIn",
     "CursorOut",
     "CursorVersionOut",
     "DependencyIn",
@@ -271,4 +290,17 @@ __all__ = [
     "WebhookChannelIn",
     "WebhookConfig",
     "WebhookSecretOut",
+    "DayOut",
+    "FailingPipelineOut",
+    "FirstStepsOut",
+    "HealthOut",
+    "LaneOut",
+    "LatePipelineOut",
+    "OverviewOut",
+    "QuotaOut",
+    "TimelineRunOut",
+    "GraphBoxOut",
+    "GraphEdgeOut",
+    "GraphNodeOut",
+    "RunGraphOut",
 ]

@@ -15,6 +15,7 @@ from datanika.contracts.ad_hoc import (
     ProbeAction,
     ProbeResult,
     QueryAction,
+    SlotsAction,
 )
 from datanika.engines.connectors.registry import connector_of
 from datanika.engines.dbt_engine.parsed import KnownParse
@@ -36,6 +37,8 @@ def perform(action: AdHocAction, folder: Path, known: KnownParse | None = None) 
         return connector.preview(action, folder)
     if isinstance(action, QueryAction):
         return connector.query(action.connection, action.sql, action.limit, folder)
+    if isinstance(action, SlotsAction):
+        return connector.slots(action)
     if isinstance(action, FormatAction):
         from datanika.engines.ad_hoc.format import format_sql
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         IntrospectionResult,
         PreviewAction,
         RowsResult,
+        SlotsAction,
+        SlotsResult,
     )
     from datanika.engines.dlt_engine.cdc.load import CdcLoad
     from datanika.engines.dlt_engine.move import MoveFromStaging
@@ -161,6 +163,13 @@ class Connector[C: ConnectorConfig]:
         """
         raise TerminalStepError(
             f"A connection of kind {self.kind!r} has no SQL.", code="query_not_supported"
+        )
+
+    def slots(self, action: SlotsAction) -> SlotsResult:
+        """The replication slots that loads have at the source; only where ``gives_changes``."""
+        raise TerminalStepError(
+            f"A connection of kind {self.kind!r} has no replication slots.",
+            code="slots_not_supported",
         )
 
     def open_table(self, reading: Reading) -> SourceTable:

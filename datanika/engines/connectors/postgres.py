@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         IntrospectionResult,
         PreviewAction,
         RowsResult,
+        SlotsAction,
+        SlotsResult,
     )
     from datanika.engines.dlt_engine.cdc.load import CdcLoad
     from datanika.engines.dlt_engine.move import MoveFromStaging
@@ -87,6 +89,11 @@ class PostgresConnector(Connector[PostgresConfig]):
 
         with PostgresReader(connection) as reader:
             return reader.read(sql, limit)
+
+    def slots(self, action: SlotsAction) -> SlotsResult:
+        from datanika.engines.ad_hoc.slots import look_at_slots
+
+        return look_at_slots(action)
 
     def open_table(self, reading: Reading) -> SourceTable:
         from datanika.engines.dlt_engine.sources.postgres import open_postgres

@@ -1,34 +1,70 @@
-"""The list of runs, one page at a time. Its first page shows what happens as it happens."""
+"""The organisation's runs: filtered, paged, followed while somebody looks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import datetime as dt
+from dataclasses import dataclass
 
 import reflex as rx
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from datanika.contracts.enums import RunState
+from datanika.contracts.enums import RunState, RunTrigger
+from datanika.contracts.events import utcnow
 from datanika.db import get_session
-from datanika.models import Run
 from datanika.services.actor import Actor
-from datanika.services.paging import PageRequest, RowPage
+from datanika.services.paging import PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
 from datanika.ui.session import actor_of
+from datanika.ui.shared_reads import SharedReads
+from datanika.ui.state.run_state import _id
 from datanika.ui.state.tenant import TenantState, is_open, tenant_session
 from datanika.ui.views import RunView, run_view
 
 PAGE_SIZE = 25
 POLL_SECONDS = 2.0
-PATH = "/"
+PATH = "/runs"
+PIPELINES = 200
+"""So many can be chosen from; an address may name any."""
+PERIODS = {
+    "hour": dt.timedelta(hours=1),
+    "day": dt.timedelta(days=1),
+    "week": dt.timedelta(days=7),
+    "month": dt.timedelta(days=30),
+}
+
+
+@dataclass(frozen=True)
+class PipelineChoice:
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """What of the runs is shown; ``cursor`` is where the page begins."""
+
+    state: RunState | None = None
+    pipeline_id: int | None = None
+    trigger: RunTrigger | None = None
+    period: str = ""
+    cursor: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self == _Filter()
 
 
 class RunListState(TenantState):
     """``_cursors``: where each page seen so far begins; the last is the present one."""
 
     runs: list[RunView] = []
+    pipelines: list[PipelineChoice] = []
     state_filter: str = ""
+    pipeline_filter: str = ""
+    trigger_filter: str = ""
+    period_filter: str = ""
     has_newer: bool = False
     has_older: bool = False
     is_empty: bool = False
@@ -39,35 +75,69 @@ class RunListState(TenantState):
 
     @rx.event
     async def load_runs(self) -> rx.event.EventSpec:
-        """The newest runs, now and while somebody looks at them."""
-        self._cursors = [None]
-        await self._load()
+        """The newest runs, of what the address asks for, now and while somebody looks at them."""
+        asked = self.router.url.query_parameters
+        self._filter(
+            asked.get("state", ""),
+            asked.get("pipeline", ""),
+            asked.get("trigger", ""),
+            asked.get("period", ""),
+        )
+        async with tenant_session() as (session, actor):
+            page = await PipelineService(session, actor).list(PageRequest(PIPELINES, None, "name"))
+            self.pipelines = [PipelineChoice(str(row.id), row.name) for row in page.rows]
+            await self._read_into(session, actor)
         self._watching += 1
         return RunListState.watch(self._watching)
 
     @rx.event(background=True)
     async def watch(self, number: int) -> None:
         """Read the page again and again until it is left. Each round proves the session anew."""
+        before: _Page | None = None
         while True:
             await asyncio.sleep(POLL_SECONDS)
             async with self:
                 looking = self._watching == number and is_open(self, PATH)
-                asked = (self.state_filter, self._cursors[-1])
+                asked = self._asked()
                 headers = self.router_data.get("headers", {})
             actor = await actor_of(headers) if looking else None
             if actor is None:
                 return
-            async with get_session(actor.scope) as session:
-                found, names = await _read(session, actor, *asked)
+            found = await _read_shared(actor, asked)
+            if found == before:
+                continue
+            before = found
             async with self:
-                if asked == (self.state_filter, self._cursors[-1]) and self._watching == number:
-                    self._show(found, names)
+                if asked == self._asked() and self._watching == number:
+                    self._show(found, asked)
 
     @rx.event
     async def filter_by_state(self, state: str) -> None:
         """Only runs in ``state``; all for an empty or unknown one."""
-        self.state_filter = state if state in set(RunState) else ""
-        self._cursors = [None]
+        self._filter(state, self.pipeline_filter, self.trigger_filter, self.period_filter)
+        await self._load()
+
+    @rx.event
+    async def filter_by_pipeline(self, pipeline: str) -> None:
+        """Only runs of the pipeline with this id."""
+        self._filter(self.state_filter, pipeline, self.trigger_filter, self.period_filter)
+        await self._load()
+
+    @rx.event
+    async def filter_by_trigger(self, trigger: str) -> None:
+        """Only runs that were started so."""
+        self._filter(self.state_filter, self.pipeline_filter, trigger, self.period_filter)
+        await self._load()
+
+    @rx.event
+    async def filter_by_period(self, period: str) -> None:
+        """Only runs of the last hour, day, week or month."""
+        self._filter(self.state_filter, self.pipeline_filter, self.trigger_filter, period)
+        await self._load()
+
+    @rx.event
+    async def clear_filters(self) -> None:
+        self._filter("", "", "", "")
         await self._load()
 
     @rx.event
@@ -82,33 +152,73 @@ class RunListState(TenantState):
             self._cursors = self._cursors[:-1]
             await self._load()
 
+    def _filter(self, state: str, pipeline: str, trigger: str, period: str) -> None:
+        """Take over what can be filtered by, and go to the first page."""
+        self.state_filter = state if state in set(RunState) else ""
+        self.pipeline_filter = pipeline if _id(pipeline) is not None else ""
+        self.trigger_filter = trigger if trigger in set(RunTrigger) else ""
+        self.period_filter = period if period in PERIODS else ""
+        self._cursors = [None]
+
+    def _asked(self) -> _Filter:
+        return _Filter(
+            RunState(self.state_filter) if self.state_filter else None,
+            _id(self.pipeline_filter),
+            RunTrigger(self.trigger_filter) if self.trigger_filter else None,
+            self.period_filter,
+            self._cursors[-1],
+        )
+
     async def _load(self) -> None:
         async with tenant_session() as (session, actor):
-            self._show(*await _read(session, actor, self.state_filter, self._cursors[-1]))
+            await self._read_into(session, actor)
 
-    def _show(self, page: RowPage[Run], names: Mapping[int, str]) -> None:
+    async def _read_into(self, session: AsyncSession, actor: Actor) -> None:
+        asked = self._asked()
+        self._show(await _read(session, actor, asked), asked)
+
+    def _show(self, page: _Page, asked: _Filter) -> None:
         """Take over what was read. Only what changed is sent to the browser."""
         self._next_cursor = page.next_cursor
-        is_first = len(self._cursors) == 1
         for name, value in (
-            (
-                "runs",
-                [run_view(run, names.get(run.pipeline_id, "")) for run in page.rows],
-            ),
+            ("runs", page.runs),
             ("has_older", page.next_cursor is not None),
-            ("has_newer", not is_first),
-            ("is_empty", not page.rows and not self.state_filter and is_first),
+            ("has_newer", asked.cursor is not None),
+            ("is_empty", not page.runs and asked.is_empty),
         ):
             if getattr(self, name) != value:
                 setattr(self, name, value)
 
 
-async def _read(
-    session: AsyncSession, actor: Actor, state: str, cursor: str | None
-) -> tuple[RowPage[Run], Mapping[int, str]]:
-    """A page of runs, and their pipelines' names."""
+@dataclass(frozen=True)
+class _Page:
+    runs: list[RunView]
+    next_cursor: str | None
+
+
+_shared: SharedReads[_Page] = SharedReads(POLL_SECONDS / 2)
+
+
+async def _read_shared(actor: Actor, asked: _Filter) -> _Page:
+    """The page as it was at most a second ago."""
+    actor.require("run:read")
+
+    async def read() -> _Page:
+        async with get_session(actor.scope) as session:
+            return await _read(session, actor, asked)
+
+    return await _shared.get((actor.org_id, asked), read)
+
+
+async def _read(session: AsyncSession, actor: Actor, asked: _Filter) -> _Page:
+    """A page of runs, with their pipelines' names."""
     found = await RunService(session, actor).list(
-        PageRequest(PAGE_SIZE, cursor, "-id"), state=RunState(state) if state else None
+        PageRequest(PAGE_SIZE, asked.cursor, "-id"),
+        state=asked.state,
+        pipeline_id=asked.pipeline_id,
+        trigger=asked.trigger,
+        created_after=utcnow() - PERIODS[asked.period] if asked.period else None,
     )
     names = await PipelineService(session, actor).names({run.pipeline_id for run in found.rows})
-    return found, names
+    runs = [run_view(run, names.get(run.pipeline_id, "")) for run in found.rows]
+    return _Page(runs, found.next_cursor)

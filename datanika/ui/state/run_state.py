@@ -1,133 +1,133 @@
-"""One run, followed while it runs."""
+"""One run: its head, and what can be done with it. The rest of its page follows the run through
+the API's events (``wrappers/run_live.jsx``) and tells this state when it has changed."""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Sequence
 
 import reflex as rx
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunTrigger
-from datanika.contracts.events import utcnow
-from datanika.contracts.plan import Plan
-from datanika.db import get_session
-from datanika.errors import DatanikaError
-from datanika.models import Run, RunLog, RunStep
+from datanika.errors import DatanikaError, NotFound
+from datanika.models import RunLog
 from datanika.services.actor import Actor
-from datanika.services.deployer import cancel_flow_run, submit_run
+from datanika.services.deployer import cancel_flow_run, submit_next, submit_run
 from datanika.services.pipeline_service import PipelineService
+from datanika.services.run_comparison import compare_with_last_good
 from datanika.services.run_service import RunService
-from datanika.ui.errors import error_key
-from datanika.ui.run_graph import RunGraph, build_graph
-from datanika.ui.session import actor_of
-from datanika.ui.state.tenant import TenantState, is_open, tenant_session
-from datanika.ui.views import LogRow, RunView, StepRow, log_row, run_view, step_rows
+from datanika.ui.state.tenant import TenantState, tenant_session
+from datanika.ui.views_run import ComparisonView, RunFacts, comparison_view, run_facts
 
-POLL_SECONDS = 0.7
-LOG_LINES = 400
-"""The end of the log that a page holds; the API has all of it."""
+LOG_LINES = 20_000
+"""The end of the log that a page begins with; what is before can be downloaded."""
+MAX_ID = 2**63 - 1
 
 
 class RunPageState(TenantState):
-    run: RunView = RunView()
+    run: RunFacts = RunFacts()
     found: bool = False
     is_live: bool = False
-    graph: RunGraph = RunGraph()
-    steps: list[StepRow] = []
-    log: list[LogRow] = []
-    last_log_id: int = 0
+    log_after: int = 0
+    log_skipped: int = 0
+    asks_cancel: bool = False
+    compares: bool = False
+    comparison: ComparisonView = ComparisonView()
 
     @rx.event
-    async def load_run(self) -> rx.event.EventSpec | None:
-        """Show the run of the address, and go on showing it while it is not over."""
-        self.reset()
-        try:
-            run_id = int(self.router.page.params.get("run_id", ""))
-        except ValueError:
-            self.error = "error.not_found"
-            return None
-        try:
-            async with tenant_session() as (session, actor):
-                self._show(*await _read(session, actor, run_id, after_id=None))
-        except DatanikaError as error:
-            self.error = error_key(error)
-            return None
-        return RunPageState.follow(run_id) if self.is_live else None
+    async def load_run(self) -> None:
+        """Show the run of the address. A tab that was offline loads it again: what is open in it
+        stays so."""
+        run_id = _id(self.router.page.params.get("run_id", ""))
+        if run_id != self.run.id:
+            self.reset()
+        async with self._attempt() as (session, actor):
+            if run_id is None:
+                raise NotFound("There is no such run.", code="run_not_found")
+            await self._read(session, actor, run_id)
+            if not self.found:
+                self.log_after, self.log_skipped = await _log_start(session, run_id)
+            self.found = True
 
-    @rx.event(background=True)
-    async def follow(self, run_id: int) -> None:
-        """Read the run again and again until it is over or nobody looks at it any more.
+    @rx.event
+    async def refresh(self) -> None:
+        """The page has heard that the run is in another state."""
+        if not self.found:
+            return
+        async with self._attempt() as (session, actor):
+            await self._read(session, actor, self.run.id)
 
-        Each round proves the session anew: a logout ends the stream.
-        """
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            async with self:
-                looking = self.run.id == run_id and self.is_live and is_open(self, self.run.href)
-                headers, after_id = self.router_data.get("headers", {}), self.last_log_id
-            actor = await actor_of(headers) if looking else None
-            if actor is None:
-                return
-            async with get_session(actor.scope) as session:
-                news = await _read(session, actor, run_id, after_id)
-            async with self:
-                if self.run.id != run_id or self.last_log_id != after_id:
-                    return
-                self._show(*news)
+    @rx.event
+    def ask_cancel(self) -> None:
+        """Ask whether it is meant."""
+        self.asks_cancel = self.found and self.is_live
+
+    @rx.event
+    def close_dialogs(self) -> None:
+        self.asks_cancel = self.compares = False
 
     @rx.event
     async def cancel(self) -> None:
-        """Ask the run to stop."""
-        try:
-            async with tenant_session() as (session, actor):
-                run = await RunService(session, actor).cancel(self.run.id)
-        except DatanikaError as error:
-            self.error = error_key(error)
+        """Ask the run to stop. What was committed stays, and the page says what that is."""
+        self.asks_cancel = False
+        async with self._attempt() as (session, actor):
+            run = await RunService(session, actor).cancel(self.run.id)
+            await self._read(session, actor, run.id)
+        if self.error:
             return
+        self._succeed("run.was_cancelled")
         if run.flow_run_id is not None:
             await cancel_flow_run(run.flow_run_id)
+        if run.state == "cancelled":
+            await submit_next(run.org_id)
+
+    @rx.event
+    async def retry(self) -> rx.event.EventSpec | None:
+        """Only what did not succeed, and what is downstream of it, as a new run."""
+        async with self._attempt() as (session, actor):
+            run = await RunService(session, actor).retry(self.run.id, f"ui-{uuid.uuid4()}")
+        if self.error:
+            return None
+        await submit_run(run.id)
+        self._succeed("run.was_retried")
+        return rx.redirect(f"/runs/{run.id}")
 
     @rx.event
     async def run_again(self) -> rx.event.EventSpec | None:
         """Start the same pipeline once more and show the new run."""
         return await start_run(self, self.run.pipeline_id)
 
-    def _show(
-        self, run: Run, pipeline: str, steps: Sequence[RunStep], lines: Sequence[RunLog]
-    ) -> None:
-        """Take over what was read. Only what changed is sent to the browser."""
-        view = run_view(run, pipeline)
-        rows = step_rows(steps, run.started_at, run.finished_at or utcnow())
-        graph = build_graph(Plan.model_validate(run.plan), steps)
-        for name, value in (
-            ("run", view),
-            ("steps", rows),
-            ("graph", graph),
-            ("found", True),
-            ("is_live", not view.is_final),
-        ):
-            if getattr(self, name) != value:
-                setattr(self, name, value)
-        if lines:
-            self.log = [*self.log, *map(log_row, lines)][-LOG_LINES:]
-            self.last_log_id = lines[-1].id
+    @rx.event
+    async def compare(self) -> None:
+        """Beside the last good run of the pipeline."""
+        async with self._attempt() as (session, actor):
+            self.comparison = comparison_view(
+                await compare_with_last_good(session, actor, self.run.id)
+            )
+            self.compares = True
+
+    async def _read(self, session: AsyncSession, actor: Actor, run_id: int) -> None:
+        run = await RunService(session, actor).get(run_id)
+        names = await PipelineService(session, actor).names([run.pipeline_id])
+        self.run = run_facts(run, names.get(run.pipeline_id, ""))
+        self.is_live = not self.run.is_final
 
 
-async def _read(
-    session: AsyncSession, actor: Actor, run_id: int, after_id: int | None
-) -> tuple[Run, str, Sequence[RunStep], Sequence[RunLog]]:
-    """The run, its pipeline's name, its steps, and its log after ``after_id`` (None: its end)."""
-    service = RunService(session, actor)
-    run = await service.get(run_id)
-    names = await PipelineService(session, actor).names([run.pipeline_id])
-    steps = await service.steps(run_id)
-    if after_id is None:
-        lines = await service.log_tail(run_id, LOG_LINES)
-    else:
-        lines = await service.logs(run_id, after_id, LOG_LINES)
-    return run, names.get(run.pipeline_id, ""), steps, lines
+async def _log_start(session: AsyncSession, run_id: int) -> tuple[int, int]:
+    """The id of the line before the last :data:`LOG_LINES`, and how many lines that leaves out."""
+    of_run = select(RunLog.id).where(RunLog.run_id == run_id)
+    newest = of_run.order_by(RunLog.id.desc())
+    before = await session.scalar(newest.offset(LOG_LINES).limit(1))
+    if before is None:
+        return 0, 0
+    skipped = select(func.count()).where(RunLog.run_id == run_id, RunLog.id <= before)
+    return before, await session.scalar(skipped) or 0
+
+
+def _id(text: str) -> int | None:
+    """The id that an address has; None where it is none."""
+    return int(text) if text.isdecimal() and text.isascii() and int(text) <= MAX_ID else None
 
 
 async def start_run(state: TenantState, pipeline_id: int) -> rx.event.EventSpec | None:
@@ -138,7 +138,8 @@ async def start_run(state: TenantState, pipeline_id: int) -> rx.event.EventSpec 
                 pipeline_id, idempotency_key=f"ui-{uuid.uuid4()}", trigger=RunTrigger.MANUAL
             )
     except DatanikaError as error:
-        state.error = error_key(error)
+        state._fail(error)
         return None
     await submit_run(run.id)
+    state._succeed("run.was_started")
     return rx.redirect(f"/runs/{run.id}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 import reflex as rx
 
+from datanika.config import settings
 from datanika.services.openid import providers
 from datanika.services.organization_service import OrganizationService
 from datanika.services.permissions import PERMISSIONS
@@ -19,6 +21,9 @@ class SessionState(TenantState):
 
     email: str = ""
     organization: str = ""
+    organizations: list[dict[str, Any]] = []
+    role: str = ""
+    initials: str = ""
     permissions: dict[str, bool] = {}
     is_operator: bool = False
     is_ready: bool = False
@@ -26,6 +31,7 @@ class SessionState(TenantState):
     login_notice: str = ""
     asks_code: bool = False
     mailed_token: str = ""
+    may_register: bool = True
     login_providers: list[dict[str, str]] = []
     next_page: str = "/"
     _identity: tuple[int, int] | None = None
@@ -34,9 +40,15 @@ class SessionState(TenantState):
     async def load_session(self) -> None:
         """Fill the frame. Runs when a page loads, after the sender was proven."""
         async with tenant_session() as (session, actor):
-            organization = await OrganizationService(session, actor).get()
-            self.organization = organization.name
+            mine = await OrganizationService(session, actor).mine()
+        self.organizations = [
+            {"id": one.id, "name": one.name, "role": one.role, "is_current": one.id == actor.org_id}
+            for one in mine
+        ]
+        self.organization = next((one.name for one in mine if one.id == actor.org_id), "")
         self.email = actor.email
+        self.role = actor.role.value
+        self.initials = actor.email[:2].upper()
         self.permissions = {name: actor.may(name) for name in PERMISSIONS}
         self.is_operator = actor.is_operator
         self.is_ready = True
@@ -51,6 +63,7 @@ class SessionState(TenantState):
         self.login_notice = LOGIN_NOTICE_KEYS.get(query.get("notice", ""), "")
         self.asks_code = self.login_error in CODE_ERRORS
         self.mailed_token = query.get("token", "")
+        self.may_register = settings.registration == "open"
         self.next_page = page_after_login(query.get("next", "/"))
         where = urlencode({"next": self.next_page})
         self.login_providers = [

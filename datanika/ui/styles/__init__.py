@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 SHEETS = (
-    "base", "pieces", "account", "catalog", "connections", "pipelines", "runs", "settings",
+    "base", "pieces", "account", "catalog", "connections", "home", "pipelines", "runs", "settings",
     "transformations",
 )  # fmt: skip
 _ASSETS = [rx.asset(f"{name}.css", shared=True) for name in SHEETS]

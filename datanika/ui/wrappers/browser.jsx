@@ -1,5 +1,5 @@
 // What a page does in the browser beyond Reflex's events.
-import { useEffect, useRef } from "react";
+import { useEffect } from "react";
 
 // The document's language and direction follow the page's; the choice is remembered.
 export function PageLanguage({ locale, direction, chosen }) {
@@ -27,23 +27,5 @@ export function LogoutButton({ action, to, children, ...props }) {
     <button type="button" {...props} onClick={logout}>
       {children}
     </button>
-  );
-}
-
-// A log that follows its end until the reader scrolls up.
-export function LogView({ children, label, count }) {
-  const view = useRef(null);
-  const following = useRef(true);
-  useEffect(() => {
-    if (following.current && view.current) view.current.scrollTop = view.current.scrollHeight;
-  }, [count]);
-  const onScroll = () => {
-    const { scrollTop, scrollHeight, clientHeight } = view.current;
-    following.current = scrollHeight - scrollTop - clientHeight < 40;
-  };
-  return (
-    <div ref={view} className="log" role="log" aria-label={label} tabIndex={0} onScroll={onScroll}>
-      {children}
-    </div>
   );
 }

@@ -1,4 +1,4 @@
-"""Language of the document, logout, and a log that follows its end."""
+"""Language of the document, and logout."""
 
 from __future__ import annotations
 
@@ -22,11 +22,3 @@ class LogoutButton(rx.Component):
 
     action: rx.Var[str]
     to: rx.Var[str]
-
-
-class LogView(rx.Component):
-    library = _LIBRARY
-    tag = "LogView"
-
-    label: rx.Var[str]
-    count: rx.Var[int]

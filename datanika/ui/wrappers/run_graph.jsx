@@ -1,5 +1,5 @@
-// The graph of a run, drawn by React Flow. Positions come from datanika/ui/run_graph.py.
-import { memo, useMemo } from "react";
+// The graph of a run, drawn by React Flow. Positions come from datanika/services/run_graph.py.
+import { memo, useEffect, useMemo, useRef } from "react";
 import { Background, Controls, Handle, MarkerType, Position, ReactFlow } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 
@@ -10,10 +10,13 @@ const testsClass = ({ tests, tests_passed, tests_warned, tests_failed }) =>
   tests_failed ? "is-failed" : tests_warned ? "is-warned" : tests_passed === tests ? "is-succeeded" : "";
 
 const StepBox = memo(({ data }) => (
-  <div className={`graph-box is-${data.state}`}>
+  <div className={`graph-box is-${data.state}${data.isSelected ? " is-selected" : ""}`}>
     <div className="graph-box-header">
       <span className={`dot is-${data.state}`} />
-      <strong>{data.label}</strong>
+      <button type="button" className="link" dir="ltr">
+        {data.label}
+        <span className="visually-hidden"> {data.state}</span>
+      </button>
       <span className="graph-kind">{data.kind === "load" ? "dlt" : "dbt"}</span>
     </div>
     <Handle type="target" position={Position.Left} isConnectable={false} />
@@ -22,14 +25,22 @@ const StepBox = memo(({ data }) => (
 ));
 
 const NodeCard = memo(({ data }) => (
-  <div className={`graph-node is-${data.state}`} title={`${data.label}: ${data.state}`}>
+  <button
+    type="button"
+    className={`graph-node is-${data.state}${data.isSelected ? " is-selected" : ""}`}
+    title={`${data.label}: ${data.state}`}
+  >
     <Handle type="target" position={Position.Left} isConnectable={false} />
     <span className={`dot is-${data.state}`} />
     <span className="graph-node-text">
-      <span className="graph-node-label" dir="ltr">{data.label}</span>
+      <span className="graph-node-label" dir="ltr">
+        {data.label}
+        <span className="visually-hidden"> {data.state}</span>
+      </span>
       <span className="graph-node-facts">
         <span>{data.kind}</span>
         {data.rows != null && <span>{data.rowsText}</span>}
+        {data.speedText ? <span>{data.speedText}</span> : null}
         {data.seconds != null && <span>{seconds(data.seconds)}</span>}
         {data.tests > 0 && (
           <span className={testsClass(data)}>
@@ -38,16 +49,26 @@ const NodeCard = memo(({ data }) => (
         )}
       </span>
     </span>
+    {data.state === "running" && data.rowsTotal > 0 && (
+      <span
+        className="graph-progress"
+        style={{ width: `${Math.min(100, ((data.rows ?? 0) / data.rowsTotal) * 100)}%` }}
+      />
+    )}
     <Handle type="source" position={Position.Right} isConnectable={false} />
-  </div>
+  </button>
 ));
 
 const nodeTypes = { box: StepBox, card: NodeCard };
 const fixed = { draggable: false, connectable: false, selectable: false, focusable: false };
+const MANY = 150;
+const FIT = { padding: 0.06, maxZoom: 1 };
 
-export function RunGraph({ graph, locale, label, rowsLabel }) {
+// `onSelect` gets the id of a node, or `box:` and the key of a step.
+export function RunGraph({ graph, locale, label, rowsLabel, speedLabel, selected, onSelect }) {
   const nodes = useMemo(() => {
     const number = new Intl.NumberFormat(locale || "en");
+    const short = new Intl.NumberFormat(locale || "en", { notation: "compact" });
     return [
       ...graph.boxes.map((box) => ({
         ...fixed,
@@ -55,7 +76,7 @@ export function RunGraph({ graph, locale, label, rowsLabel }) {
         type: "box",
         position: { x: box.x, y: box.y },
         style: { width: box.width, height: box.height },
-        data: box,
+        data: { ...box, isSelected: selected === `box:${box.id}` },
       })),
       ...graph.nodes.map((node) => ({
         ...fixed,
@@ -65,11 +86,16 @@ export function RunGraph({ graph, locale, label, rowsLabel }) {
         position: { x: node.x, y: node.y },
         data: {
           ...node,
+          isSelected: selected === node.id,
           rowsText: node.rows == null ? "" : `${number.format(node.rows)} ${rowsLabel}`,
+          speedText:
+            node.state === "running" && node.speed
+              ? speedLabel.replace("{rows}", short.format(node.speed))
+              : "",
         },
       })),
     ];
-  }, [graph, locale, rowsLabel]);
+  }, [graph, locale, rowsLabel, speedLabel, selected]);
   const edges = useMemo(() => {
     const states = Object.fromEntries(graph.nodes.map((node) => [node.id, node.state]));
     return graph.edges.map((edge) => ({
@@ -83,8 +109,16 @@ export function RunGraph({ graph, locale, label, rowsLabel }) {
   }, [graph]);
   // Fit again when a node appears, not when one changes its state.
   const shape = graph.nodes.length + graph.boxes.length;
+  // And when the room changes.
+  const view = useRef(null);
+  const flow = useRef(null);
+  useEffect(() => {
+    const watch = new ResizeObserver(() => flow.current?.fitView(FIT));
+    watch.observe(view.current);
+    return () => watch.disconnect();
+  }, []);
   return (
-    <div className="run-graph" role="img" aria-label={label} dir="ltr">
+    <div ref={view} className="run-graph" role="group" aria-label={label} dir="ltr">
       {shape > 0 && (
         <ReactFlow
           key={shape}
@@ -92,9 +126,12 @@ export function RunGraph({ graph, locale, label, rowsLabel }) {
           edges={edges}
           nodeTypes={nodeTypes}
           fitView
-          fitViewOptions={{ padding: 0.06, maxZoom: 1 }}
+          fitViewOptions={FIT}
+          onInit={(instance) => (flow.current = instance)}
           minZoom={0.15}
           maxZoom={1.6}
+          onNodeClick={(event, node) => onSelect?.(node.id)}
+          onlyRenderVisibleElements={graph.nodes.length > MANY}
           nodesDraggable={false}
           nodesConnectable={false}
           elementsSelectable={false}

@@ -28,7 +28,7 @@ const unit = (value, name, locale, digits = 0) =>
     maximumFractionDigits: digits,
   }).format(value);
 
-function duration(seconds, locale) {
+export function duration(seconds, locale) {
   if (seconds < 60) return unit(seconds, "second", locale, seconds < 10 ? 1 : 0);
   if (seconds < 3600)
     return `${unit(Math.floor(seconds / 60), "minute", locale)} ${unit(Math.floor(seconds % 60), "second", locale)}`;

@@ -8,7 +8,7 @@ import reflex as rx
 
 from datanika.ui.state.i18n import I18nState
 
-_LIBRARY = str(rx.asset("values.jsx", shared=True).importable_path)
+VALUES = _LIBRARY = str(rx.asset("values.jsx", shared=True).importable_path)
 
 
 class LocalTime(rx.Component):

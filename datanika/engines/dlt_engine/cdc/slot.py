@@ -9,8 +9,6 @@ only its temporary slots give a snapshot that says where in the log it is.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -33,13 +31,6 @@ _STATE = (
     "s.restart_lsn)::bigint, s.safe_wal_size, to_jsonb(s) ->> 'invalidation_reason' "
     "FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = %s"
 )
-
-
-def slot_name(owner: str, pipeline_key: str) -> str:
-    """Of the slot and the publication of a step; names of slots are the whole server's."""
-    digest = hashlib.sha256(f"{owner}/{pipeline_key}".encode()).hexdigest()[:12]
-    slug = re.sub(r"[^a-z0-9_]", "_", pipeline_key.lower())[:36]
-    return f"datanika_{slug}_{digest}"
 
 
 @dataclass(frozen=True)

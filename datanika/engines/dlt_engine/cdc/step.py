@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datanika.contracts.cdc import slot_name
 from datanika.contracts.enums import LogLevel
 from datanika.contracts.shape import ContractMode
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.connectors.postgres import PostgresTarget, locate
 from datanika.engines.connectors.registry import connector_of
-from datanika.engines.dlt_engine.cdc.slot import Slot, SlotState, slot_name
+from datanika.engines.dlt_engine.cdc.slot import Slot, SlotState
 from datanika.engines.dlt_engine.cdc.spool import Spool
 from datanika.engines.dlt_engine.cdc.table import CdcTable, find_table
 from datanika.engines.dlt_engine.direct.session import Session

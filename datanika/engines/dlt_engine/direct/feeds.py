@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from datanika.engines.dlt_engine.direct.columns import Travel
-from datanika.engines.dlt_engine.direct.relay import CopyOut, Producer, relay
+from datanika.engines.dlt_engine.direct.relay import CopyOut, copy_file, relay
 from datanika.engines.dlt_engine.direct.session import Session
 from datanika.engines.dlt_engine.direct.sql_cursor import Reading
 from datanika.engines.dlt_engine.sources.base import CsvCheck, RawCsv
@@ -16,8 +15,6 @@ from datanika.engines.warehouse.base import LOAD_ID, literal, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_CHUNK = 256 * 1024
 
 
 class Feed(Protocol):
@@ -115,9 +112,9 @@ class CsvFeed:
         taken = 0
         try:
             for path in self._csv.paths:
-                rows, size = relay(
-                    _file(path), self._into, f"COPY {table} ({targets}) FROM STDIN ({options})"
-                )
+                # PostgreSQL has the byte order mark as a part of the header, which it skips.
+                copy = f"COPY {table} ({targets}) FROM STDIN ({options})"
+                rows, size = copy_file(path, self._into, copy)
                 taken, self.bytes = taken + rows, self.bytes + size
         except psycopg2.DataError as error:
             # A type that shows later, or an empty text where there is a number.
@@ -147,16 +144,6 @@ class CsvFeed:
 
 class Differs(Exception):
     """The destination did not read what the source holds; the message says why."""
-
-
-def _file(path: Path) -> Producer:
-    def produce(file: IO[bytes]) -> None:
-        with path.open("rb", buffering=0) as source:
-            # PostgreSQL has the byte order mark as a part of the header, which it skips.
-            while data := source.read(_CHUNK):
-                file.write(data)
-
-    return produce
 
 
 class ArrowFeed:

@@ -3,14 +3,16 @@ one transaction; then it is counted again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
 from datanika.engines.connectors.postgres import locate
+from datanika.engines.dlt_engine.by_key import check_names
 from datanika.engines.dlt_engine.direct import sql_cursor
 from datanika.engines.dlt_engine.direct.arrow_columns import column_of, sql_type, stored_hints
+from datanika.engines.dlt_engine.direct.beside import Beside
 from datanika.engines.dlt_engine.direct.books import Books
 from datanika.engines.dlt_engine.direct.choice import NotDirect, naming
 from datanika.engines.dlt_engine.direct.columns import (
@@ -57,7 +59,7 @@ class PostgresLoad(TableLoad):
             self._is_new = not existing
             if existing and how is WriteDisposition.APPEND:
                 self._sweep()
-            result.before = self.warehouse.count(self.target) if existing else 0
+            counting = stack.enter_context(closing(self._count_before(existing)))
             saved = {} if self._is_new else books.resource_state()
             last = saved.get("cursor", {}).get("last")
             if self.interval is not None and last is None:
@@ -71,11 +73,12 @@ class PostgresLoad(TableLoad):
                     books.forget_state()
                 try:
                     with self._progress(into, feed), dlt_beside(self._needs_dlt(feed)):
-                        landed = self._land(into, feed, existing, books.load_id, before)
+                        landed = self._land(into, feed, existing, books.load_id, before, counting)
                     break
                 except Differs as why:
                     self.result.reason = str(why)
                     into.run("ROLLBACK")
+            result.before = counting.answer()
             if landed.filled != feed.rows:
                 result.rows, result.loaded = feed.rows, landed.filled
                 raise lost(result, self.target)
@@ -96,6 +99,14 @@ class PostgresLoad(TableLoad):
         verify(result, self.table, self.target, self.warehouse, ids, replaced, landed.placed)
         return result
 
+    def _count_before(self, existing: dict[str, str]) -> Beside[int]:
+        """How many rows the table has. Those that are replaced are counted while others come; of
+        what is appended to, and changed, it must be known before."""
+        counting = Beside(lambda: self.warehouse.count(self.target) if existing else 0)
+        if self.table.write_disposition is not WriteDisposition.REPLACE:
+            counting.answer()
+        return counting
+
     def _progress(self, into: Session, feed: Feed) -> AbstractContextManager[None]:
         if isinstance(feed, ArrowFeed):
             # Its batches are counted as they are read.
@@ -114,10 +125,12 @@ class PostgresLoad(TableLoad):
         existing: dict[str, str],
         load_id: str,
         before: str | None,
+        counting: Beside[int],
     ) -> Landed:
         merge = self.table.write_disposition is WriteDisposition.MERGE
         cursor = self.table.cursor
         order = self._normalize(cursor.column) if cursor and merge else None
+        check_names(list(feed.columns), self.table)
         place = Place(
             target=self.target,
             columns=feed.columns,
@@ -126,12 +139,21 @@ class PostgresLoad(TableLoad):
             order=order,
             strategy=self.table.merge_strategy,
             whole=cursor is None,
+            marks=merge and self.table.deletes == "soft" and self.table.sync == "query",
         )
         landing = Landing(into, place, load_id)
-        landed = landing.land(
-            self.table.write_disposition, feed.fill, before, self.step.full_refresh
-        )
+
+        def fill(table: str, names: Sequence[str], load_id: str | None, freeze: bool) -> int:
+            rows = feed.fill(table, names, load_id, freeze)
+            # Who reads the table keeps it from being replaced.
+            counting.answer()
+            return rows
+
+        landed = landing.land(self.table.write_disposition, fill, before, self.step.full_refresh)
         self.result.path, self.result.placed = feed.path, landed.way
+        if landed.marked:
+            message = f"Marked {landed.marked} rows that are gone from the source."
+            log(self.emit, self.step.step.key, message, node=self.node)
         return landed
 
     def _rows_to_replace(self, existing: dict[str, str]) -> str | None:

@@ -22,10 +22,11 @@ from datanika.engines.dlt_engine.sources.base import (
     choose_columns,
 )
 from datanika.engines.dlt_engine.sources.csv_types import (
+    FIRST_ROWS,
     checked_csv_types,
     missed,
     plain_rows,
-    propose_csv_types,
+    propose_by,
 )
 from datanika.engines.dlt_engine.sources.json_lines import is_nested, read_json_lines
 from datanika.engines.warehouse.base import literal, quoted
@@ -149,11 +150,11 @@ def raw_csv(reading: Reading) -> RawCsv | None:
     check_columns(names, normalize, table.name)
     database = _open(reading.folder)
     source = _reader(config, paths)
-    present = [str(row[0]) for row in database.execute(f"DESCRIBE FROM {source}").fetchall()]
-    if present != names:
+    found = database.execute(f"FROM {source} LIMIT {FIRST_ROWS}")
+    if [str(one[0]) for one in found.description] != names:
         return None
     text = {name for name in names if normalize(name) in reading.as_text}
-    types = propose_csv_types(database, source, names, text)
+    types = propose_by(database, source, names, text, found.fetchall())
 
     def check() -> CsvCheck:
         plain = plain_rows(database, paths, config.delimiter, types)

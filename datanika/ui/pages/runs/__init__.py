@@ -11,7 +11,7 @@ from datanika.ui.state.run_list_state import RunListState
 from datanika.ui.state.run_state import RunPageState
 
 PAGES = (
-    Page("/", runs_page, "Runs", RunListState.load_runs),
+    Page("/runs", runs_page, "Runs", RunListState.load_runs),
     Page("/queue", queue_page, "Queue", QueueState.load_queue),
     Page("/runs/[run_id]", run_page, "Run", RunPageState.load_run),
 )

@@ -1,19 +1,20 @@
-"""One run, live: what it is, its graph, its steps, its log."""
+"""One run, live: what it is, what can be done with it, its graph, its steps, its log."""
 
 from __future__ import annotations
 
 import reflex as rx
 
-from datanika.ui.components.frame import frame
+from datanika.ui.components.dialogs import confirm
+from datanika.ui.components.forms import button
+from datanika.ui.components.frame import api_path, frame
 from datanika.ui.components.link import link
 from datanika.ui.components.permitted import may
-from datanika.ui.components.pieces import badge, table
+from datanika.ui.components.pieces import badge
+from datanika.ui.pages.runs.comparison import comparison_dialog
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.run_state import RunPageState
-from datanika.ui.views import LogRow, StepRow
-from datanika.ui.wrappers.browser import LogView
-from datanika.ui.wrappers.run_graph import run_graph
-from datanika.ui.wrappers.values import duration, local_time, number
+from datanika.ui.wrappers.run_live import run_live
+from datanika.ui.wrappers.values import local_time
 
 _t = I18nState.translations
 _run = RunPageState.run
@@ -24,16 +25,35 @@ def run_page() -> rx.Component:
         _head(),
         rx.cond(
             RunPageState.found,
-            rx.fragment(_facts(), _failure(), _graph(), _steps(), _log()),
+            rx.fragment(
+                _failure(),
+                run_live(
+                    address=rx.Var.create(api_path("/api/v1/runs/")) + _run.id.to(str),
+                    run=_run,
+                    log_after=RunPageState.log_after,
+                    log_skipped=RunPageState.log_skipped,
+                    on_change=lambda _state: RunPageState.refresh(),
+                    key=_run.id.to(str),
+                ),
+            ),
         ),
-        active="/",
+        comparison_dialog(),
+        confirm(
+            is_open=RunPageState.asks_cancel,
+            title=_t["run.cancel"],
+            text=_t["run.cancel_text"],
+            action=_t["run.cancel"],
+            on_confirm=RunPageState.cancel,
+            on_close=RunPageState.close_dialogs,
+        ),
+        active="/runs",
     )
 
 
 def _head() -> rx.Component:
     return rx.el.div(
         rx.el.div(
-            link(_t["run.back"], to="/", class_name="crumb"),
+            link(_t["run.back"], to="/runs", class_name="crumb"),
             rx.el.div(
                 rx.el.h1(
                     rx.cond(
@@ -53,26 +73,36 @@ def _head() -> rx.Component:
                 ),
                 class_name="title-line",
             ),
+            _origin(),
         ),
         rx.el.div(
             rx.cond(
                 RunPageState.is_live & may("run:cancel"),
-                rx.el.button(
-                    rx.icon("square", aria_hidden="true"),
+                button(
                     _t["run.cancel"],
-                    on_click=RunPageState.cancel,
-                    class_name="button danger",
-                    type="button",
+                    RunPageState.ask_cancel,
+                    icon="square",
+                    style="danger",
+                    disabled=_run.state == "cancelling",
                 ),
             ),
             rx.cond(
+                RunPageState.found,
+                button(_t["run.compare"], RunPageState.compare, icon="git-compare-arrows"),
+            ),
+            rx.cond(
                 RunPageState.found & ~RunPageState.is_live & may("run:trigger"),
-                rx.el.button(
-                    rx.icon("rotate-cw", aria_hidden="true"),
-                    _t["run.again"],
-                    on_click=RunPageState.run_again,
-                    class_name="button",
-                    type="button",
+                rx.fragment(
+                    rx.cond(
+                        _run.can_retry,
+                        button(
+                            _t["run.retry"],
+                            RunPageState.retry,
+                            icon="step-forward",
+                            style="primary",
+                        ),
+                    ),
+                    button(_t["run.again"], RunPageState.run_again, icon="rotate-cw"),
                 ),
             ),
             class_name="actions",
@@ -81,116 +111,58 @@ def _head() -> rx.Component:
     )
 
 
-def _facts() -> rx.Component:
-    facts = (
-        (_t["column.duration"], duration(_run.started_at, _run.finished_at)),
-        (_t["column.rows"], number(_run.rows)),
-        (_t["column.started"], local_time(_run.started_at)),
-        (_t["column.trigger"], _run.trigger),
-        (_t["run.attempt"], number(_run.attempt)),
-    )
-    return rx.el.dl(
-        *(rx.el.div(rx.el.dt(name), rx.el.dd(value)) for name, value in facts),
-        class_name="card facts",
+def _origin() -> rx.Component:
+    """What the run repeats, or is a part of, or waits for."""
+    return rx.el.p(
+        rx.cond(
+            _run.retry_of > 0,
+            rx.el.span(
+                _t["run.retry_of"],
+                " ",
+                link(
+                    rx.Var.create("#") + _run.retry_of.to(str),
+                    to=rx.Var.create("/runs/") + _run.retry_of.to(str),
+                ),
+            ),
+        ),
+        rx.cond(
+            _run.backfill_id > 0,
+            rx.el.span(
+                _t["run.of_backfill"],
+                rx.Var.create(" #") + _run.backfill_id.to(str) + ": ",
+                local_time(_run.interval_start),
+                " – ",
+                local_time(_run.interval_end),
+            ),
+        ),
+        rx.cond(
+            _run.scheduled_for,
+            rx.el.span(_t["run.scheduled_for"], " ", local_time(_run.scheduled_for)),
+        ),
+        rx.cond(
+            _run.waits_until,
+            rx.el.span(_t["queue.waits_for_upstream"], ": ", local_time(_run.waits_until)),
+        ),
+        class_name="origin muted",
     )
 
 
 def _failure() -> rx.Component:
+    """The cause and the way out."""
     return rx.cond(
         _run.error_message != "",
         rx.el.div(
             rx.el.strong(_t["run.failure"]),
-            rx.el.pre(_run.error_message),
-            rx.cond(_run.error_hint != "", rx.el.p(_run.error_hint)),
+            rx.el.pre(_run.error_message, dir="auto"),
+            rx.cond(
+                _run.error_hint != "",
+                rx.el.p(rx.el.strong(_t["run.way_out"]), " ", rx.el.bdi(_run.error_hint)),
+            ),
+            rx.cond(
+                _run.error_code != "",
+                rx.el.code(_run.error_code, class_name="error-code"),
+            ),
             role="alert",
             class_name="notice bad",
         ),
-    )
-
-
-def _graph() -> rx.Component:
-    return rx.el.section(
-        rx.el.div(
-            rx.el.h2(_t["run.graph"]),
-            rx.el.span(_t["run.graph_text"], class_name="muted"),
-            class_name="card-head",
-        ),
-        run_graph(
-            graph=RunPageState.graph,
-            locale=I18nState.locale,
-            label=_t["run.graph"],
-            rows_label=_t["run.rows_unit"],
-        ),
-        class_name="card",
-    )
-
-
-def _steps() -> rx.Component:
-    return rx.el.section(
-        rx.el.div(rx.el.h2(_t["run.steps"]), class_name="card-head"),
-        table(
-            [
-                (_t["column.name"], ""),
-                (_t["column.kind"], ""),
-                (_t["column.state"], ""),
-                (_t["column.timeline"], ""),
-                (_t["column.duration"], "end"),
-                (_t["column.rows"], "end"),
-            ],
-            rx.foreach(RunPageState.steps, _step),
-            _t["run.steps"],
-        ),
-        class_name="card steps",
-    )
-
-
-def _step(step: StepRow) -> rx.Component:
-    return rx.el.tr(
-        rx.el.td(
-            rx.el.span(step.name, dir="ltr"),
-            rx.cond(step.error != "", rx.el.span(step.error, class_name="error")),
-        ),
-        rx.el.td(step.kind, class_name="muted"),
-        rx.el.td(badge(step.state)),
-        rx.el.td(
-            rx.el.div(
-                rx.el.div(
-                    class_name=rx.Var.create("bar is-") + step.state,
-                    style={"inset_inline_start": step.left, "width": step.width},
-                ),
-                class_name="bar-track",
-                aria_hidden="true",
-            )
-        ),
-        rx.el.td(duration(step.started_at, step.finished_at, step.seconds), class_name="end"),
-        rx.el.td(number(step.rows), class_name="end"),
-        key=step.key,
-        class_name=rx.Var.create("depth-") + step.depth.to(str),
-    )
-
-
-def _log() -> rx.Component:
-    return rx.el.section(
-        rx.el.div(rx.el.h2(_t["run.log"]), class_name="card-head"),
-        rx.cond(
-            RunPageState.log.length() > 0,
-            LogView.create(
-                rx.foreach(RunPageState.log, _log_line),
-                label=_t["run.log"],
-                count=RunPageState.last_log_id,
-            ),
-            rx.el.p(_t["run.log_empty"], class_name="log-empty"),
-        ),
-        class_name="card",
-    )
-
-
-def _log_line(line: LogRow) -> rx.Component:
-    return rx.el.div(
-        local_time(line.at, with_date=False),
-        rx.el.span(line.level, class_name="log-level"),
-        rx.el.span(line.step, class_name="log-step"),
-        rx.el.span(line.message, class_name="log-message"),
-        key=line.id.to(str),
-        class_name=rx.Var.create("log-line level-") + line.level,
     )

@@ -1,10 +1,14 @@
-"""The first page: what ran, what runs."""
+"""What ran, what runs: filtered and paged."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import reflex as rx
 
-from datanika.contracts.enums import RunState
+from datanika.contracts.enums import RunState, RunTrigger
+from datanika.ui.components.forms import button
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
 from datanika.ui.components.pieces import badge, empty, page_head, table
@@ -18,7 +22,7 @@ _t = I18nState.translations
 
 def runs_page() -> rx.Component:
     return frame(
-        page_head(_t["runs.title"], _t["runs.text"], _state_filter()),
+        page_head(_t["runs.title"], _t["runs.text"]),
         rx.el.section(
             rx.cond(
                 RunListState.is_empty,
@@ -29,6 +33,7 @@ def runs_page() -> rx.Component:
                     link(_t["runs.empty.action"], to="/pipelines", class_name="button primary"),
                 ),
                 rx.fragment(
+                    _filters(),
                     table(
                         [
                             (_t["column.run"], ""),
@@ -51,7 +56,7 @@ def runs_page() -> rx.Component:
             ),
             class_name="card",
         ),
-        active="/",
+        active="/runs",
     )
 
 
@@ -61,7 +66,13 @@ def _row(run: RunView) -> rx.Component:
             link(rx.Var.create("#") + run.id.to(str), to=run.href, class_name="row-link number")
         ),
         rx.el.td(run.pipeline),
-        rx.el.td(badge(run.state)),
+        rx.el.td(
+            badge(run.state),
+            rx.cond(
+                run.error != "",
+                rx.el.span(run.error, title=run.error, class_name="why", dir="auto"),
+            ),
+        ),
         rx.el.td(run.trigger, class_name="muted"),
         rx.el.td(local_time(run.created_at)),
         rx.el.td(duration(run.started_at, run.finished_at), class_name="end"),
@@ -70,13 +81,74 @@ def _row(run: RunView) -> rx.Component:
     )
 
 
-def _state_filter() -> rx.Component:
+def _filters() -> rx.Component:
+    return rx.el.div(
+        _select(
+            _t["runs.filter"],
+            _t["runs.all_states"],
+            (rx.el.option(state.value, value=state.value) for state in RunState),
+            RunListState.state_filter,
+            RunListState.filter_by_state,
+        ),
+        _select(
+            _t["runs.filter_pipeline"],
+            _t["runs.all_pipelines"],
+            (
+                rx.foreach(
+                    RunListState.pipelines,
+                    lambda one: rx.el.option(one.name, value=one.id, key=one.id),
+                ),
+            ),
+            RunListState.pipeline_filter,
+            RunListState.filter_by_pipeline,
+        ),
+        _select(
+            _t["runs.filter_trigger"],
+            _t["runs.all_triggers"],
+            (rx.el.option(trigger.value, value=trigger.value) for trigger in RunTrigger),
+            RunListState.trigger_filter,
+            RunListState.filter_by_trigger,
+        ),
+        _select(
+            _t["runs.filter_time"],
+            _t["runs.all_times"],
+            (rx.el.option(text, value=period) for period, text in _PERIODS.items()),
+            RunListState.period_filter,
+            RunListState.filter_by_period,
+        ),
+        rx.cond(_is_filtered(), button(_t["runs.clear"], RunListState.clear_filters, icon="x")),
+        class_name="toolbar",
+        role="search",
+    )
+
+
+_PERIODS = {
+    "hour": _t["runs.last_hour"],
+    "day": _t["runs.last_day"],
+    "week": _t["runs.last_week"],
+    "month": _t["runs.last_month"],
+}
+
+
+def _is_filtered() -> rx.Var[bool]:
+    names = (
+        RunListState.state_filter,
+        RunListState.pipeline_filter,
+        RunListState.trigger_filter,
+        RunListState.period_filter,
+    )
+    return names[0] + names[1] + names[2] + names[3] != ""
+
+
+def _select(
+    label: Any, everything: Any, options: Iterable[rx.Component], value: Any, on_change: Any
+) -> rx.Component:
     return rx.el.select(
-        rx.el.option(_t["runs.all_states"], value=""),
-        *(rx.el.option(state.value, value=state.value) for state in RunState),
-        value=RunListState.state_filter,
-        on_change=RunListState.filter_by_state,
-        aria_label=_t["runs.filter"],
+        rx.el.option(everything, value=""),
+        *options,
+        value=value,
+        on_change=on_change,
+        aria_label=label,
         class_name="select",
     )
 

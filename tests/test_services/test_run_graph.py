@@ -9,7 +9,7 @@ from datanika.contracts.plan import Plan
 from datanika.contracts.spec import ConnectionRef
 from datanika.demo import content
 from datanika.models import RunStep
-from datanika.ui.run_graph import (
+from datanika.services.run_graph import (
     NODE_HEIGHT,
     NODE_WIDTH,
     RunGraph,

@@ -1,0 +1,16 @@
+"""Health, the last day, failures, lateness, trends and quotas; for beginners what to do first."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from datanika.ui.components.frame import frame
+from datanika.ui.components.pieces import page_head
+from datanika.ui.state.i18n import I18nState
+from datanika.ui.wrappers.home import home
+
+_t = I18nState.translations
+
+
+def home_page() -> rx.Component:
+    return frame(page_head(_t["nav.home"], _t["home.text"]), home(), active="/")
