@@ -81,7 +81,7 @@ class ConnectionPageState(TenantState):
     @rx.event
     def created(self, connection_id: int) -> rx.event.EventSpec | None:
         """A form made a connection: show it."""
-        if not isinstance(connection_id, int):
+        if not _is_id(connection_id):
             return None
         self._succeed("connection.created")
         return rx.redirect(f"/connections/{connection_id}")
@@ -160,3 +160,8 @@ class ConnectionPageState(TenantState):
             self.found = True
             if not actor.may(TABS[self.tab]):
                 self.tab = "overview"
+
+
+def _is_id(value: object) -> bool:
+    """Anybody may send anything."""
+    return isinstance(value, int) and value > 0
