@@ -193,6 +193,7 @@ async def test_a_new_user_connects_a_database_looks_into_it_and_changes_it(
     async with get_session(actor.scope) as session:
         await TransformationService(session, actor).create(model)
     await page.reload()
+    await expect(page.get_by_role("link", name="stg_orders")).to_be_visible()
     await page.get_by_role("button", name="Delete").click()
     await expect(page.get_by_role("dialog")).to_contain_text("stg_orders")
     await page.get_by_role("dialog").get_by_role("button", name="Close").last.click()

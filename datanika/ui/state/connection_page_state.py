@@ -105,8 +105,11 @@ class ConnectionPageState(TenantState):
             self._succeed("files.uploaded")
 
     @rx.event
-    def ask_delete(self) -> None:
-        self.asks_delete = self.found
+    async def ask_delete(self) -> None:
+        """Ask, with what uses the connection now."""
+        if self.found:
+            await self._read(self.connection.id)
+            self.asks_delete = not self.error
 
     @rx.event
     def ask_copy(self) -> None:
