@@ -26,7 +26,14 @@ from datanika.ui.connection_views import (
 )
 from datanika.ui.state.tenant import TenantState
 
-TABS = ("overview", "browse", "query", "edit", "rotate")
+TABS = {
+    "overview": "connection:read",
+    "browse": "connection:test",
+    "query": "connection:query",
+    "edit": "connection:write",
+    "rotate": "connection:write",
+}
+"""What each side of a connection takes."""
 HISTORY = 20
 
 
@@ -72,10 +79,8 @@ class ConnectionPageState(TenantState):
             await self._read(self.connection.id)
 
     @rx.event
-    def created(self, connection_id: int) -> rx.event.EventSpec | None:
+    def created(self, connection_id: int) -> rx.event.EventSpec:
         """A form made a connection: show it."""
-        if not isinstance(connection_id, int):
-            return None
         self._succeed("connection.created")
         return rx.redirect(f"/connections/{connection_id}")
 
@@ -151,3 +156,5 @@ class ConnectionPageState(TenantState):
             self.uses = [use_row(use) for use in uses]
             self.history = history
             self.found = True
+            if not actor.may(TABS[self.tab]):
+                self.tab = "overview"

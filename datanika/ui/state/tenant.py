@@ -30,6 +30,12 @@ class TenantState(rx.State):
     notice: str = ""
     notice_number: int = 0
 
+    @rx.event
+    def show_failure(self, reference: str) -> None:
+        """Say that the platform failed; ``reference`` is how its log calls that."""
+        self.error = "failure.title"
+        self.error_detail = reference[:64]
+
     def _fail(self, error: DatanikaError) -> None:
         """Show why something was refused."""
         self.error = error_key(error)
