@@ -172,6 +172,10 @@ class Settings(BaseSettings):
         default=None, description="Folder of the secrets that operators refer to as file:NAME."
     )
 
+    registration: Literal["open", "closed"] = Field(
+        default="open",
+        description="Whether anybody may make an account. Closed: only who is invited.",
+    )
     require_verified_email: bool | None = Field(
         default=None,
         description="Whether a login needs a confirmed address. Not set: in production with SMTP.",

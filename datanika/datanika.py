@@ -9,7 +9,7 @@ import reflex as rx
 
 from datanika.api.app import background_tasks, create_app
 from datanika.services.invitation_service import PATH as INVITATION_PAGE
-from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
+from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SIGN_UP_PAGE
 from datanika.ui.failures import tell_of_failure
 from datanika.ui.guard import LOGIN_PAGE, NOWHERE_PAGE, DenyByDefault
 from datanika.ui.pages import (
@@ -31,6 +31,7 @@ from datanika.ui.pages.account.mailed import (
 )
 from datanika.ui.pages.account.missing import missing_page
 from datanika.ui.pages.account.no_organization import no_organization_page
+from datanika.ui.pages.account.sign_up import sign_up_page
 from datanika.ui.sockets import allow_same_origin_only
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.invitation_state import InvitationState
@@ -75,6 +76,7 @@ for _member_page in (
     )
 for _page, _route in {
     login_page: LOGIN_PAGE,
+    sign_up_page: SIGN_UP_PAGE,
     forgot_password_page: FORGOT_PAGE,
     reset_password_page: RESET_PAGE,
     verify_email_page: CONFIRM_PAGE,

@@ -115,6 +115,8 @@ def connection_out(row: Connection) -> ConnectionOut:
         secrets=list(secret_names(row)),
         secret_references=list(referenced_names(row)),
         revision=row.revision,
+        tested_at=row.tested_at,
+        test_code=row.test_code,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -43,9 +43,26 @@ async def read_body[Model: BaseModel](
 
 def json_or_form(model: type[BaseModel]) -> dict[str, Any]:
     """``openapi_extra`` of a route that takes ``model`` either way."""
-    schema = model.model_json_schema()
+    schema = _whole(model.model_json_schema())
     content = {kind: {"schema": schema} for kind in (_JSON, _FORM)}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """``schema`` without references: its ``$defs`` would be sought in the whole document."""
+    known = schema.pop("$defs", {})
+
+    def inlined(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inlined(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            rest = {key: value for key, value in part.items() if key != "$ref"}
+            return {**inlined(known[part["$ref"].rpartition("/")[2]]), **rest}
+        return {key: inlined(value) for key, value in part.items()}
+
+    return {key: inlined(value) for key, value in schema.items()}
 
 
 async def answer_form[Body: BaseModel](

@@ -17,6 +17,7 @@ from datanika.api.transaction import ActorRoute, Caller, caller_of, needs
 from datanika.contracts.api import (
     CompileIn,
     ConnectionTestIn,
+    ConnectionTrialIn,
     FilePreviewIn,
     FormatIn,
     IntrospectIn,
@@ -134,9 +135,11 @@ async def test_new_connection(body: ConnectionTestIn, job: Starter) -> JobOut:
 
 
 @router.post("/connections/{connection_id}/test", **_STARTS, **needs("connection:test"))
-async def test_connection(connection_id: Id, job: Starter) -> JobOut:
+async def test_connection(
+    connection_id: Id, job: Starter, body: ConnectionTrialIn | None = None
+) -> JobOut:
     """Try the connection with its credentials; ask ``/jobs/{id}`` for the result."""
-    return await job.start(JobAction.TEST_CONNECTION, connection_id, None)
+    return await job.start(JobAction.TEST_CONNECTION, connection_id, body)
 
 
 @router.post("/connections/{connection_id}/introspect", **_STARTS, **needs("connection:test"))

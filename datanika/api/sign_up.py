@@ -22,25 +22,43 @@ from datanika.contracts.api import (
     TokenIn,
 )
 from datanika.i18n import negotiate
-from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SignUp
+from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SIGN_UP_PAGE, SignUp
 
 router = APIRouter(prefix="/auth", tags=["auth"], responses=PROBLEMS, route_class=SystemRoute)
 
 
-@router.post("/register", status_code=status.HTTP_202_ACCEPTED)
+@router.post(
+    "/register",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=RegisteredOut,
+    openapi_extra=json_or_form(RegisterIn),
+)
 async def register(
-    body: RegisterIn, request: Request, session: SystemSession, origin: LoginOrigin, mails: Mails
-) -> RegisteredOut:
+    request: Request, session: SystemSession, origin: LoginOrigin, mails: Mails
+) -> Response:
     """Make a user and the organisation they own.
 
     An address that has an account already gets the same answer, and a mail that says so.
     """
-    locale = body.locale or negotiate(request.headers.get("accept-language", ""))
-    mail = await SignUp(session, origin).register(
-        body.email, body.password, body.name, body.organization_name, locale
+
+    async def make(body: RegisterIn) -> RegisteredOut:
+        locale = body.locale or negotiate(request.headers.get("accept-language", ""))
+        mail = await SignUp(session, origin).register(
+            body.email, body.password, body.name, body.organization_name, locale
+        )
+        await mails.put(session, mail)
+        return RegisteredOut(must_confirm_email=settings.needs_verified_email)
+
+    notice = "registered_confirm" if settings.needs_verified_email else "registered"
+    return await answer_form(
+        request,
+        session,
+        RegisterIn,
+        make,
+        success=status.HTTP_202_ACCEPTED,
+        done=f"/login?notice={notice}",
+        failed=SIGN_UP_PAGE,
     )
-    await mails.put(session, mail)
-    return RegisteredOut(must_confirm_email=settings.needs_verified_email)
 
 
 @router.post("/email-confirmation", status_code=status.HTTP_202_ACCEPTED)

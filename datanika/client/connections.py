@@ -12,6 +12,7 @@ from datanika.contracts.api import (
     ConnectionOut,
     ConnectionPatch,
     ConnectionTestIn,
+    ConnectionTrialIn,
     IntrospectIn,
     JobOut,
     PreviewIn,
@@ -104,13 +105,14 @@ class Connections(Resource):
     def test(
         self,
         connection_id: int,
+        change: ConnectionTrialIn | None = None,
         *,
         wait: float | None = None,
         idempotency_key: str | None = None,
     ) -> JobOut:
-        """Try it with its credentials."""
+        """Try it with its credentials, or with a ``change`` that is not saved yet."""
         path = f"connections/{connection_id}/test"
-        return self._post(JobOut, path, wait=wait, idempotency_key=idempotency_key)
+        return self._post(JobOut, path, change, wait=wait, idempotency_key=idempotency_key)
 
     def test_unsaved(
         self,

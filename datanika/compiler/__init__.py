@@ -8,7 +8,12 @@ when that is.
 """
 
 from datanika.compiler.dbt_project import build_project
-from datanika.compiler.explain import explain_mermaid, explain_text, plan_warnings
+from datanika.compiler.explain import (
+    explain_mermaid,
+    explain_step,
+    explain_text,
+    plan_warnings,
+)
 from datanika.compiler.fires import fires, fires_near_shifts, is_fire, jitter_of, next_fires
 from datanika.compiler.narrow import Outcome, backfill_plan, narrow_plan, resume_plan
 from datanika.compiler.plan import compile_plan
@@ -21,6 +26,7 @@ __all__ = [
     "check_schedule",
     "compile_plan",
     "explain_mermaid",
+    "explain_step",
     "explain_text",
     "narrow_plan",
     "fires",

@@ -35,6 +35,13 @@ def explain_text(plan: Plan, pipeline_name: str, more_warnings: Sequence[str] = 
     return "\n".join(lines) + "\n"
 
 
+def explain_step(planned: PlanLoad | PlanTransform) -> tuple[str, ...]:
+    """What the step does, a line for each thing: the step itself, its retries, its tables or
+    models."""
+    first, *rest = _step_lines(planned)
+    return (first.partition(": ")[2], *(line.strip() for line in rest))
+
+
 def _step_lines(planned: PlanLoad | PlanTransform) -> Iterator[str]:
     retry = planned.step.retry
     if planned.kind is StepKind.LOAD:

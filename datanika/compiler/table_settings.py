@@ -53,13 +53,7 @@ def check_sync(
     """Raises :class:`SpecError` where a table's changes cannot be read, or not be loaded as its
     settings want them."""
     if table.sync != "cdc":
-        if table.deletes != "hard":
-            raise SpecError(
-                f"{where}: deleted rows of {table.name!r} are known only from changes.",
-                code="deletes_need_cdc",
-                field=f"{field}.deletes",
-                hint="Use sync cdc, or delete_column for rows that their source marks.",
-            )
+        _check_merge(table, where, field)
         return
     for ref, able, verb in (
         (source, "gives_changes", "gives"),
@@ -93,6 +87,40 @@ def check_sync(
             code="cdc_setting_unsupported",
             field=f"{field}.{unfit}",
             hint="Leave it out, or use sync query.",
+        )
+
+
+def _check_merge(table: TableSpec, where: str, field: str) -> None:
+    """What a merge of rows that were read by queries can do."""
+    if table.merge_strategy == "scd2" and table.delete_column is not None:
+        raise SpecError(
+            f"{where}: a history of {table.name!r} deletes nothing.",
+            code="history_deletes_nothing",
+            field=f"{field}.delete_column",
+            hint="Use merge_strategy delete-insert or upsert, or leave delete_column out.",
+        )
+    if table.deletes == "hard":
+        return
+    if table.write_disposition is not _MERGE or table.cursor is not None:
+        raise SpecError(
+            f"{where}: deleted rows of {table.name!r} are known only from changes, or where every "
+            "row is read and merged.",
+            code="deletes_need_cdc",
+            field=f"{field}.deletes",
+            hint="Use sync cdc; or merge without a cursor; or delete_column for rows that their "
+            "source marks.",
+        )
+    left_out = table.on_bad_row is OnBadRow.QUARANTINE or ContractMode.DISCARD_ROW in (
+        table.schema_contract.columns,
+        table.schema_contract.data_types,
+    )
+    if left_out or table.merge_strategy == "scd2" or table.delete_column is not None:
+        raise SpecError(
+            f"{where}: with `deletes: soft` a row of {table.name!r} that is left out would count "
+            "as deleted, and a history or a delete_column says itself what is gone.",
+            code="deletes_ambiguous",
+            field=f"{field}.deletes",
+            hint="Leave out quarantine, discard_row, scd2 and delete_column, or `deletes`.",
         )
 
 

@@ -94,7 +94,8 @@ class TableSpec(Contract):
     deletes: Literal["hard", "soft"] = Field(
         default="hard",
         description="With CDC: a row that was deleted at the source is deleted here, or stays with "
-        "the time of that in `_deleted_at`.",
+        "the time of that in `_deleted_at`. `soft` also marks rows that a merge of the whole table "
+        "(without a cursor) does not find any more.",
     )
     merge_strategy: Literal["delete-insert", "upsert", "scd2"] = Field(
         default="delete-insert",
@@ -234,7 +235,9 @@ class TransformationSpec(Contract):
     tests: Annotated[tuple[DbtTest, ...], BeforeValidator(storable)] = Field(
         default=(), description="Generic tests of the whole relation."
     )
-    incremental_strategy: Literal["append", "delete+insert", "merge", "microbatch"] | None = None
+    incremental_strategy: (
+        Literal["append", "delete+insert", "merge", "microbatch", "insert_overwrite"] | None
+    ) = None
     on_schema_change: Literal["ignore", "fail", "append_new_columns", "sync_all_columns"] | None = (
         None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from sqlalchemy import Index, String, Text, UniqueConstraint, text
@@ -15,6 +16,8 @@ class Connection(TimestampMixin, TenantMixin, Base):
 
     ``operator_managed``: a secret is a reference to the operator's environment or files, so only
     operators may change where it is sent.
+    ``tested_at`` and ``test_code`` are of the last test of this configuration: None for the first
+    means that there was none, None for the second that it worked.
     """
 
     __tablename__ = "connections"
@@ -38,3 +41,5 @@ class Connection(TimestampMixin, TenantMixin, Base):
     secrets: Mapped[str | None] = mapped_column(Text)
     operator_managed: Mapped[bool] = mapped_column(default=False, server_default="false")
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    tested_at: Mapped[dt.datetime | None]
+    test_code: Mapped[str | None] = mapped_column(String(100))

@@ -12,6 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import BackfillState, RunState
+from datanika.contracts.overrides import Interval
+from datanika.contracts.plan import Plan
 from datanika.errors import Conflict, InvalidInput, LimitReached, NotFound
 from datanika.models import Backfill, PipelineVersion, Run
 from datanika.services.actor import Actor
@@ -48,6 +50,15 @@ class Progress:
         }
 
 
+@dataclass(frozen=True)
+class Preview:
+    """The chunks of a backfill, and what the runs of the first and of the last of them do."""
+
+    chunks: tuple[Interval, ...]
+    first: Plan
+    last: Plan
+
+
 class BackfillService:
     """Backfills of the actor's organisation."""
 
@@ -72,29 +83,9 @@ class BackfillService:
         """
         self.actor.require("run:trigger")
         pipeline = await PipelineService(self.session, self.actor).find(pipeline_id)
-        if start >= end:
-            raise InvalidInput(
-                "The interval ends before it begins.", code="interval_empty", field="interval_end"
-            )
-        chunks = _chunks(start, end, chunk_seconds)
-        if chunks > MAX_CHUNKS:
-            raise InvalidInput(
-                f"That would be {chunks:,} runs; a backfill has at most {MAX_CHUNKS:,}.",
-                code="too_many_chunks",
-                field="chunk_seconds",
-                hint="Load more in one run, or a shorter interval.",
-            )
+        chunks = _check_chunks(start, end, chunk_seconds)
         await self._check_limits()
-        backfill = Backfill(
-            org_id=self.actor.org_id,
-            pipeline_id=pipeline_id,
-            interval_start=start,
-            interval_end=end,
-            chunk_seconds=chunk_seconds,
-            state=BackfillState.RUNNING.value,
-            overrides={"steps": list(steps) if steps else None, "full": full},
-            created_by=self.actor.user_id,
-        )
+        backfill = self._new(pipeline_id, start, end, chunk_seconds, steps, full)
         self.session.add(backfill)
         await self.session.flush()
         new = {
@@ -107,6 +98,50 @@ class BackfillService:
         await self._start(backfill, version, start)
         await record(self.session, self.actor, "backfill.created", "backfill", backfill.id, new=new)
         return backfill
+
+    async def preview(
+        self,
+        pipeline_id: int,
+        start: dt.datetime,
+        end: dt.datetime,
+        chunk_seconds: int,
+        *,
+        steps: Sequence[str] | None = None,
+        full: bool = False,
+    ) -> Preview:
+        """What :meth:`create` would start, without starting it. Raises the same."""
+        self.actor.require("pipeline:read")
+        pipeline = await PipelineService(self.session, self.actor).find(pipeline_id)
+        count = _check_chunks(start, end, chunk_seconds)
+        backfill = self._new(pipeline_id, start, end, chunk_seconds, steps, full)
+        length = dt.timedelta(seconds=chunk_seconds)
+        chunks = tuple(chunk_at(backfill, start + length * number) for number in range(count))
+        version = await self.session.get_one(PipelineVersion, pipeline.current_version_id)
+        plans = [
+            await plan_chunk(self.session, backfill, version, chunk)
+            for chunk in {chunks[0].start: chunks[0], chunks[-1].start: chunks[-1]}.values()
+        ]
+        return Preview(chunks, plans[0], plans[-1])
+
+    def _new(
+        self,
+        pipeline_id: int,
+        start: dt.datetime,
+        end: dt.datetime,
+        chunk_seconds: int,
+        steps: Sequence[str] | None,
+        full: bool,
+    ) -> Backfill:
+        return Backfill(
+            org_id=self.actor.org_id,
+            pipeline_id=pipeline_id,
+            interval_start=start,
+            interval_end=end,
+            chunk_seconds=chunk_seconds,
+            state=BackfillState.RUNNING.value,
+            overrides={"steps": list(steps) if steps else None, "full": full},
+            created_by=self.actor.user_id,
+        )
 
     async def get(self, backfill_id: int) -> Backfill:
         """The backfill; raises :class:`NotFound`, also for another organisation's."""
@@ -245,6 +280,23 @@ class BackfillService:
         if found is None:
             raise NotFound("There is no such backfill.", code="backfill_not_found")
         return found
+
+
+def _check_chunks(start: dt.datetime, end: dt.datetime, chunk_seconds: int) -> int:
+    """How many chunks there are; raises :class:`InvalidInput` for none and for too many."""
+    if start >= end:
+        raise InvalidInput(
+            "The interval ends before it begins.", code="interval_empty", field="interval_end"
+        )
+    chunks = _chunks(start, end, chunk_seconds)
+    if chunks > MAX_CHUNKS:
+        raise InvalidInput(
+            f"That would be {chunks:,} runs; a backfill has at most {MAX_CHUNKS:,}.",
+            code="too_many_chunks",
+            field="chunk_seconds",
+            hint="Load more in one run, or a shorter interval.",
+        )
+    return chunks
 
 
 def _chunks(start: dt.datetime, end: dt.datetime, chunk_seconds: int) -> int:

@@ -7,8 +7,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import JSONPATH
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,9 +16,10 @@ from datanika.contracts.catalog import connector_kind, validate_config
 from datanika.contracts.spec import ConnectionRef
 from datanika.contracts.steps import ResolvedConnection
 from datanika.errors import Conflict, NotFound, PermissionDenied
-from datanika.models import Connection, Pipeline, PipelineVersion, Transformation
+from datanika.models import Connection
 from datanika.services.actor import Actor
 from datanika.services.audit_service import record
+from datanika.services.connection_uses import uses_of
 from datanika.services.egress_policy import current_policy
 from datanika.services.encryption import EncryptionService
 from datanika.services.limits import check_connections
@@ -134,11 +134,11 @@ class ConnectionService:
         if config is not None:
             if connection.operator_managed:
                 self._require_operator("config")
-            public, given = split_secrets(connection.kind, config)
-            emptied = set(connector_kind(connection.kind).secret_fields) & config.keys()
-            kept = {key: value for key, value in kept.items() if key not in emptied} | given
+            public, kept = merged_config(connection, config)
             self._check(connection.kind, public, kept)
             connection.config = public
+            # What was tested is no more.
+            connection.tested_at = connection.test_code = None
             connection.operator_managed = _has_reference(kept)
             connection.secrets = _encrypt(connection, kept) if kept else None
         connection.revision += 1
@@ -177,7 +177,12 @@ class ConnectionService:
         """Raises :class:`Conflict` ``connection_in_use`` with the names of what uses it."""
         self.actor.require("connection:delete")
         connection = await self.find(connection_id, lock=True)
-        users = await self._users_of(connection_id)
+        uses = (await uses_of(self.session, self.actor.org_id, [connection_id]))[connection_id]
+        slots = await slots_in_the_way(self.session, self.actor.org_id, connection_id)
+        users = (
+            *(f"replication slot {name}, which is being dropped" for name in slots),
+            *(f"{use.kind} {use.name}" for use in uses),
+        )
         if users:
             raise Conflict(
                 f"This connection is used by {', '.join(users)}.",
@@ -242,34 +247,6 @@ class ConnectionService:
             raise Conflict(
                 "There is already a connection with this name.", code="name_taken", field="name"
             ) from None
-
-    async def _users_of(self, connection_id: int) -> tuple[str, ...]:
-        steps = func.jsonb_path_exists(
-            PipelineVersion.spec,
-            cast("$.steps[*] ? (@.source_id == $id || @.destination_id == $id)", JSONPATH),
-            func.jsonb_build_object("id", literal(connection_id, BigInteger)),
-        )
-        pipelines = await self.session.scalars(
-            select(Pipeline.name)
-            .join(PipelineVersion, PipelineVersion.id == Pipeline.current_version_id)
-            .where(Pipeline.org_id == self.actor.org_id, Pipeline.deleted_at.is_(None), steps)
-            .order_by(Pipeline.name)
-        )
-        transformations = await self.session.scalars(
-            select(Transformation.name)
-            .where(
-                Transformation.org_id == self.actor.org_id,
-                Transformation.deleted_at.is_(None),
-                Transformation.destination_id == connection_id,
-            )
-            .order_by(Transformation.name)
-        )
-        slots = await slots_in_the_way(self.session, self.actor.org_id, connection_id)
-        return (
-            *(f"replication slot {name}, which is being dropped" for name in slots),
-            *(f"pipeline {name}" for name in pipelines),
-            *(f"transformation {name}" for name in transformations),
-        )
 
 
 async def load_connection(
@@ -345,6 +322,17 @@ def split_secrets(kind: str, config: dict[str, Any]) -> tuple[dict[str, Any], di
     public = {key: value for key, value in config.items() if key not in names}
     secrets = {key: config[key] for key in names if config.get(key) not in (None, "")}
     return public, secrets
+
+
+def merged_config(
+    connection: Connection, config: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(public, secrets) with ``config`` in the place of the connection's own: secrets left out of
+    it are kept, secrets given empty are forgotten."""
+    public, given = split_secrets(connection.kind, config)
+    emptied = set(connector_kind(connection.kind).secret_fields) & config.keys()
+    kept = {key: value for key, value in _decrypt(connection).items() if key not in emptied}
+    return public, kept | given
 
 
 def _has_reference(secrets: dict[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from datanika.services.account_audit import record_everywhere
 from datanika.services.auth import AuthService, create_account, normal_email
 from datanika.services.login_sessions import BrowserSession, Origin
 from datanika.services.openid import Flow, Identity, is_trusted, provider_failed
+from datanika.services.sign_up import check_open
 from datanika.services.throttle import attempt
 from datanika.services.user_tokens import first_use
 
@@ -152,6 +153,7 @@ class ExternalLogin:
             .with_for_update()
         )
         if user is None:
+            check_open()
             name = _printable(identity.name) or email
             user = User(email=email, name=name, locale=locale, email_verified_at=utcnow())
             await create_account(self.session, user, name)

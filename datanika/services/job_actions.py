@@ -22,6 +22,7 @@ from datanika.contracts.steps import ResolvedConnection, ResolvedTransform
 from datanika.errors import InvalidInput, NotFound
 from datanika.models import Connection, Transformation, UploadedFile
 from datanika.services.connection_service import resolve_connection, resolve_unsaved
+from datanika.services.connection_trial import resolve_trial
 from datanika.services.job_service import ClaimedJob
 from datanika.services.replication_slots import slots_action
 from datanika.services.table_owners import owner_name
@@ -46,6 +47,16 @@ def check_has_slots(connection: Connection) -> None:
         raise InvalidInput(
             f"A connection of the kind {connection.kind} has no replication slots.",
             code="slots_not_supported",
+        )
+
+
+def check_can_preview(file: UploadedFile) -> None:
+    """Raise :class:`InvalidInput` ``preview_not_supported`` for a database in a file."""
+    if file.format == "sqlite":
+        raise InvalidInput(
+            "A SQLite file has tables of its own.",
+            code="preview_not_supported",
+            hint="Make a connection of the kind sqlite to it, and look into that.",
         )
 
 
@@ -94,6 +105,9 @@ async def resolve_action(session: AsyncSession, job: ClaimedJob) -> AdHocAction:
 
 async def _connection(session: AsyncSession, job: ClaimedJob) -> ResolvedConnection:
     if job.resource_id is not None:
+        if job.action is JobAction.TEST_CONNECTION and job.request.get("config") is not None:
+            config = job.request["config"]
+            return await resolve_trial(session, job.org_id, job.resource_id, config)
         return await resolve_connection(session, job.org_id, job.resource_id)
     return await resolve_unsaved(job.org_id, job.request["kind"], job.request["config"])
 
@@ -145,11 +159,20 @@ async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:
     destination = await resolve_connection(session, org_id, transformation.destination_id)
     step = TransformStep(key="compile", destination_id=destination.id)
     name = f"org{org_id}"
+    request = dict(job.request)
+    sql = request.pop("sql", None)
+    specs = await load_transformation_specs(session, org_id, [destination.id])
+    if sql is not None:
+        # As the editor has it; what reads it is compiled beside it, so the name stays.
+        specs = tuple(
+            spec.model_copy(update={"sql": sql}) if spec.name == transformation.name else spec
+            for spec in specs
+        )
     files = build_project(
         name,
         step,
         destination.kind,
-        await load_transformation_specs(session, org_id, [destination.id]),
+        specs,
         # Without loads: the tables that a model reads are sources anyway.
         (),
     )
@@ -164,5 +187,5 @@ async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:
             owner=await owner_name(session, org_id),
         ),
         model=transformation.name,
-        **job.request,
+        **request,
     )

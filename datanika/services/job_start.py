@@ -19,10 +19,12 @@ from datanika.errors import Unavailable
 from datanika.models import Job
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService, check_unsaved
+from datanika.services.connection_trial import check_trial
 from datanika.services.file_service import FileService
 from datanika.services.job_actions import (
     check_can_compile,
     check_can_format,
+    check_can_preview,
     check_can_query,
     check_has_slots,
 )
@@ -99,7 +101,7 @@ async def _check(
     if resource_id is None:
         check_unsaved(request["kind"], request["config"])
     elif action.resource_type == "file":
-        await FileService(session, actor).find(resource_id)
+        check_can_preview(await FileService(session, actor).find(resource_id))
     elif action.resource_type == "transformation":
         check = check_can_format if action in _OF_TEXT else check_can_compile
         check(await TransformationService(session, actor).find(resource_id))
@@ -109,3 +111,5 @@ async def _check(
             check_can_query(connection)
         elif action in (JobAction.LIST_SLOTS_CONNECTION, JobAction.DROP_SLOTS_CONNECTION):
             check_has_slots(connection)
+        if action is JobAction.TEST_CONNECTION and request.get("config") is not None:
+            check_trial(actor, connection, request["config"])

@@ -22,7 +22,7 @@ from datanika.orchestration.gateway import prefect_answers
 
 logger = logging.getLogger(__name__)
 
-REVISION = "0008"
+REVISION = "0009"
 """The newest migration that this code needs. Their names are numbers, and sort."""
 OK, AHEAD, DOWN = "ok", "ahead", "down"
 FRESH_SECONDS = 2.0

@@ -58,9 +58,10 @@ class ScheduleService:
         page: PageRequest = OLDEST,
         *,
         pipeline_id: int | None = None,
+        pipeline_ids: Collection[int] | None = None,
         is_active: bool | None = None,
     ) -> RowPage[Schedule]:
-        """The schedules of the organisation's pipelines."""
+        """The schedules of the organisation's pipelines, or of some of them."""
         self.actor.require("schedule:read")
         query = (
             rows_of(Schedule)
@@ -73,6 +74,8 @@ class ScheduleService:
         )
         if pipeline_id is not None:
             query = query.where(Schedule.pipeline_id == pipeline_id)
+        if pipeline_ids is not None:
+            query = query.where(Schedule.pipeline_id.in_(pipeline_ids))
         if is_active is not None:
             query = query.where(Schedule.is_active == is_active)
         return await fetch_page(self.session, query, SORTS, page)

@@ -13,8 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
+from datanika.config import settings
 from datanika.contracts.events import utcnow
-from datanika.errors import Conflict
+from datanika.errors import Conflict, PermissionDenied
 from datanika.models import User
 from datanika.security import check_password_shape, hash_password
 from datanika.services.account_audit import record_everywhere
@@ -26,9 +27,20 @@ from datanika.services.throttle import attempt
 from datanika.services.user_tokens import forget, issue, token_invalid, use_up
 from datanika.services.validation import valid_name
 
+SIGN_UP_PAGE = "/sign-up"
 CONFIRM_PAGE = "/verify-email"
 RESET_PAGE = "/reset-password"
 FORGOT_PAGE = "/forgot-password"
+
+
+def check_open() -> None:
+    """Raise :class:`PermissionDenied` ``registration_closed`` where only the invited come in."""
+    if settings.registration == "closed":
+        raise PermissionDenied(
+            "Nobody can make an account here by themselves.",
+            code="registration_closed",
+            hint="Ask an admin of an organisation for an invitation.",
+        )
 
 
 class SignUp:
@@ -42,7 +54,9 @@ class SignUp:
         self, email: str, password: str, name: str, organization_name: str, locale: str = "en"
     ) -> Mail:
         """A new user who owns a new organisation, unless the address has an account; the mail that
-        tells which. Raises :class:`InvalidInput` and :class:`TooManyRequests`."""
+        tells which. Raises :class:`InvalidInput`, :class:`TooManyRequests` and
+        :class:`PermissionDenied` ``registration_closed``."""
+        check_open()
         email, name = normal_email(email), valid_name(name)
         organization_name = valid_name(organization_name, "organization_name")
         check_password_shape(password)

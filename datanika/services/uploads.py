@@ -24,8 +24,13 @@ FORMATS = {
     "csv": "csv", "tsv": "csv", "txt": "csv",
     "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl",
     "parquet": "parquet",
+    "xlsx": "excel",
+    "sqlite": "sqlite", "sqlite3": "sqlite", "db": "sqlite",
 }  # fmt: skip
-"""By the end of a file's name; the format of the connection that reads it."""
+"""By the end of a file's name; the format of the connection that reads it, ``sqlite`` for a file
+that is a connection of its own."""
+PACKED = ("csv", "jsonl")
+"""What may be uploaded as .gz."""
 MAX_MEMBERS = 1000
 MAX_RATIO = 200
 """Bytes out of a packed file for each byte in it. Text packs at 5 to 20, bombs at 1,000."""
@@ -64,15 +69,15 @@ def check_name(name: str) -> str:
         return "zip"
     if ending == "gz":
         ending = parts.pop() if parts else ""
-        if ending == "parquet":
+        if FORMATS.get(ending) not in PACKED:
             ending = ""
     if len(parts) == 0 or ending not in FORMATS:
         raise InvalidInput(
             f"{name!r} is of no kind that can be loaded.",
             code="file_format_unknown",
             field="name",
-            hint="Names end in .csv, .tsv, .jsonl or .parquet; the first three may be followed by "
-            ".gz, and a .zip may hold all of them.",
+            hint="Names end in .csv, .tsv, .jsonl, .parquet, .xlsx or .sqlite; the first three may "
+            "be followed by .gz, and a .zip may hold all of them.",
         )
     return FORMATS[ending]
 
@@ -112,18 +117,38 @@ def _look_into(file: Received, limit: int) -> None:
         _count_gzip(file, limit)
         return
     with file.path.open("rb") as stream:
-        start = stream.read(4)
+        start = stream.read(16)
         if file.format == "parquet":
             stream.seek(-min(4, file.bytes), 2)
-            if start != b"PAR1" or stream.read(4) != b"PAR1":
+            if start[:4] != b"PAR1" or stream.read(4) != b"PAR1":
                 raise _not_what_it_says(file.name, "Parquet")
-        elif start[:2] == b"\x1f\x8b" or start == b"PK\x03\x04":
+        elif file.format == "sqlite":
+            if start != b"SQLite format 3\0":
+                raise _not_what_it_says(file.name, "SQLite")
+        elif file.format == "excel":
+            _check_workbook(file, limit)
+        elif start[:2] == b"\x1f\x8b" or start[:4] == b"PK\x03\x04":
             raise InvalidInput(
                 f"{file.name!r} is packed and not called so.",
                 code="file_content_invalid",
                 field="body",
                 hint="Let its name end in .gz or .zip.",
             )
+
+
+def _check_workbook(file: Received, limit: int) -> None:
+    """A workbook is an archive; what its directory says comes out of it is not more than may."""
+    try:
+        with zipfile.ZipFile(file.path) as archive:
+            names = set(archive.namelist())
+            size = sum(info.file_size for info in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, OSError):
+        raise _not_what_it_says(file.name, "Excel") from None
+    if "xl/workbook.xml" not in names:
+        raise _not_what_it_says(file.name, "Excel")
+    most = _most(file.bytes, limit)
+    if size > most:
+        raise _bomb(file.name, most)
 
 
 def _not_what_it_says(name: str, kind: str) -> InvalidInput:

@@ -15,6 +15,7 @@ from datanika.contracts.jobs import RELEASE_SLOTS, JobAction
 from datanika.db import SYSTEM, dispose_engine, get_session
 from datanika.errors import DatanikaError
 from datanika.execution.sandbox import ad_hoc, keep_warm
+from datanika.services.connection_trial import note_test
 from datanika.services.job_actions import resolve_action
 from datanika.services.job_service import ClaimedJob, claim_job, finish_job, who_asked
 from datanika.services.replication_slots import prepare
@@ -113,6 +114,7 @@ async def run_job(org_id: int, job_id: int) -> None:
         answer = await _answer(job)
         async with get_session(SYSTEM) as session:
             await finish_job(session, job_id, answer)
+            await note_test(session, job, answer)
     finally:
         await dispose_engine()
 

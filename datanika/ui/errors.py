@@ -41,6 +41,7 @@ LOGIN_ERROR_KEYS = {
     "invalid_input": "login.error.password",
     "password_too_short": "login.error.password",
     "password_too_long": "login.error.password",
+    "registration_closed": "sign_up.closed",
 }
 """By the code that the login form's answer carries in the address."""
 
@@ -52,6 +53,8 @@ LOGIN_NOTICE_KEYS = {
     "password_changed": "login.notice.password_changed",
     "email_confirmed": "login.notice.email_confirmed",
     "joined": "login.notice.joined",
+    "registered": "login.notice.registered",
+    "registered_confirm": "login.notice.registered_confirm",
 }
 """By what the form before the login page has done."""
 

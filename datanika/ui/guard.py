@@ -17,7 +17,7 @@ from reflex.state import BaseState, StateUpdate
 from reflex_base.event.context import EventContext
 
 from datanika.services.invitation_service import PATH as INVITATION_PAGE
-from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
+from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SIGN_UP_PAGE
 from datanika.ui.session import sender_of, set_actor
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.invitation_state import InvitationState
@@ -27,7 +27,7 @@ from datanika.ui.state.tenant import TenantState, tenant_states
 LOGIN_PAGE = "/login"
 NOWHERE_PAGE = "/no-organization"
 _ENTRANCES = (
-    LOGIN_PAGE, NOWHERE_PAGE, FORGOT_PAGE, RESET_PAGE, CONFIRM_PAGE, INVITATION_PAGE,
+    LOGIN_PAGE, SIGN_UP_PAGE, NOWHERE_PAGE, FORGOT_PAGE, RESET_PAGE, CONFIRM_PAGE, INVITATION_PAGE,
 )  # fmt: skip
 
 PUBLIC_EVENTS = frozenset(

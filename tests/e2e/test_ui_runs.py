@@ -8,18 +8,20 @@ import datetime as dt
 import pytest
 from playwright.async_api import Page, expect
 
-from datanika.contracts.enums import LogLevel, Role, StepState
+from datanika.contracts.enums import LogLevel, Role, RunState, StepState
 from datanika.contracts.events import (
     ColumnChange,
     Failure,
     LogLine,
     NodeFinished,
     RunEvent,
+    RunFinish,
     SchemaChanged,
     utcnow,
 )
 from datanika.db import SYSTEM, get_session
 from datanika.models import Membership, Schedule
+from datanika.services.run_recorder import RunRecorder
 from tests.support import story as stories
 from tests.support.browser import browser, log_in, page
 from tests.support.story import Story
@@ -71,9 +73,7 @@ async def failed_run(story: Story) -> int:
     return run_id
 
 
-async def test_a_failed_run_has_a_cause_a_way_out_and_a_second_chance(
-    page: Page, web: Web
-) -> None:
+async def test_a_failed_run_has_a_cause_a_way_out_and_a_second_chance(page: Page, web: Web) -> None:
     story = await stories.make_story()
     good = await stories.whole_run(story)
     failed = await failed_run(story)
@@ -110,7 +110,7 @@ async def test_a_failed_run_has_a_cause_a_way_out_and_a_second_chance(
     await expect(panel).to_have_count(0)
     # The log: by node, by level, by text.
     await page.get_by_role("button", name="raw.flights ✕").click()
-    await expect(log.locator(".log-line")).to_have_count(7 - 0)
+    await expect(log.locator(".log-line")).to_have_count(7)
     await page.get_by_label("Level").select_option("error")
     await expect(log.locator(".log-line")).to_have_count(2)
     await page.get_by_label("Level").select_option("debug")
@@ -176,11 +176,18 @@ async def test_the_log_is_followed_while_it_is_written(page: Page, web: Web) -> 
     await asyncio.sleep(1)
     await page.context.set_offline(False)
     await expect(page.locator("#log-count")).to_have_text("3,505 lines")
-    # Its end is heard, and the page becomes one of a run that is over.
-    await stories.finish(story, run_id, CAUSE)
-    await expect(page.locator("h1 + span .badge")).to_have_text("failed")
+    # Stopped, the run says what of it is in the destination.
+    await page.get_by_role("button", name="Cancel run").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
+    await expect(page.locator("h1 + span .badge")).to_have_text("cancelling")
+    async with get_session(story.actor.scope) as session:
+        end = RunFinish(state=RunState.CANCELLED)
+        await RunRecorder(session, run_id, 1).finish(end)
+    await expect(page.locator("h1 + span .badge")).to_have_text("cancelled")
     await expect(page.get_by_role("button", name="Retry from the failure")).to_be_visible()
-    await expect(page.get_by_role("region", name="What was counted")).to_contain_text("yes")
+    counted = page.get_by_role("region", name="What was counted")
+    await expect(counted.get_by_role("row").filter(has_text="raw.planes")).to_contain_text("yes")
+    await expect(counted.get_by_role("row").filter(has_text="raw.flights")).to_contain_text("no")
 
 
 async def test_a_viewer_sees_a_run_but_cannot_touch_it(page: Page, web: Web) -> None:
@@ -194,9 +201,9 @@ async def test_a_viewer_sees_a_run_but_cannot_touch_it(page: Page, web: Web) -> 
     # They are in two organisations: the run is of the other one.
     await page.goto(f"{web.url}/runs/{failed}")
     await expect(page.get_by_role("alert")).to_contain_text("no such thing in this organisation")
-    answer = await page.request.post(
-        f"{web.url}/api/v1/auth/session/switch",
-        data={"organization_id": story.actor.org_id},
+    answer = await page.request.put(
+        f"{web.url}/api/v1/auth/session",
+        data={"org_id": story.actor.org_id},
         headers={"Origin": web.url},
     )
     assert answer.ok, await answer.text()
@@ -211,9 +218,9 @@ async def test_a_viewer_sees_a_run_but_cannot_touch_it(page: Page, web: Web) -> 
 async def test_home_teaches_beginners_and_shows_what_needs_somebody(page: Page, web: Web) -> None:
     empty = await stories.register(stories.new_email(), "Acme")
     await log_in(page, web, empty.email)
-    steps = page.locator(".first-steps li")
+    steps = page.locator(".home-steps li")
     await expect(steps).to_have_count(4)
-    await expect(page.locator(".first-steps .is-next")).to_contain_text("Connect")
+    await expect(page.locator(".home-steps .is-next")).to_contain_text("Connect")
     await expect(page.locator(".timeline")).to_have_count(0)
     await page.get_by_role("button", name="Log out").click()
 
@@ -232,7 +239,7 @@ async def test_home_teaches_beginners_and_shows_what_needs_somebody(page: Page, 
         )
     await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     await log_in(page, web, story.actor.email)
-    await expect(page.locator(".first-steps")).to_have_count(0)
+    await expect(page.locator(".home-steps")).to_have_count(0)
     await expect(page.locator(".tile").filter(has_text="Failing")).to_contain_text("1")
     await expect(page.locator(".failing")).to_contain_text("Check that the file is there")
     await expect(page.locator(".lane-bar")).to_have_count(2)
@@ -242,7 +249,7 @@ async def test_home_teaches_beginners_and_shows_what_needs_somebody(page: Page, 
     await bar.press("ArrowLeft")
     await expect(page.locator(".lane-facts")).to_contain_text("succeeded")
     await page.get_by_text("Show as a table").first.click()
-    await expect(page.get_by_role("region", name="Rows a day")).to_contain_text("367,687")
+    await expect(page.get_by_role("region", name="Rows a day")).to_contain_text("398,598")
     await expect(page.locator(".quota")).to_contain_text("Runs at once")
     # A run that begins is there by itself.
     await stories.start_run(story)

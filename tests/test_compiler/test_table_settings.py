@@ -120,7 +120,15 @@ CDC: dict[str, Any] = {"source_id": 3, "sync": "cdc", "write_disposition": "merg
             "cdc_setting_unsupported",
             "schema_contract",
         ),
-        ({**MERGED, "deletes": "soft"}, "deletes_need_cdc", "deletes"),
+        ({"deletes": "soft"}, "deletes_need_cdc", "deletes"),
+        ({**MERGED, "deletes": "soft", "cursor": {"column": "at"}}, "deletes_need_cdc", "deletes"),
+        ({**MERGED, "deletes": "soft", "merge_strategy": "scd2"}, "deletes_ambiguous", "deletes"),
+        ({**MERGED, "deletes": "soft", "on_bad_row": "quarantine"}, "deletes_ambiguous", "deletes"),
+        (
+            {**MERGED, "merge_strategy": "scd2", "delete_column": "gone"},
+            "history_deletes_nothing",
+            "delete_column",
+        ),
     ],
 )
 def test_what_changes_cannot_do_is_named(settings: dict[str, Any], code: str, field: str) -> None:

@@ -252,3 +252,21 @@ async def test_another_organisations_backfill_is_not_found(actor: Actor, pipelin
             with pytest.raises(NotFound):
                 await call(backfill_id)
         assert (await service.list()).rows == []
+
+
+async def test_a_preview_shows_the_chunks_that_would_run_and_starts_none(
+    actor: Actor, pipeline_id: int
+) -> None:
+    async with get_session(actor.scope) as session:
+        service = BackfillService(session, actor)
+        end = START + dt.timedelta(days=2.5)
+        shown = await service.preview(pipeline_id, START, end, DAY)
+        assert (await service.list()).rows == []
+        with pytest.raises(InvalidInput, match="before it begins"):
+            await service.preview(pipeline_id, end, START, DAY)
+    assert await runs_of(await create(actor, pipeline_id)) != []
+    assert [one.start for one in shown.chunks] == [START + dt.timedelta(days=n) for n in range(3)]
+    assert shown.chunks[-1].end == end
+    for plan, chunk in ((shown.first, shown.chunks[0]), (shown.last, shown.chunks[-1])):
+        assert [one.interval for one in plan.steps if one.kind == "load"] == [chunk]
+        assert [one.reason for one in plan.left_out] == ["not_by_interval"]

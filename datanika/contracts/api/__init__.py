@@ -55,6 +55,7 @@ from datanika.contracts.api.files import FileOut, FilePreviewIn
 from datanika.contracts.api.jobs import (
     CompileIn,
     ConnectionTestIn,
+    ConnectionTrialIn,
     FormatIn,
     IntrospectIn,
     JobOut,
@@ -184,6 +185,7 @@ __all__ = [
     "ConnectionOut",
     "ConnectionPatch",
     "ConnectionTestIn",
+    "ConnectionTrialIn",
     "CursorOut",
     "CursorVersionOut",
     "DependencyIn",

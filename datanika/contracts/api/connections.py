@@ -54,5 +54,11 @@ class ConnectionOut(Answer):
     secrets: list[str]
     secret_references: list[str] = Field(default_factory=list)
     revision: int
+    tested_at: dt.datetime | None = Field(
+        default=None, description="When this configuration was tested last."
+    )
+    test_code: str | None = Field(
+        default=None, description="Why that test failed; null when it did not."
+    )
     created_at: dt.datetime
     updated_at: dt.datetime

@@ -14,8 +14,9 @@ from datanika.contracts.text import Integer
 class FileOut(Answer):
     id: int
     name: str = Field(description="What a pipeline's table calls it.")
-    format: Literal["csv", "jsonl", "parquet"] = Field(
-        description="The format of the `files` connection that reads it."
+    format: Literal["csv", "jsonl", "parquet", "excel", "sqlite"] = Field(
+        description="The format of the `files` connection that reads it; a `sqlite` file is "
+        "opened by a connection of that kind."
     )
     bytes: int
     sha256: str

@@ -27,6 +27,18 @@ class ConnectionTestIn(Body):
     )
 
 
+class ConnectionTrialIn(Body):
+    """What is about to be changed in a connection."""
+
+    config: dict[str, Any] | None = Field(
+        default=None,
+        repr=False,
+        examples=[{"host": "db.example.com", "database": "shop"}],
+        description="Try this in the place of the saved configuration; secrets that are left out "
+        "are the saved ones. It takes `connection:write`, too.",
+    )
+
+
 class IntrospectIn(Body):
     schema_name: SourceName | None = Field(default=None, description="Only this schema's tables.")
     search: SourceName | None = Field(default=None, description="A part of the table's name.")
@@ -62,6 +74,9 @@ class CompileIn(Body):
         default=False,
         strict=True,
         description="As of a later run of an incremental model, not its first.",
+    )
+    sql: Code | None = Field(
+        default=None, description="This code, not saved yet; null: what the transformation has."
     )
 
 

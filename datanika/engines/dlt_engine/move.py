@@ -7,12 +7,13 @@ replaced, and a killed load leaves what was there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
 from datanika.contracts.overrides import Interval
 from datanika.contracts.spec import TableSpec
+from datanika.engines.dlt_engine.by_key import ByKey
 from datanika.engines.warehouse.base import LOAD_ID, LOADS_TABLE, Table, qualified, quoted
 from datanika.errors import TerminalStepError
 
@@ -29,6 +30,7 @@ class MoveFromStaging:
     def __init__(self) -> None:
         self._statements: Statements | None = None
         self._deletes: Statements | None = None
+        self._merge: ByKey | None = None
         self.happened = True
 
     @property
@@ -43,6 +45,26 @@ class MoveFromStaging:
     def also(self, deletes: Statements) -> None:
         """Put these after those; they are about staged rows, so without any there is no need."""
         self._deletes = deletes
+
+    def merge_by(self, merge: ByKey) -> None:
+        """Let ``merge`` have its own statements in the place of dlt's."""
+        self._merge = merge
+        if merge.needs_no_row:
+            self.happened = False
+
+    @property
+    def placed(self) -> int | None:
+        """How many rows the table is to have under this load, where that is known."""
+        return self._merge.placed if self._merge is not None else None
+
+    def merged(self, staging: str, columns: Sequence[str]) -> list[str] | None:
+        """The statements of the merge; None: dlt's are right."""
+        return self._merge.statements(staging, columns) if self._merge is not None else None
+
+    def without_rows(self, staging: str) -> list[str]:
+        """Every statement, where dlt had no row to move."""
+        found = self.statements(staging) if self._statements is not None else []
+        return [*found, *(self._merge.without_rows() if self._merge is not None else [])]
 
     def statements(self, staging: str) -> list[str]:
         """To put in front of dlt's own."""
@@ -60,8 +82,10 @@ def moving_client(client: type[Any], move: MoveFromStaging) -> type[Any]:
         def generate_sql(cls, table_chain: Any, sql_client: Any) -> list[str]:
             with sql_client.with_staging_dataset():
                 staging = sql_client.make_qualified_table_name(table_chain[0]["name"])
-            own: list[str] = super().generate_sql(table_chain, sql_client)
-            return move.statements(staging) + own
+            merged = move.merged(staging, list(table_chain[0]["columns"]))
+            if merged is None:
+                merged = super().generate_sql(table_chain, sql_client)
+            return move.statements(staging) + merged
 
     class MovingClient(client):
         def _create_merge_followup_jobs(self, table_chain: Any) -> list[Any]:

@@ -96,6 +96,13 @@ def staged_duckdb(move: MoveFromStaging) -> type[Any]:
     client = moving_client(DuckDbClient, move)
 
     class StagedDuckdb(duckdb):
+        def _raw_capabilities(self) -> Any:
+            # dlt 1.31 does not know that it has them, and commits a move statement by statement
+            # where none of them makes or drops a table.
+            capabilities = super()._raw_capabilities()
+            capabilities.supports_transactions = True
+            return capabilities
+
         @property
         def client_class(self) -> type[Any]:
             return client

@@ -15,6 +15,11 @@ from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
 from datanika.engines.connectors.base import Reading
 from datanika.engines.connectors.registry import connector_of
+from datanika.engines.dlt_engine.by_key import (
+    ROW_HASH,
+    ByKey,
+    check_names,
+)
 from datanika.engines.dlt_engine.cursor import ArrowCursor, rewound
 from datanika.engines.dlt_engine.interval import IntervalRows
 from datanika.engines.dlt_engine.loaded import Loaded, verify
@@ -132,6 +137,8 @@ class TableLoad:
         normalize = schema.naming.normalize_identifier
         if (deletes := self.shape.deletes(normalize)) is not None:
             self.move.also(deletes)
+        if self.table.write_disposition is WriteDisposition.MERGE:
+            self.move.merge_by(self._own_merge(normalize))
         arrow = not self.connector.gives_rows
         with self._opened:
             source = self._source(pipeline, schema)
@@ -144,11 +151,18 @@ class TableLoad:
         if not self.move.happened:
             # There was no row to move.
             staging = qualified((STAGING_LAYOUT % self.target[0], self.target[1]))
-            self.warehouse.query("; ".join(self.move.statements(staging)))
+            if statements := self.move.without_rows(staging):
+                self.warehouse.query("; ".join(statements))
         self.shape.settle(clears=self.step.full_refresh)
         self._tell_commit(cursor, self._stored_state(pipeline))
         verify(
-            self.result, self.table, self.target, self.warehouse, info.loads_ids, self.move.replaces
+            self.result,
+            self.table,
+            self.target,
+            self.warehouse,
+            info.loads_ids,
+            self.move.replaces,
+            self.move.placed,
         )
         return self.result
 
@@ -266,12 +280,6 @@ class TableLoad:
         return DltSource(schema, self.name, [resource])
 
     def _hints(self, normalize: Any) -> dict[str, Any]:
-        if self.table.merge_strategy != "delete-insert":
-            raise TerminalStepError(
-                f"{self.node} cannot be merged by {self.table.merge_strategy}.",
-                code="merge_strategy_unsupported",
-                hint="Load it from a database or files into PostgreSQL, or use delete-insert.",
-            )
         merged = self.table.write_disposition is not WriteDisposition.REPLACE
         keys = [normalize(key) for key in self.table.primary_key]
         return {
@@ -279,6 +287,17 @@ class TableLoad:
             "write_disposition": "merge" if merged else "replace",
             "primary_key": keys if self.table.write_disposition is WriteDisposition.MERGE else None,
         }
+
+    def _own_merge(self, normalize: Any) -> ByKey:
+        cursor = self.table.cursor
+        return ByKey(
+            self.table,
+            self.target,
+            [normalize(key) for key in self.table.primary_key],
+            normalize(cursor.column) if cursor is not None else None,
+            self.warehouse,
+            self.step.full_refresh,
+        )
 
     def _row_resource(self, pipeline: Any, schema: Any, normalize: Any) -> Any:
         import dlt
@@ -316,7 +335,8 @@ class TableLoad:
         def count(item: dict[str, Any]) -> dict[str, Any]:
             if not checked.issuperset(item):
                 checked.update(item)
-                check_columns(sorted(checked), normalize, self.table.name)
+                names = check_columns(sorted(checked), normalize, self.table.name)
+                check_names([name for name in names.values() if name != ROW_HASH], self.table)
             self.counter.add(1)
             return item
 
@@ -357,6 +377,7 @@ class TableLoad:
         source = self.shape.source(lambda: self.connector.open_table(reading))
         present = [name for name in source.schema.names if name != source.mark]
         names = check_columns(present, normalize, self.table.name)
+        check_names(list(names.values()), self.table)
         planned = self.shape.columns(source, names, stored)
         if not planned.types:
             raise TerminalStepError(

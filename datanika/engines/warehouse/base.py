@@ -106,6 +106,13 @@ class Warehouse(ABC):
     current_database: str = ""
     """Condition that keeps other databases out of ``information_schema``."""
 
+    row_address: str = "rowid"
+    """The pseudo-column that tells a row from every other one of its table."""
+
+    def row_hash(self, alias: str, columns: Sequence[str], table: str) -> str:
+        """SQL: a text that is equal for equal rows of ``table`` (SQL) only, known as ``alias``."""
+        raise NotImplementedError
+
     def exists(self, table: Table) -> bool:
         return table in self.columns([table])
 

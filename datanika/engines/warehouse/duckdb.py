@@ -9,10 +9,11 @@ from typing import Any
 
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.duckdb import database_path
-from datanika.engines.warehouse.base import Table, Warehouse, literal
+from datanika.engines.warehouse.base import Table, Warehouse, literal, quoted
 from datanika.errors import TransientStepError
 
 LOCK_SECONDS = 60.0
+_ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
 class DuckdbWarehouse(Warehouse):
@@ -53,6 +54,19 @@ class DuckdbWarehouse(Warehouse):
     @contextlib.contextmanager
     def lock(self, tables: Sequence[Table]) -> Iterator[None]:
         yield
+
+    def row_hash(self, alias: str, columns: Sequence[str], table: str) -> str:
+        """Each value's text after its length, so that no two rows are written the same."""
+        rows = self.query(f"DESCRIBE {table}")
+        kinds = {str(row[0]): str(row[1]) for row in rows}
+        parts = []
+        for name in columns:
+            value = f"{alias}.{quoted(name)}"
+            # The text of a time with a zone depends on the session's.
+            moment = f"{value} AT TIME ZONE 'UTC'"
+            text = f"CAST({moment if kinds.get(name) == _ZONED else value} AS VARCHAR)"
+            parts.append(f"coalesce(strlen({text}) || ':' || {text}, '-')")
+        return f"md5(concat_ws(',', {', '.join(parts)}))"
 
     def close(self) -> None:
         self.connection.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 from datanika.contracts.steps import ResolvedConnection
 from datanika.engines.connectors.postgres import PostgresTarget, locate
-from datanika.engines.warehouse.base import Table, Warehouse, WriterId
+from datanika.engines.warehouse.base import Table, Warehouse, WriterId, quoted
 from datanika.errors import TerminalStepError, TransientStepError
 
 LOCK_SECONDS = 60.0
@@ -121,6 +121,7 @@ def _refuse_privileged(connection: Any, user: str) -> None:
 
 class PostgresWarehouse(Warehouse):
     current_database = "AND table_catalog = current_database()"
+    row_address = "ctid"
 
     def __init__(self, connection: ResolvedConnection, writer: WriterId) -> None:
         target = locate(connection)
@@ -153,6 +154,11 @@ class PostgresWarehouse(Warehouse):
             for key in held:
                 with contextlib.suppress(Exception):
                     self.query("SELECT pg_advisory_unlock(%s)", [key])
+
+    def row_hash(self, alias: str, columns: Sequence[str], table: str) -> str:
+        # As direct/history.py has it: a table may go either way.
+        row = ", ".join(f"{alias}.{quoted(name)}" for name in columns)
+        return f"CAST(md5(CAST(ROW({row}) AS text)) AS varchar)"
 
     def close(self) -> None:
         self._connection.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import reflex as rx
@@ -13,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from datanika.contracts.enums import RunState, RunTrigger
 from datanika.contracts.events import utcnow
 from datanika.db import get_session
-from datanika.models import Run
 from datanika.services.actor import Actor
-from datanika.services.paging import PageRequest, RowPage
+from datanika.services.paging import PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
 from datanika.ui.session import actor_of
+from datanika.ui.shared_reads import SharedReads
 from datanika.ui.state.run_state import _id
 from datanika.ui.state.tenant import TenantState, is_open, tenant_session
 from datanika.ui.views import RunView, run_view
@@ -94,6 +93,7 @@ class RunListState(TenantState):
     @rx.event(background=True)
     async def watch(self, number: int) -> None:
         """Read the page again and again until it is left. Each round proves the session anew."""
+        before: _Page | None = None
         while True:
             await asyncio.sleep(POLL_SECONDS)
             async with self:
@@ -103,11 +103,13 @@ class RunListState(TenantState):
             actor = await actor_of(headers) if looking else None
             if actor is None:
                 return
-            async with get_session(actor.scope) as session:
-                found, names = await _read(session, actor, asked)
+            found = await _read_shared(actor, asked)
+            if found == before:
+                continue
+            before = found
             async with self:
                 if asked == self._asked() and self._watching == number:
-                    self._show(found, names, asked)
+                    self._show(found, asked)
 
     @rx.event
     async def filter_by_state(self, state: str) -> None:
@@ -173,25 +175,43 @@ class RunListState(TenantState):
 
     async def _read_into(self, session: AsyncSession, actor: Actor) -> None:
         asked = self._asked()
-        self._show(*await _read(session, actor, asked), asked)
+        self._show(await _read(session, actor, asked), asked)
 
-    def _show(self, page: RowPage[Run], names: Mapping[int, str], asked: _Filter) -> None:
+    def _show(self, page: _Page, asked: _Filter) -> None:
         """Take over what was read. Only what changed is sent to the browser."""
         self._next_cursor = page.next_cursor
         for name, value in (
-            ("runs", [run_view(run, names.get(run.pipeline_id, "")) for run in page.rows]),
+            ("runs", page.runs),
             ("has_older", page.next_cursor is not None),
             ("has_newer", asked.cursor is not None),
-            ("is_empty", not page.rows and asked.is_empty),
+            ("is_empty", not page.runs and asked.is_empty),
         ):
             if getattr(self, name) != value:
                 setattr(self, name, value)
 
 
-async def _read(
-    session: AsyncSession, actor: Actor, asked: _Filter
-) -> tuple[RowPage[Run], Mapping[int, str]]:
-    """A page of runs, and their pipelines' names."""
+@dataclass(frozen=True)
+class _Page:
+    runs: list[RunView]
+    next_cursor: str | None
+
+
+_shared: SharedReads[_Page] = SharedReads(POLL_SECONDS / 2)
+
+
+async def _read_shared(actor: Actor, asked: _Filter) -> _Page:
+    """The page as it was at most a second ago."""
+    actor.require("run:read")
+
+    async def read() -> _Page:
+        async with get_session(actor.scope) as session:
+            return await _read(session, actor, asked)
+
+    return await _shared.get((actor.org_id, asked), read)
+
+
+async def _read(session: AsyncSession, actor: Actor, asked: _Filter) -> _Page:
+    """A page of runs, with their pipelines' names."""
     found = await RunService(session, actor).list(
         PageRequest(PAGE_SIZE, asked.cursor, "-id"),
         state=asked.state,
@@ -200,4 +220,5 @@ async def _read(
         created_after=utcnow() - PERIODS[asked.period] if asked.period else None,
     )
     names = await PipelineService(session, actor).names({run.pipeline_id for run in found.rows})
-    return found, names
+    runs = [run_view(run, names.get(run.pipeline_id, "")) for run in found.rows]
+    return _Page(runs, found.next_cursor)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import reflex as rx
 
+from datanika.config import settings
 from datanika.services.openid import providers
 from datanika.services.organization_service import OrganizationService
 from datanika.services.permissions import PERMISSIONS
@@ -30,6 +31,7 @@ class SessionState(TenantState):
     login_notice: str = ""
     asks_code: bool = False
     mailed_token: str = ""
+    may_register: bool = True
     login_providers: list[dict[str, str]] = []
     next_page: str = "/"
     _identity: tuple[int, int] | None = None
@@ -61,6 +63,7 @@ class SessionState(TenantState):
         self.login_notice = LOGIN_NOTICE_KEYS.get(query.get("notice", ""), "")
         self.asks_code = self.login_error in CODE_ERRORS
         self.mailed_token = query.get("token", "")
+        self.may_register = settings.registration == "open"
         self.next_page = page_after_login(query.get("next", "/"))
         where = urlencode({"next": self.next_page})
         self.login_providers = [

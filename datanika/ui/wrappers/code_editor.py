@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 _LIBRARY = str(rx.asset("code_editor.jsx", shared=True).importable_path)
-_PACKAGES = [
+PACKAGES = [
     "@uiw/react-codemirror@4.25.12",
     "@codemirror/lang-sql@6.10.0",
     "@codemirror/lang-yaml@6.1.3",
@@ -27,14 +27,15 @@ class CodeEditor(rx.Component):
     """Editor of ``value``; ``on_change`` gets the text half a second after the last key press.
 
     ``completions``: dicts of ``label``, ``type`` (a CodeMirror icon: ``class`` for relations,
-    ``property`` for columns, ``function`` for macros), ``detail`` and perhaps ``apply``.
+    ``property`` for columns, ``function`` for macros), ``detail``, and of what stands in Jinja
+    ``call`` (``ref('orders')``): the braces around it are put in where there are none.
     ``diagnostics``: dicts of ``line`` and ``column`` (from 1), ``message`` and ``severity``
     (``error``, ``warning``, ``info``). ``name`` makes it a field of the form around it.
     """
 
     library = _LIBRARY
     tag = "CodeEditor"
-    lib_dependencies: list[str] = _PACKAGES
+    lib_dependencies: list[str] = PACKAGES
 
     value: rx.Var[str]
     language: rx.Var[str]
@@ -53,7 +54,7 @@ class CodeDiff(rx.Component):
 
     library = _LIBRARY
     tag = "CodeDiff"
-    lib_dependencies: list[str] = _PACKAGES
+    lib_dependencies: list[str] = PACKAGES
 
     before: rx.Var[str]
     after: rx.Var[str]

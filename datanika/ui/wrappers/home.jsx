@@ -22,14 +22,14 @@ function FirstSteps({ done, texts }) {
   ];
   const next = steps.findIndex(([isDone]) => !isDone);
   return (
-    <section className="card first-steps">
+    <section className="card home-steps">
       <div className="card-head">
         <h2>{texts["home.first_steps"]}</h2>
       </div>
       <ol>
         {steps.map(([isDone, to, title, text], position) => (
           <li key={title} className={isDone ? "is-done" : position === next ? "is-next" : ""}>
-            <span className="first-mark" aria-hidden="true">
+            <span className="home-mark" aria-hidden="true">
               {isDone ? "✓" : position + 1}
             </span>
             <h3>
@@ -122,9 +122,9 @@ function Failing({ failing, locale, texts }) {
                   ` · ${fill(texts["home.failed_times"], { count: whole(one.failures, locale) })}`}
               </span>
             </div>
-            {one.error_message && <p className="failing-cause">{one.error_message}</p>}
+            {one.error_message && <p className="failing-cause" dir="auto">{one.error_message}</p>}
             {(one.error_hint || one.pause_reason) && (
-              <p className="muted">{one.error_hint ?? one.pause_reason}</p>
+              <p className="muted" dir="auto">{one.error_hint ?? one.pause_reason}</p>
             )}
           </li>
         ))}

@@ -31,21 +31,27 @@ function useGraph(address, steps) {
       .length;
   }, [steps, graph]);
   const asked = useRef(null);
+  const [failures, setFailures] = useState(0);
   useEffect(() => {
     if (asked.current === unknown && graph.boxes.length) return undefined;
     const stop = new AbortController();
     const timer = setTimeout(
       () => {
-        asked.current = unknown;
-        ask(`${address}/graph`, stop.signal).then(setGraph, () => {});
+        ask(`${address}/graph`, stop.signal).then(
+          (found) => {
+            asked.current = unknown;
+            setGraph(found);
+          },
+          () => stop.signal.aborted || setFailures(failures + 1),
+        );
       },
-      graph.boxes.length ? 700 : 0,
+      failures ? 3000 : graph.boxes.length ? 700 : 0,
     );
     return () => {
       clearTimeout(timer);
       stop.abort();
     };
-  }, [address, unknown]);
+  }, [address, unknown, failures]);
   return useMemo(() => overlay(graph, steps), [graph, steps]);
 }
 

@@ -71,8 +71,8 @@ export function StepPanel({ step, log, onClose, onLog, locale, texts }) {
       <div className="step-panel-body">
         {step.error_message && (
           <div className="notice bad">
-            <pre>{step.error_message}</pre>
-            {step.error_hint && <p>{step.error_hint}</p>}
+            <pre dir="auto">{step.error_message}</pre>
+            {step.error_hint && <p dir="auto">{step.error_hint}</p>}
             {step.error_code && <code className="muted">{step.error_code}</code>}
           </div>
         )}

@@ -70,7 +70,7 @@ function StepLine({ step, begin, end, onSelect, locale, texts }) {
         <button type="button" className="link" onClick={() => onSelect(step)} dir="ltr">
           {step.name || step.node || step.step_key}
         </button>
-        {step.error_message && <span className="error">{step.error_message}</span>}
+        {step.error_message && <span className="error" dir="auto">{step.error_message}</span>}
       </td>
       <td className="muted">{step.kind}</td>
       <td>

@@ -3,6 +3,7 @@ import { ask } from "$/public/external/datanika/ui/wrappers/island/island.js";
 
 export const ROW_LIMIT = 50000; // Lines that are kept; the download has all.
 const SLACK = 5000;
+const REST_AFTER = 30000;
 const LEVELS = ["debug", "info", "warning", "error"];
 
 // Rows of text: a line of the log is one or, with line breaks in it, several.
@@ -98,11 +99,30 @@ export function follow(address, after, store, onRun) {
   let timer;
   let wait = 500;
   let isOver = false;
+  let rest;
+  let isResting = false;
   const stop = () => {
     isOver = true;
     clearTimeout(timer);
+    clearTimeout(rest);
+    document.removeEventListener("visibilitychange", onVisibility);
     source?.close();
   };
+  // A browser opens six connections to a server: tabs that nobody looks at give theirs back.
+  const onVisibility = () => {
+    clearTimeout(rest);
+    if (document.hidden)
+      rest = setTimeout(() => {
+        isResting = true;
+        clearTimeout(timer);
+        source?.close();
+      }, REST_AFTER);
+    else if (isResting) {
+      isResting = false;
+      open();
+    }
+  };
+  document.addEventListener("visibilitychange", onVisibility);
   const take = {
     log: (line) => store.log.add(line),
     step: (step) => store.steps.set(`${step.step_key}\n${step.node}`, step),
@@ -136,12 +156,13 @@ export function follow(address, after, store, onRun) {
         return stop();
       }
     }
+    if (isOver || isResting) return undefined;
     timer = setTimeout(open, wait);
     wait = Math.min(wait * 2, 15000);
     return undefined;
   };
   function open() {
-    if (isOver) return;
+    if (isOver || isResting) return;
     source = new EventSource(`${address}/events?after=${last}`, { withCredentials: true });
     source.onopen = () => {
       wait = 500;

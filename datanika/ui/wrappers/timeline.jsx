@@ -99,7 +99,7 @@ function Facts({ shown, now, locale, texts }) {
         {clock.format(begun(run))} · {duration(seconds(run, now), locale)}
         {run.rows != null && ` · ${fill(texts["home.rows"], { rows: whole(run.rows, locale) })}`}
       </span>
-      {run.error_message && <span className="lane-error">{run.error_message}</span>}
+      {run.error_message && <span className="lane-error" dir="auto">{run.error_message}</span>}
     </div>
   );
 }

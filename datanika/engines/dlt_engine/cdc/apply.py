@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from datanika.engines.dlt_engine.by_key import DELETED_AT
 from datanika.engines.dlt_engine.cdc.fold import Chunk, Key, Last, Move
 from datanika.engines.dlt_engine.cdc.pgoutput import KEPT, Value
 from datanika.engines.dlt_engine.direct.landing import beside
 from datanika.engines.warehouse.base import LOAD_ID, Table, qualified, quoted
 from datanika.errors import TerminalStepError
 
-DELETED_AT = "_deleted_at"
 OP, KEPT_COLUMNS = "_datanika_op", "_datanika_kept"
 _MARK, _PUT = "0", "1"
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from datanika.engines.dlt_engine.by_key import DELETED_AT
 from datanika.engines.dlt_engine.cdc.apply import (
-    DELETED_AT,
     KEPT_COLUMNS,
     OP,
     Applier,

@@ -13,7 +13,8 @@ from datanika.contracts.events import NodeCommitted
 from datanika.contracts.shape import ContractMode
 from datanika.contracts.spec import TableSpec
 from datanika.contracts.steps import ResolvedLoad
-from datanika.engines.dlt_engine.cdc.apply import DELETED_AT, Applier, Lane
+from datanika.engines.dlt_engine.by_key import DELETED_AT
+from datanika.engines.dlt_engine.cdc.apply import Applier, Lane
 from datanika.engines.dlt_engine.cdc.fold import Fold
 from datanika.engines.dlt_engine.cdc.pgoutput import lsn_text
 from datanika.engines.dlt_engine.cdc.step import CdcStep, Work

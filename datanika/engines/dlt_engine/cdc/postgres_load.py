@@ -10,10 +10,12 @@ from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
 from datanika.engines.connectors.postgres import locate
-from datanika.engines.dlt_engine.cdc.apply import DELETED_AT, Applier, Lane, Staged
+from datanika.engines.dlt_engine.by_key import DELETED_AT
+from datanika.engines.dlt_engine.cdc.apply import Applier, Lane, Staged
 from datanika.engines.dlt_engine.cdc.convert import by_server
 from datanika.engines.dlt_engine.cdc.load import CdcLoad
 from datanika.engines.dlt_engine.cdc.step import Work
+from datanika.engines.dlt_engine.direct.beside import Beside
 from datanika.engines.dlt_engine.direct.choice import NotDirect, naming
 from datanika.engines.dlt_engine.direct.columns import (
     TEXTS,
@@ -153,8 +155,9 @@ class _Snapshot(PostgresLoad):
         existing: dict[str, str],
         load_id: str,
         before: str | None,
+        counting: Beside[int],
     ) -> Landed:
-        landed = super()._land(into, feed, existing, load_id, before)
+        landed = super()._land(into, feed, existing, load_id, before, counting)
         load, target = self._load, qualified(self.target)
         here = existing_types(into, self.target)
         if load.soft:

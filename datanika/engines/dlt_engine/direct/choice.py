@@ -8,7 +8,16 @@ from collections.abc import Callable
 from datanika.contracts.spec import TableSpec
 
 _UNDERSTOOD = frozenset(
-    {"name", "target", "write_disposition", "primary_key", "cursor", "columns", "merge_strategy"}
+    {
+        "name",
+        "target",
+        "write_disposition",
+        "primary_key",
+        "cursor",
+        "columns",
+        "merge_strategy",
+        "deletes",
+    }  # fmt: skip
 )
 """Settings of a table that the direct ways obey; any other one that is set needs the values in
 arrow."""

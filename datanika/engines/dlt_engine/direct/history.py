@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from datanika.engines.dlt_engine.by_key import ROW_HASH, VALID_FROM, VALID_TO
 from datanika.engines.dlt_engine.direct.landing import Fill, Landed, Landing, beside
 from datanika.engines.warehouse.base import LOAD_ID, qualified, quoted
 
-VALID_FROM, VALID_TO, ROW_HASH = "_dlt_valid_from", "_dlt_valid_to", "_dlt_id"
-"""dlt's names for a row's validity and its hash."""
 _HISTORY = {VALID_FROM: "timestamptz", VALID_TO: "timestamptz", ROW_HASH: "varchar"}
 
 

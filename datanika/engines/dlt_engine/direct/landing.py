@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from datanika.contracts.enums import WriteDisposition
+from datanika.engines.dlt_engine.by_key import DELETED_AT
 from datanika.engines.dlt_engine.direct.session import Session
 from datanika.engines.dlt_engine.direct.swap import Swap
 from datanika.engines.warehouse.base import LOAD_ID, Table, qualified, quoted
@@ -37,16 +38,19 @@ class Place:
     unique: bool = False
     strategy: str = "delete-insert"
     whole: bool = True
+    marks: bool = False
+    """Rows that are gone from the source stay, with the time of that in DELETED_AT."""
 
 
 @dataclass
 class Landed:
     """``filled``: rows that the server took in; ``wanted``: how many of them the table is to have
-    under this load, ``placed``: how many it has; ``way``: for people."""
+    under this load, ``placed``: how many it has; ``marked``: as deleted; ``way``: for people."""
 
     filled: int = 0
     wanted: int = 0
     placed: int = 0
+    marked: int = 0
     way: str = ""
 
 
@@ -67,14 +71,35 @@ class Landing:
             history = History(self._session, place, self._load_id)
             return history.land_history(fill, fresh, place.whole)
         if fresh or not place.existing or how is WriteDisposition.REPLACE:
-            return self._fresh(fill)
+            landed = self._fresh(fill)
+            self._can_mark()
+            return landed
         self._add_columns()
         if before is not None:
             self._session.run(before)
         if how is WriteDisposition.APPEND:
             rows = fill(self._target, self._names, self._load_id, False)
-            return Landed(rows, rows, rows, "straight into the table")
-        return self._merge(fill)
+            return Landed(rows, rows, rows, way="straight into the table")
+        self._can_mark()
+        landed = self._merge(fill)
+        if place.marks:
+            landed.marked = self._mark()
+        return landed
+
+    def _can_mark(self) -> None:
+        if self._place.marks:
+            self._session.run(
+                f"ALTER TABLE {self._target} ADD COLUMN IF NOT EXISTS "
+                f"{quoted(DELETED_AT)} timestamptz"
+            )
+
+    def _mark(self) -> int:
+        """Every row that came has this load's id by now."""
+        return self._session.count(
+            f"UPDATE {self._target} SET {quoted(DELETED_AT)} = now() "
+            f"WHERE {quoted(DELETED_AT)} IS NULL "
+            f"AND {quoted(LOAD_ID)} IS DISTINCT FROM '{self._load_id}'"
+        )
 
     # A new table
 
@@ -174,7 +199,8 @@ class Landing:
         # Not MERGE, which PostgreSQL has since version 15.
         new = self._insert_new(staging, match)
         values = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in self._names)
-        stamped = f"{values}, {quoted(LOAD_ID)} = '{self._load_id}'"
+        back = f", {quoted(DELETED_AT)} = NULL" if self._place.marks else ""
+        stamped = f"{values}, {quoted(LOAD_ID)} = '{self._load_id}'{back}"
         old = self._session.count(
             f"UPDATE {self._target} t SET {stamped} FROM {staging} s WHERE {match} "
             f"AND t.{quoted(LOAD_ID)} IS DISTINCT FROM '{self._load_id}'"

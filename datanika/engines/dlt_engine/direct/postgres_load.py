@@ -9,6 +9,7 @@ from typing import Any
 
 from datanika.contracts.enums import WriteDisposition
 from datanika.engines.connectors.postgres import locate
+from datanika.engines.dlt_engine.by_key import check_names
 from datanika.engines.dlt_engine.direct import sql_cursor
 from datanika.engines.dlt_engine.direct.arrow_columns import column_of, sql_type, stored_hints
 from datanika.engines.dlt_engine.direct.beside import Beside
@@ -129,6 +130,7 @@ class PostgresLoad(TableLoad):
         merge = self.table.write_disposition is WriteDisposition.MERGE
         cursor = self.table.cursor
         order = self._normalize(cursor.column) if cursor and merge else None
+        check_names(list(feed.columns), self.table)
         place = Place(
             target=self.target,
             columns=feed.columns,
@@ -137,6 +139,7 @@ class PostgresLoad(TableLoad):
             order=order,
             strategy=self.table.merge_strategy,
             whole=cursor is None,
+            marks=merge and self.table.deletes == "soft" and self.table.sync == "query",
         )
         landing = Landing(into, place, load_id)
 
@@ -148,6 +151,9 @@ class PostgresLoad(TableLoad):
 
         landed = landing.land(self.table.write_disposition, fill, before, self.step.full_refresh)
         self.result.path, self.result.placed = feed.path, landed.way
+        if landed.marked:
+            message = f"Marked {landed.marked} rows that are gone from the source."
+            log(self.emit, self.step.step.key, message, node=self.node)
         return landed
 
     def _rows_to_replace(self, existing: dict[str, str]) -> str | None:

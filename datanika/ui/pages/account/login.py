@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from datanika.services.sign_up import FORGOT_PAGE
+from datanika.services.sign_up import FORGOT_PAGE, SIGN_UP_PAGE
 from datanika.ui.components.frame import api_path, language_select, page_language, theme_button
 from datanika.ui.components.link import link
 from datanika.ui.components.logo import login_picture, mark
@@ -101,6 +101,15 @@ def _form() -> rx.Component:
         ),
         rx.foreach(SessionState.login_providers, _provider),
         link(_t["login.forgot"], to=FORGOT_PAGE),
+        rx.cond(
+            SessionState.may_register,
+            rx.el.p(
+                _t["login.no_account"],
+                " ",
+                link(_t["sign_up.link"], to=SIGN_UP_PAGE),
+                class_name="muted",
+            ),
+        ),
         rx.el.p(_t["login.first_time"], " ", rx.el.code("datanika demo"), class_name="hint"),
         class_name="login-form",
     )

@@ -153,10 +153,10 @@ def _failure() -> rx.Component:
         _run.error_message != "",
         rx.el.div(
             rx.el.strong(_t["run.failure"]),
-            rx.el.pre(_run.error_message),
+            rx.el.pre(_run.error_message, dir="auto"),
             rx.cond(
                 _run.error_hint != "",
-                rx.el.p(rx.el.strong(_t["run.way_out"]), " ", _run.error_hint),
+                rx.el.p(rx.el.strong(_t["run.way_out"]), " ", rx.el.bdi(_run.error_hint)),
             ),
             rx.cond(
                 _run.error_code != "",

@@ -68,7 +68,10 @@ def _row(run: RunView) -> rx.Component:
         rx.el.td(run.pipeline),
         rx.el.td(
             badge(run.state),
-            rx.cond(run.error != "", rx.el.span(run.error, title=run.error, class_name="why")),
+            rx.cond(
+                run.error != "",
+                rx.el.span(run.error, title=run.error, class_name="why", dir="auto"),
+            ),
         ),
         rx.el.td(run.trigger, class_name="muted"),
         rx.el.td(local_time(run.created_at)),
