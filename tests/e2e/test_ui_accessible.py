@@ -18,7 +18,7 @@ from playwright.async_api import Browser, Page, TimeoutError
 
 import datanika.ui.pages as areas
 from datanika.services.invitation_service import PATH as INVITATION_PAGE
-from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE
+from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SIGN_UP_PAGE
 from datanika.ui.routes import Page as Route
 from tests.support import story as stories
 from tests.support.browser import browser
@@ -35,7 +35,7 @@ LOOKS = {
     "ar": (("dark", DESKTOP), ("light", PHONE)),
 }
 ENTRANCES = (
-    "/login", FORGOT_PAGE, f"{RESET_PAGE}?token=x", f"{CONFIRM_PAGE}?token=x",
+    "/login", SIGN_UP_PAGE, FORGOT_PAGE, f"{RESET_PAGE}?token=x", f"{CONFIRM_PAGE}?token=x",
     f"{INVITATION_PAGE}?token=x", "/no/such/page",
 )  # fmt: skip
 
