@@ -10,11 +10,13 @@ import reflex as rx
 from datanika.api.app import background_tasks, create_app
 from datanika.services.invitation_service import PATH as INVITATION_PAGE
 from datanika.services.sign_up import CONFIRM_PAGE, FORGOT_PAGE, RESET_PAGE, SIGN_UP_PAGE
+from datanika.ui.failures import tell_of_failure
 from datanika.ui.guard import LOGIN_PAGE, NOWHERE_PAGE, DenyByDefault
 from datanika.ui.pages import (
     catalog,
     connections,
     home,
+    operators,
     pipelines,
     runs,
     settings,
@@ -27,6 +29,7 @@ from datanika.ui.pages.account.mailed import (
     reset_password_page,
     verify_email_page,
 )
+from datanika.ui.pages.account.missing import missing_page
 from datanika.ui.pages.account.no_organization import no_organization_page
 from datanika.ui.pages.account.sign_up import sign_up_page
 from datanika.ui.sockets import allow_same_origin_only
@@ -44,6 +47,7 @@ app = rx.App(
     toaster=None,
     reset_style=False,
     html_lang="en",
+    backend_exception_handler=tell_of_failure,
 )
 app.add_middleware(DenyByDefault())
 allow_same_origin_only(app)
@@ -58,6 +62,7 @@ for _member_page in (
     *transformations.PAGES,
     *catalog.PAGES,
     *settings.PAGES,
+    *operators.PAGES,
 ):
     app.add_page(
         _member_page.build,
@@ -89,3 +94,4 @@ app.add_page(
     title="Datanika",
     on_load=[I18nState.load_locale, SessionState.load_login, InvitationState.load_invitation],
 )
+app.add_page(missing_page, route="404", title="Datanika", on_load=[I18nState.load_locale])

@@ -15,9 +15,11 @@ from datanika.contracts.api.lineage import (
     LineageDirection,
     LineageGraphOut,
     LineageLevel,
+    LineageMapOut,
 )
 from datanika.contracts.text import Line
 from datanika.services.catalog_service import SORTS, CatalogService
+from datanika.services.lineage_map import MAX_TABLES, lineage_map
 from datanika.services.lineage_service import LineageService
 from datanika.services.paging import PageRequest
 
@@ -31,13 +33,24 @@ async def list_catalog(
     page: Paging,
     connection_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     schema_name: Annotated[Line | None, Query(max_length=63)] = None,
+    kind: Annotated[Line | None, Query(max_length=16)] = None,
     search: Search = None,
 ) -> Page[CatalogEntryOut]:
     """Tables and views with their columns and what they were made from."""
     entries = await CatalogService(tx.session, tx.actor).list(
-        page, connection_id=connection_id, schema_name=schema_name, search=search
+        page, connection_id=connection_id, schema_name=schema_name, kind=kind, search=search
     )
     return page_of(entries, CatalogEntryOut)
+
+
+@router.get("/lineage", **needs("catalog:read"))
+async def read_lineage_map(
+    tx: Tx,
+    after: Annotated[int, Query(ge=0, le=MAX_ID, description="`next_after` before.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_TABLES)] = MAX_TABLES,
+) -> LineageMapOut:
+    """All tables with what each is made of, page by page."""
+    return await lineage_map(tx.session, tx.actor, after, limit)
 
 
 Column = Annotated[Line | None, Query(max_length=255, description="One column of the entry.")]

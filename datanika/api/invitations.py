@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import APIRouter, Query, Request, Response, status
 from pydantic import BaseModel
@@ -31,7 +30,7 @@ from datanika.contracts.api import (
     Page,
 )
 from datanika.db import system_scope
-from datanika.models import Organization
+from datanika.services.invitation_mail import invitation_mail
 from datanika.services.invitation_service import (
     PATH,
     SORTS,
@@ -40,7 +39,6 @@ from datanika.services.invitation_service import (
     register_invited,
 )
 from datanika.services.login_sessions import LoginSessions
-from datanika.services.mail import Mail
 from datanika.services.paging import PageRequest
 
 router = APIRouter(
@@ -164,27 +162,9 @@ async def register_with_invitation(request: Request, session: SystemSession) -> 
 
 
 async def _mail(tx: Transaction, mails: Outbox, sent: Sent) -> None:
-    mail = await invitation_mail(tx, sent)
+    mail = invitation_mail(sent, tx.actor.email)
     async with system_scope(tx.session, tx.actor.scope):
         await mails.put(tx.session, mail)
-
-
-async def invitation_mail(tx: Transaction, sent: Sent) -> Mail:
-    """What the invited address gets: the link that proves that it was read there."""
-    organization = await tx.session.get_one(Organization, tx.actor.org_id)
-    link = urlsplit(sent.mailed_link)
-    values = {
-        "organization": organization.name,
-        "inviter": tx.actor.email,
-        "role": sent.invitation.role,
-    }
-    return Mail(
-        "invitation",
-        to=sent.invitation.email,
-        values=values,
-        path=link.path,
-        query=dict(parse_qsl(link.query)),
-    )
 
 
 def invitation_sent(sent: Sent) -> InvitationSentOut:

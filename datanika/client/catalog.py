@@ -12,6 +12,7 @@ from datanika.contracts.api.lineage import (
     LineageDirection,
     LineageGraphOut,
     LineageLevel,
+    LineageMapOut,
 )
 
 Sort = Literal[
@@ -27,17 +28,19 @@ class Catalog(Resource):
         *,
         connection_id: int | None = None,
         schema_name: str | None = None,
+        kind: str | None = None,
         search: str | None = None,
         sort: Sort | None = None,
         page_size: int | None = None,
     ) -> Iterator[CatalogEntryOut]:
-        """Every table and view that runs have made; ``search`` is a part of its name or of one of
-        its columns'."""
+        """Every table and view that runs have made; ``search`` is a part of its name, of a
+        column's, of a description or of a tag."""
         return self._items(
             CatalogEntryOut,
             "catalog",
             connection_id=connection_id,
             schema_name=schema_name,
+            kind=kind,
             search=search,
             sort=sort,
             limit=page_size,
@@ -67,6 +70,10 @@ class Catalog(Resource):
             depth=depth,
             indirect=indirect,
         )
+
+    def lineage_map(self, *, after: int | None = None, limit: int | None = None) -> LineageMapOut:
+        """A page of all tables with what each is made of; ``after``: ``next_after`` before."""
+        return self._get(LineageMapOut, "catalog/lineage", after=after, limit=limit)
 
     def impact(self, entry_id: int, column: str, *, depth: int | None = None) -> ImpactOut:
         """What depends on a column."""

@@ -52,10 +52,13 @@ _OF_INCREMENTAL = (
     "incremental_strategy", "on_schema_change", "merge_update_columns", "merge_exclude_columns",
     "incremental_predicates", "microbatch",
 )  # fmt: skip
+_OVERWRITE = "insert_overwrite"
 _NO_STRATEGY = {
-    "bigquery": frozenset({"append", "delete+insert"}),
-    "clickhouse": frozenset({"merge"}),
+    "bigquery": frozenset({"append", "delete+insert", _OVERWRITE}),
+    "clickhouse": frozenset({"merge", _OVERWRITE}),
+    **dict.fromkeys(("postgres", "duckdb", "redshift", "mssql"), frozenset({_OVERWRITE})),
 }
+"""What the adapter has not, or only for tables in partitions, which nobody can ask for here."""
 _NO_MATERIALIZED_VIEW = frozenset({"duckdb", "mssql", "clickhouse"})
 
 

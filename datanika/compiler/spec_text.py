@@ -56,7 +56,7 @@ class ReadSpec:
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):  # type: ignore[misc]
+class _Loader(_Base):
     """JSON's values only: a date stays the text that it is."""
 
 

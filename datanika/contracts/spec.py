@@ -235,7 +235,9 @@ class TransformationSpec(Contract):
     tests: Annotated[tuple[DbtTest, ...], BeforeValidator(storable)] = Field(
         default=(), description="Generic tests of the whole relation."
     )
-    incremental_strategy: Literal["append", "delete+insert", "merge", "microbatch"] | None = None
+    incremental_strategy: (
+        Literal["append", "delete+insert", "merge", "microbatch", "insert_overwrite"] | None
+    ) = None
     on_schema_change: Literal["ignore", "fail", "append_new_columns", "sync_all_columns"] | None = (
         None
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from itertools import batched
 from types import TracebackType
@@ -66,6 +67,15 @@ class FlowRunState(Contract):
     type: str
     is_final: bool
     message: str | None = None
+
+
+class WorkerState(Contract):
+    """A worker as Prefect knows it. ``queue`` is its work pool."""
+
+    name: str
+    queue: str
+    is_online: bool
+    last_seen: dt.datetime | None
 
 
 class _Known(NamedTuple):
@@ -141,6 +151,21 @@ class PrefectGateway:
                 await client.create_work_pool(
                     WorkPoolCreate(name=settings.work_pool, type="datanika")
                 )
+
+    async def workers(self, most: int = 200) -> list[WorkerState]:
+        """The workers of our work pool, those that are online first."""
+        async with self._call() as client:
+            found = await client.read_workers_for_work_pool(settings.work_pool, limit=most)
+        rows = [
+            WorkerState(
+                name=one.name,
+                queue=settings.work_pool,
+                is_online=one.status.value == "ONLINE",
+                last_seen=one.last_heartbeat_time,
+            )
+            for one in found
+        ]
+        return sorted(rows, key=lambda one: (not one.is_online, one.name))
 
     async def deploy_maintenance(self) -> None:
         """The platform's own deployments: reconcile every minute, retention once a day."""

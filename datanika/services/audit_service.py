@@ -19,6 +19,7 @@ from sqlalchemy import bindparam, cast, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from datanika.errors import NotFound
 from datanika.models import AuditLog, Organization
 from datanika.services.actor import Actor
 from datanika.services.paging import NEWEST, PageRequest, RowPage, fetch_page, rows_of, sorts_of
@@ -241,3 +242,13 @@ class AuditService:
         if before is not None:
             query = query.where(AuditLog.at < before)
         return await fetch_page(self.session, query, SORTS, page)
+
+    async def get(self, entry_id: int) -> AuditLog:
+        """One entry; raises :class:`NotFound`, also for another organisation's."""
+        self.actor.require("audit:read")
+        entry = await self.session.scalar(
+            select(AuditLog).where(AuditLog.id == entry_id, AuditLog.org_id == self.actor.org_id)
+        )
+        if entry is None:
+            raise NotFound("There is no such entry.", code="audit_entry_not_found")
+        return entry

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy import ColumnElement, Text, cast, exists, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.docs import EntryCheck
 from datanika.contracts.events import ColumnInfo, NodeFinished
 from datanika.errors import NotFound
-from datanika.models import CatalogEntry
+from datanika.models import CatalogEntry, Transformation
 from datanika.services.actor import Actor
 from datanika.services.paging import (
     OLDEST,
@@ -41,10 +42,12 @@ class CatalogService:
         *,
         connection_id: int | None = None,
         schema_name: str | None = None,
+        kind: str | None = None,
         search: str | None = None,
     ) -> RowPage[CatalogEntry]:
         """The organisation's tables and views; ``search`` is a part of the name of one or of
-        one of its columns."""
+        one of its columns, or of what its transformation says: description, tags, columns'
+        descriptions."""
         self.actor.require("catalog:read")
         query = rows_of(CatalogEntry).where(
             CatalogEntry.org_id == self.actor.org_id, CatalogEntry.deleted_at.is_(None)
@@ -53,12 +56,27 @@ class CatalogService:
             query = query.where(CatalogEntry.connection_id == connection_id)
         if schema_name is not None:
             query = query.where(CatalogEntry.schema_name == schema_name)
+        if kind is not None:
+            query = query.where(CatalogEntry.kind == kind)
         if search is not None:
             names = func.jsonb_path_query_array(CatalogEntry.columns, cast("$[*].name", JSONPATH))
             query = query.where(
-                contains(CatalogEntry.name, search) | contains(cast(names, Text), search)
+                contains(CatalogEntry.name, search)
+                | contains(cast(names, Text), search)
+                | _is_described(search)
             )
         return await fetch_page(self.session, query, SORTS, page)
+
+    async def places(self) -> Sequence[tuple[str, str]]:
+        """Every (schema, kind) that there is, sorted: what a list can be narrowed to."""
+        self.actor.require("catalog:read")
+        rows = await self.session.execute(
+            select(CatalogEntry.schema_name, CatalogEntry.kind)
+            .where(CatalogEntry.org_id == self.actor.org_id, CatalogEntry.deleted_at.is_(None))
+            .distinct()
+            .order_by(CatalogEntry.schema_name, CatalogEntry.kind)
+        )
+        return [(schema, kind) for schema, kind in rows]
 
     async def get(self, entry_id: int) -> CatalogEntry:
         """Raises :class:`NotFound`, also for another organisation's entry."""
@@ -73,6 +91,24 @@ class CatalogService:
         if entry is None:
             raise NotFound("There is no such catalog entry.", code="catalog_entry_not_found")
         return entry
+
+
+def _is_described(search: str) -> ColumnElement[bool]:
+    """Whether the transformation that makes an entry has ``search`` in its words."""
+    spec = Transformation.spec
+    paths = ("$.description", "$.tags[*]", "$.columns[*].description")
+    said = func.concat_ws(
+        " ",
+        *(cast(func.jsonb_path_query_array(spec, cast(path, JSONPATH)), Text) for path in paths),
+    )
+    return exists().where(
+        Transformation.org_id == CatalogEntry.org_id,
+        Transformation.destination_id == CatalogEntry.connection_id,
+        Transformation.kind.in_(("model", "seed", "snapshot")),
+        func.coalesce(spec["alias"].as_string(), Transformation.name) == CatalogEntry.name,
+        Transformation.deleted_at.is_(None),
+        contains(said, search),
+    )
 
 
 async def record_catalog_entry(

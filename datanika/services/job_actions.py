@@ -159,11 +159,20 @@ async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:
     destination = await resolve_connection(session, org_id, transformation.destination_id)
     step = TransformStep(key="compile", destination_id=destination.id)
     name = f"org{org_id}"
+    request = dict(job.request)
+    sql = request.pop("sql", None)
+    specs = await load_transformation_specs(session, org_id, [destination.id])
+    if sql is not None:
+        # As the editor has it; what reads it is compiled beside it, so the name stays.
+        specs = tuple(
+            spec.model_copy(update={"sql": sql}) if spec.name == transformation.name else spec
+            for spec in specs
+        )
     files = build_project(
         name,
         step,
         destination.kind,
-        await load_transformation_specs(session, org_id, [destination.id]),
+        specs,
         # Without loads: the tables that a model reads are sources anyway.
         (),
     )
@@ -178,5 +187,5 @@ async def _compile(session: AsyncSession, job: ClaimedJob) -> CompileAction:
             owner=await owner_name(session, org_id),
         ),
         model=transformation.name,
-        **job.request,
+        **request,
     )

@@ -157,6 +157,11 @@ class TransformationService:
         new = await self._version(transformation_id, newer)
         return diff_specs(old, new, older, newer)
 
+    async def version(self, transformation_id: int, number: int) -> TransformationSpec:
+        """What it was; raises :class:`NotFound`."""
+        await self.get(transformation_id)
+        return await self._version(transformation_id, number)
+
     async def _version(self, transformation_id: int, number: int) -> TransformationSpec:
         spec = await self.session.scalar(
             select(TransformationVersion.spec).where(

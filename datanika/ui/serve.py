@@ -42,9 +42,10 @@ def create_asgi() -> ASGIApp:
         "__REFLEX_SKIP_COMPILE": "true",
     }
     from datanika.datanika import app
+    from datanika.ui.failures import FailurePages
     from datanika.ui.headers import SecurityHeaders, content_security_policy
 
-    application = SecurityHeaders(app(), content_security_policy(static_dir(root)))
+    application = SecurityHeaders(FailurePages(app()), content_security_policy(static_dir(root)))
     # All that was imported stays: the collector would look through it again and again, 0.1 s long.
     gc.collect()
     gc.freeze()

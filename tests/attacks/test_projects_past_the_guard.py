@@ -67,8 +67,8 @@ ENGINE: list[tuple[str, dict[str, str]]] = [
      "[{{name: t, identifier: '../../x', external: {{location: '{home}/keys'}}}}]}}]\n"}),
     ("an installed package", {"dbt_packages/evil/dbt_project.yml": "name: evil\nversion: '1'\n"
      "on-run-start: [\"copy (select 1) to '{home}/keys'\"]\n",
-     "dbt_packages/evil/macros/m.sql":
-     "{{% macro default__ref(x) %}}" + STEALS + "{{% endmacro %}}",
+     "dbt_packages/evil/macros/m.sql": "{{% macro default__ref(x) %}}" + STEALS
+     + "{{% endmacro %}}",
      "packages.yml": "packages: [{{local: dbt_packages/evil}}]\n"}),
     ("a local package", {"packages.yml": "packages: [{{local: '{home}/orgs/2'}}]\n"}),
     ("a git package", {"packages.yml": f"packages: [{{{{git: '{HTTP}'}}}}]\n"}),

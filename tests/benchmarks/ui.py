@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import tempfile
 import time
@@ -53,6 +54,7 @@ LINES_A_SECOND = 1000
 LOG_SECONDS = 20
 BATCH = 50
 RUNS = 60
+TABLES = 2000
 RUN_LIST = (
     f"{ROOT}.datanika___ui___state___tenant____tenant_state"
     ".datanika___ui___state___run_list_state____run_list_state"
@@ -244,6 +246,20 @@ async def logs(bench: Bench) -> None:
     )
 
 
+async def lineage(bench: Bench) -> None:
+    from tests.support.lineage_map import make_map, pan_fps
+
+    owner = await stories.register(stories.new_email(), "Big")
+    await make_map(owner, TABLES)
+    big = Bench(bench.web, bench.process, bench.browser, Story(owner, 0))
+    await big.log_in()
+    async with big.page() as page:
+        await page.goto(f"{bench.web.url}/lineage")
+        await page.locator(".lineage-count[data-layout-seconds]").wait_for()
+        fps = [await pan_fps(page) for _ in range(3)]
+    print_case("lineage", {"fps": median(fps), "worst_fps": min(fps), "tables": TABLES})
+
+
 async def memory(bench: Bench) -> None:
     run_id = await stories.whole_run(bench.story)
     paths = ("/runs", "/", f"/runs/{run_id}")
@@ -283,6 +299,7 @@ CASES = {
     "navigate": navigate,
     "click": click,
     "logs": logs,
+    "lineage": lineage,
     "memory": memory,
 }
 
@@ -312,7 +329,8 @@ def web_process(web: Web) -> psutil.Process:
 
 async def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="datanika-bench-"))
-    frontend = await asyncio.to_thread(built_frontend, folder / "ui")
+    given = os.environ.get("DATANIKA_UI_DIR")
+    frontend = await asyncio.to_thread(built_frontend, Path(given) if given else folder / "ui")
     with running_server(durable=True) as server, pytest.MonkeyPatch.context() as monkeypatch:
         template: Any = await asyncio.to_thread(make_template, server)
         async with migrated_database(server, template, monkeypatch, folder / "home"):

@@ -142,7 +142,7 @@ async def test_a_new_user_connects_a_database_looks_into_it_and_changes_it(
     await page.get_by_role("tab", name="Browse").click()
     await page.get_by_role("button", name="orders").click()
     columns = page.get_by_role("region", name="Columns")
-    await expect(columns.get_by_role("row").filter(has_text="id")).to_contain_text("key")
+    await expect(columns.get_by_role("row").nth(1)).to_contain_text("key")
     await expect(columns.get_by_role("row").filter(has_text="paid")).to_contain_text("NOT NULL")
     rows = page.get_by_role("region", name="Preview")
     await expect(rows.locator(".null")).to_have_text("NULL")
@@ -181,8 +181,9 @@ async def test_a_new_user_connects_a_database_looks_into_it_and_changes_it(
     await page.get_by_role("tab", name="Rotate credential").click()
     await form.get_by_label("Password").fill(NEW)
     await page.get_by_role("button", name="Replace the credential").click()
-    await expect(page.get_by_text("The change is saved.")).to_be_visible()
-    await page.get_by_role("tabpanel").get_by_role("button", name="Test").click()
+    overview = page.get_by_role("tab", name="Overview")
+    await expect(overview).to_have_attribute("aria-selected", "true")
+    # What was saved is tested by itself.
     await expect(page.get_by_text("It works")).to_be_visible()
     await expect(page.locator(".tested.ok")).to_be_visible()
     await expect(page.get_by_text("connection.updated").first).to_be_visible()
@@ -192,6 +193,7 @@ async def test_a_new_user_connects_a_database_looks_into_it_and_changes_it(
     async with get_session(actor.scope) as session:
         await TransformationService(session, actor).create(model)
     await page.reload()
+    await expect(page.get_by_role("link", name="stg_orders")).to_be_visible()
     await page.get_by_role("button", name="Delete").click()
     await expect(page.get_by_role("dialog")).to_contain_text("stg_orders")
     await page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
@@ -241,6 +243,8 @@ async def owner(email: str) -> Actor:
 async def test_files_are_uploaded_looked_into_and_deleted(
     page: Page, working: Web, tmp_path: Path
 ) -> None:
+    await page.goto(f"{working.url}/sign-up?error=registration_closed")
+    await expect(page.get_by_role("alert")).to_contain_text("by invitation")
     ada = await stories.register(stories.new_email(), "Files Ltd")
     await log_in(page, working, ada.email)
     await page.goto(f"{working.url}/connections/files")
@@ -263,7 +267,7 @@ async def test_files_are_uploaded_looked_into_and_deleted(
     await expect(shown).to_be_visible()
     await page.get_by_label("Delimiter").select_option(";")
     await expect(page.get_by_role("columnheader").filter(has_text="amount")).to_be_visible()
-    await expect(page.get_by_role("columnheader").filter(has_text="at")).to_contain_text("date")
+    await expect(page.get_by_role("columnheader", name="at DATE")).to_be_visible()
     # The same name with another content takes a decision.
     orders.write_text("id;at;amount\n3;2026-03-03;1\n", "utf-8")
     await chooser.set_input_files([orders])
@@ -273,8 +277,3 @@ async def test_files_are_uploaded_looked_into_and_deleted(
     await page.get_by_role("alert").get_by_role("button", name="Delete").click()
     await expect(page.get_by_role("row").filter(has_text="planes.csv")).to_have_count(0)
     await expect(page.get_by_text("The file was deleted.")).to_be_visible()
-
-
-async def test_closed_registration_is_said(page: Page, web: Web) -> None:
-    await page.goto(f"{web.url}/sign-up?error=registration_closed")
-    await expect(page.get_by_role("alert")).to_contain_text("by invitation")

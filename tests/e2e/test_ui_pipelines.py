@@ -81,9 +81,18 @@ async def write(page: Page, text: str) -> None:
     await page.keyboard.insert_text(text)
 
 
+async def settled(page: Page, one: Locator) -> tuple[float, float]:
+    """The middle of what the graph moves into view, once it rests."""
+    before = None
+    while (box := await one.bounding_box()) is None or box != before:
+        before = box
+        await page.wait_for_timeout(250)
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 async def drag(page: Page, start: Locator, end: Locator) -> None:
-    boxes = [await start.bounding_box(), await end.bounding_box()]
-    points = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes if box]
+    await start.scroll_into_view_if_needed()
+    points = [await settled(page, start), await settled(page, end)]
     await page.mouse.move(*points[0])
     await page.mouse.down()
     await page.mouse.move(*points[1], steps=12)

@@ -249,10 +249,10 @@ async def test_home_teaches_beginners_and_shows_what_needs_somebody(page: Page, 
     await bar.press("ArrowLeft")
     await expect(page.locator(".lane-facts")).to_contain_text("succeeded")
     await page.get_by_text("Show as a table").first.click()
-    await expect(page.get_by_role("region", name="Rows a day")).to_contain_text("367,687")
+    await expect(page.get_by_role("region", name="Rows a day")).to_contain_text("398,598")
     await expect(page.locator(".quota")).to_contain_text("Runs at once")
     # A run that begins is there by itself.
     await stories.start_run(story)
     await expect(page.locator(".lane-bar")).to_have_count(3)
-    await page.locator(".lane-bar.is-failed").click()
+    await page.locator(".failing .row-link").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(f"nyc_flights #{failed}")

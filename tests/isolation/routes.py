@@ -340,6 +340,7 @@ API: dict[str, Entry] = {
     "POST notification-deliveries/{delivery_id}/redeliver": Entry(ADMIN, 202),
     # the rest
     "GET catalog": Entry(VIEWER),
+    "GET catalog/lineage": Entry(VIEWER),
     "GET catalog/{entry_id}": Entry(VIEWER),
     "GET catalog/{entry_id}/lineage": Entry(VIEWER),
     "GET catalog/{entry_id}/impact": Entry(VIEWER, query={"column": "id"}),

@@ -208,3 +208,28 @@ async def test_a_mail_that_cannot_be_sent_changes_nothing_for_the_sender(
     monkeypatch.setattr(settings, "smtp_host", "127.0.0.1")
     monkeypatch.setattr(settings, "smtp_port", free_port())
     assert (await client.post(REGISTER, json=ADA)).status_code == 202
+
+
+async def test_a_browser_registers_with_a_form_and_is_sent_on(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await client.post(REGISTER, data={**ADA, "locale": "de"})
+    assert (made.status_code, made.headers["location"]) == (303, "/login?notice=registered")
+    assert mails()[-1]["Subject"] == "Bestätigen Sie Ihre E-Mail-Adresse"
+    short = await client.post(REGISTER, data={**ADA, "email": "b@example.com", "password": "x"})
+    assert short.headers["location"].startswith("/sign-up?error=")
+    monkeypatch.setattr(settings, "require_verified_email", True)
+    asked = await client.post(REGISTER, data={**ADA, "email": "c@example.com"})
+    assert asked.headers["location"] == "/login?notice=registered_confirm"
+
+
+async def test_where_registration_is_closed_nobody_makes_an_account(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "registration", "closed")
+    refused = await client.post(REGISTER, json=ADA)
+    assert (refused.status_code, refused.json()["code"]) == (403, "registration_closed")
+    sent_on = await client.post(REGISTER, data=ADA)
+    assert sent_on.headers["location"] == "/sign-up?error=registration_closed"
+    async with get_session(SYSTEM) as session:
+        assert await session.scalar(select(func.count(User.id))) == 0

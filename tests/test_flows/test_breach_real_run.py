@@ -28,6 +28,13 @@ MODELS = {
     "people": "select * from {{ source('raw', 'people') }}",
 }
 
+SAID = {
+    "sums": {
+        "description": "All that was paid.",
+        "columns": [{"name": "s", "tests": ["not_null"]}],
+    }
+}
+
 
 async def make(actor: Actor, warehouse: Warehouse) -> int:
     async with get_session(actor.scope) as session:
@@ -36,7 +43,15 @@ async def make(actor: Actor, warehouse: Warehouse) -> int:
         target = await connections.create("warehouse", "postgres", warehouse.config)
         for name, sql in MODELS.items():
             await TransformationService(session, actor).create(
-                Spec(name=name, destination_id=target.id, sql=sql, materialization="table")
+                Spec.model_validate(
+                    {
+                        "name": name,
+                        "destination_id": target.id,
+                        "sql": sql,
+                        "materialization": "table",
+                        **SAID.get(name, {}),
+                    }
+                )
             )
         frozen = {"data_types": "freeze"}
         load = LoadStep(
@@ -66,7 +81,7 @@ async def ended(actor: Actor, run_id: object) -> dict[tuple[str, str], tuple[str
     async with get_session(actor.scope) as session:
         steps = await session.scalars(select(RunStep).where(RunStep.run_id == run_id))
         return {
-            (step.step_key, step.node.rsplit(".", 1)[-1]): (step.state, step.error_code)
+            (step.step_key, step.name if step.node else ""): (step.state, step.error_code)
             for step in steps
         }
 
@@ -85,8 +100,8 @@ async def test_a_frozen_column_stops_its_readers_alone(start: Start, warehouse: 
         ) as api,
     ):
 
-        async def run(path: str) -> tuple[str, object]:
-            answer = await api.post(f"{path}?wait=120", json={}, timeout=150)
+        async def run(path: str, **how: object) -> tuple[str, object]:
+            answer = await api.post(f"{path}?wait=120", json=how, timeout=150)
             assert answer.status_code == 202, answer.text
             assert RunState(answer.json()["state"]).is_final
             return answer.json()["state"], answer.json()["id"]
@@ -106,6 +121,7 @@ async def test_a_frozen_column_stops_its_readers_alone(start: Start, warehouse: 
             ("build", "people"): ("succeeded", None),
             ("build", "sums"): ("skipped", why),
             ("build", "after"): ("skipped", why),
+            ("build", "not_null_sums_s"): ("skipped", why),
             ("later", ""): ("warned", why),
             ("later", "after"): ("skipped", why),
             ("later", "ids"): ("succeeded", None),
@@ -124,3 +140,24 @@ async def test_a_frozen_column_stops_its_readers_alone(start: Start, warehouse: 
         assert found["build", "sums"] == found["later", "after"] == ("succeeded", None)
         assert found["build", "people"][0] == "skipped", "an earlier run built it"
         assert warehouse.query("SELECT s FROM analytics.after") == [(7,)]
+
+        # For one run: another command, other models, a schema of one's own.
+        _, three = await run(f"/pipelines/{pipeline}/runs", command="docs generate")
+        found = await ended(owner, three)
+        assert found["load", ""][0] == "skipped" and found["build", "sums"][0] == "succeeded"
+        _, four = await run(
+            f"/pipelines/{pipeline}/runs", defer=True, select=["sums"], steps=["build"]
+        )
+        own = f"dev_u{owner.user_id}"
+        assert (await ended(owner, four))["build", "sums"] == ("succeeded", None)
+        assert warehouse.query(f"SELECT s FROM {own}.sums") == [(7,)]
+        entries = (await api.get("/catalog?limit=100")).json()["items"]
+        by_name = {entry["name"]: entry for entry in entries}
+        assert {entry["schema_name"] for entry in entries} == {"raw", "analytics"}
+        sums = by_name["sums"]
+        assert (sums["docs"]["node"], sums["docs"]["description"]) == (
+            f"model.org{owner.org_id}.sums", "All that was paid.",
+        )  # fmt: skip
+        assert sums["tests_state"] == "passed"
+        assert sums["checks"]["not_null_sums_s"]["state"] == "succeeded"
+        assert by_name["orders"]["docs"]["kind"] == "source", "docs generate saw it"

@@ -56,7 +56,7 @@ def parquet() -> bytes:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("a.csv", "csv"), ("A.TSV", "csv"), ("a.jsonl.gz", "jsonl"), ("a.b.parquet", "parquet"),
-     ("x.zip", "zip"), ("a.ndjson", "jsonl")],
+     ("x.zip", "zip"), ("a.ndjson", "jsonl"), ("a.xlsx", "excel"), ("shop.db", "sqlite")],
 )  # fmt: skip
 def test_a_name_says_what_it_is(name: str, kind: str) -> None:
     assert check_name(name) == kind
@@ -189,3 +189,20 @@ def test_an_upload_that_is_too_long_ends_when_it_is(tmp_path: Path) -> None:
     with pytest.raises(BodyTooLarge):
         asyncio.run(receive("a.csv", endless(), tmp_path, 10_000, 10**9))
     assert read == 11_000
+
+
+def test_workbooks_and_databases_are_what_they_say(tmp_path: Path) -> None:
+    import sqlite3
+
+    file = tmp_path / "shop.sqlite"
+    with sqlite3.connect(file) as opened:
+        opened.execute("CREATE TABLE t (id int)")
+    assert list(unpack(tmp_path / "a", "shop.sqlite", file.read_bytes())) == ["shop.sqlite"]
+    book = archive(("xl/workbook.xml", b"<workbook/>"))
+    assert list(unpack(tmp_path / "b", "book.xlsx", book)) == ["book.xlsx"]
+    assert refusal(tmp_path / "c", "shop.sqlite", b"no database") == "file_content_invalid"
+    assert refusal(tmp_path / "d", "book.xlsx", b"no workbook") == "file_content_invalid"
+    assert refusal(tmp_path / "e", "book.xlsx", archive(("a.txt", b"x"))) == "file_content_invalid"
+    bomb = archive(("xl/workbook.xml", b"x"), ("xl/s.xml", bytes(11_000_000)))
+    assert refusal(tmp_path / "f", "book.xlsx", bomb) == "file_unpacks_too_large"
+    assert refusal(tmp_path / "g", "shop.db.gz", b"x") == "file_format_unknown"

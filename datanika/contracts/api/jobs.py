@@ -75,6 +75,9 @@ class CompileIn(Body):
         strict=True,
         description="As of a later run of an incremental model, not its first.",
     )
+    sql: Code | None = Field(
+        default=None, description="This code, not saved yet; null: what the transformation has."
+    )
 
 
 class FormatIn(Body):

@@ -101,3 +101,31 @@ class ImpactOut(Answer):
 
     items: list[ImpactedOut]
     truncated: bool
+
+
+class LineageTableOut(Answer):
+    """A relation of the whole map; a table of a source has no ``entry_id``."""
+
+    key: str = Field(description="Names it in `reads`; the same as in the graph of an entry.")
+    entry_id: int | None
+    connection_id: int
+    schema_name: str
+    name: str
+    kind: str
+    columns: int = Field(description="How many; 0 for a table of a source.")
+
+
+class LineageReadOut(Answer):
+    """``source`` goes into ``target``."""
+
+    source: str
+    target: str
+
+
+class LineageMapOut(Answer):
+    """A page of the organisation's lineage by tables: catalog entries in the order of their ids,
+    with what goes into them, and the tables of sources among those."""
+
+    tables: list[LineageTableOut]
+    reads: list[LineageReadOut]
+    next_after: int | None = Field(description="For `after`; null at the end.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from datanika.contracts.docs import ColumnDocs, EntryDocs
 
-MAX_TEXT = 10_000
-"""Characters of one description that are kept."""
+MAX_TEXT = 20_000
+"""Characters of all descriptions of a relation that are kept, and of all meta."""
 
 
 class ManifestDocs:
@@ -25,11 +26,13 @@ class ManifestDocs:
     def of(self, node: Any) -> EntryDocs:
         """Of a model, seed, snapshot or source."""
         tests = sorted(self._tests.get(node.unique_id, ()), key=lambda one: one[0])
+        texts, metas = _Budget(MAX_TEXT), _Budget(MAX_TEXT)
+        description, meta = texts.text(node.description), metas.meta(node.meta)
         columns = {
             str(name): ColumnDocs(
-                description=str(column.description or "")[:MAX_TEXT],
+                description=texts.text(column.description),
                 tags=tuple(str(tag) for tag in column.tags or ()),
-                meta=dict(column.meta or {}),
+                meta=metas.meta(column.meta),
             )
             for name, column in node.columns.items()
         }
@@ -42,9 +45,9 @@ class ManifestDocs:
             name=str(node.name),
             kind=str(node.resource_type),
             materialization=str(getattr(node.config, "materialized", "") or ""),
-            description=str(node.description or "")[:MAX_TEXT],
+            description=description,
             tags=tuple(str(tag) for tag in node.tags or ()),
-            meta=dict(node.meta or {}),
+            meta=meta,
             columns=columns,
             tests=tuple(test for test, _ in tests),
         )
@@ -59,6 +62,27 @@ class ManifestDocs:
             if node is not None and str(getattr(node.config, "materialized", "")) != "ephemeral":
                 found.append(f"{node.schema}.{getattr(node, 'identifier', None) or node.alias}")
         return tuple(found[:500])
+
+
+class _Budget:
+    """``left``: characters that may still be told; what does not fit is left out."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def text(self, text: Any) -> str:
+        kept = str(text or "")[: self.left]
+        self.left -= len(kept)
+        return kept
+
+    def meta(self, meta: Any) -> dict[str, Any]:
+        if not meta:
+            return {}
+        size = len(json.dumps(meta, default=str))
+        if size > self.left:
+            return {}
+        self.left -= size
+        return dict(meta)
 
 
 def _about(test: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What surrounds every page: navigation, organisation, language, colours, logout."""
+"""What surrounds every page: navigation, organisation, search, language, colours, logout."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from reflex_components_core.core.banner import has_connection_errors
 from datanika.i18n import LOCALES
 from datanika.ui.components.link import link
 from datanika.ui.components.logo import mark
-from datanika.ui.components.navigation import navigation
+from datanika.ui.components.navigation import navigation, palette_entries
 from datanika.ui.reflex_config import is_development
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.state.palette_state import PaletteState
 from datanika.ui.state.session import SessionState
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.wrappers.browser import LogoutButton, PageLanguage
 from datanika.ui.wrappers.dialog import Toast
+from datanika.ui.wrappers.shell import (
+    CommandPalette,
+    MenuButton,
+    OrganizationMenu,
+    PaletteButton,
+)
 
 _t = I18nState.translations
 
@@ -58,12 +65,25 @@ def page_language() -> rx.Component:
 def _sidebar(active: str) -> rx.Component:
     return rx.el.header(
         link(mark(), "Datanika", to="/", class_name="brand"),
+        OrganizationMenu.create(
+            organizations=SessionState.organizations,
+            name=SessionState.organization,
+            api=api_path("/api/v1"),
+            texts=_t,
+        ),
+        _palette_button(),
         navigation(active),
         rx.el.div(
-            rx.el.div(
-                rx.el.strong(SessionState.organization, id="organization"),
-                rx.el.span(SessionState.email),
+            link(
+                rx.el.span(SessionState.initials, class_name="avatar", aria_hidden="true"),
+                rx.el.span(
+                    rx.el.strong(SessionState.email),
+                    rx.el.span(SessionState.role),
+                    class_name="who-text",
+                ),
+                to="/settings/account",
                 class_name="who",
+                title=_t["settings.account"],
             ),
             rx.el.div(
                 language_select(),
@@ -82,6 +102,29 @@ def _sidebar(active: str) -> rx.Component:
             class_name="sidebar-foot",
         ),
         class_name="sidebar",
+        id="sidebar",
+    )
+
+
+def _palette_button() -> rx.Component:
+    return PaletteButton.create(
+        rx.icon("search", aria_hidden="true"),
+        rx.el.span(_t["palette.open"], class_name="palette-text"),
+        rx.el.kbd("Ctrl K"),
+        label=_t["palette.title"],
+    )
+
+
+def _top_bar() -> rx.Component:
+    """Where there is no room for the sidebar: what opens it."""
+    return rx.el.nav(
+        MenuButton.create(
+            rx.icon("menu", aria_hidden="true"), label=_t["frame.menu"], controls="sidebar"
+        ),
+        link(mark(), "Datanika", to="/", class_name="brand"),
+        _palette_button(),
+        class_name="top-bar",
+        aria_label=_t["frame.menu"],
     )
 
 
@@ -112,6 +155,7 @@ def frame(*content: rx.Component, active: str) -> rx.Component:
             SessionState.is_ready,
             rx.el.div(
                 rx.el.a(_t["frame.skip"], href="#content", class_name="skip"),
+                _top_bar(),
                 _sidebar(active),
                 rx.el.main(
                     rx.el.div(
@@ -124,6 +168,14 @@ def frame(*content: rx.Component, active: str) -> rx.Component:
                     class_name="content",
                 ),
                 Toast.create(text=_t[TenantState.notice], number=TenantState.notice_number),
+                CommandPalette.create(
+                    entries=palette_entries(),
+                    permissions=SessionState.permissions,
+                    is_operator=SessionState.is_operator,
+                    found=PaletteState.found,
+                    texts=_t,
+                    on_search=PaletteState.search,
+                ),
                 class_name="frame",
             ),
             rx.el.main(

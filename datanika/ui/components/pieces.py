@@ -22,7 +22,7 @@ def badge(state: Any) -> rx.Component:
     return rx.el.span(
         rx.el.span(class_name="dot", aria_hidden="true"),
         state,
-        class_name=rx.Var.create("badge is-") + state.to(str),
+        class_name=rx.Var.create("badge is-") + rx.Var.create(state).to(str),
     )
 
 

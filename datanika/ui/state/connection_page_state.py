@@ -26,7 +26,14 @@ from datanika.ui.connection_views import (
 )
 from datanika.ui.state.tenant import TenantState
 
-TABS = ("overview", "browse", "query", "edit", "rotate")
+TABS = {
+    "overview": "connection:read",
+    "browse": "connection:test",
+    "query": "connection:query",
+    "edit": "connection:write",
+    "rotate": "connection:write",
+}
+"""What each side of a connection takes."""
 HISTORY = 20
 
 
@@ -74,7 +81,7 @@ class ConnectionPageState(TenantState):
     @rx.event
     def created(self, connection_id: int) -> rx.event.EventSpec | None:
         """A form made a connection: show it."""
-        if not isinstance(connection_id, int):
+        if not _is_id(connection_id):
             return None
         self._succeed("connection.created")
         return rx.redirect(f"/connections/{connection_id}")
@@ -98,8 +105,11 @@ class ConnectionPageState(TenantState):
             self._succeed("files.uploaded")
 
     @rx.event
-    def ask_delete(self) -> None:
-        self.asks_delete = self.found
+    async def ask_delete(self) -> None:
+        """Ask, with what uses the connection now."""
+        if self.found:
+            await self._read(self.connection.id)
+            self.asks_delete = not self.error
 
     @rx.event
     def ask_copy(self) -> None:
@@ -151,3 +161,10 @@ class ConnectionPageState(TenantState):
             self.uses = [use_row(use) for use in uses]
             self.history = history
             self.found = True
+            if not actor.may(TABS[self.tab]):
+                self.tab = "overview"
+
+
+def _is_id(value: object) -> bool:
+    """Anybody may send anything."""
+    return isinstance(value, int) and value > 0

@@ -37,14 +37,17 @@ class RunPageState(TenantState):
 
     @rx.event
     async def load_run(self) -> None:
-        """Show the run of the address."""
-        self.reset()
+        """Show the run of the address. A tab that was offline loads it again: what is open in it
+        stays so."""
         run_id = _id(self.router.page.params.get("run_id", ""))
+        if run_id != self.run.id:
+            self.reset()
         async with self._attempt() as (session, actor):
             if run_id is None:
                 raise NotFound("There is no such run.", code="run_not_found")
             await self._read(session, actor, run_id)
-            self.log_after, self.log_skipped = await _log_start(session, run_id)
+            if not self.found:
+                self.log_after, self.log_skipped = await _log_start(session, run_id)
             self.found = True
 
     @rx.event

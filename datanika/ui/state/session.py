@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 import reflex as rx
@@ -20,6 +21,9 @@ class SessionState(TenantState):
 
     email: str = ""
     organization: str = ""
+    organizations: list[dict[str, Any]] = []
+    role: str = ""
+    initials: str = ""
     permissions: dict[str, bool] = {}
     is_operator: bool = False
     is_ready: bool = False
@@ -36,9 +40,15 @@ class SessionState(TenantState):
     async def load_session(self) -> None:
         """Fill the frame. Runs when a page loads, after the sender was proven."""
         async with tenant_session() as (session, actor):
-            organization = await OrganizationService(session, actor).get()
-            self.organization = organization.name
+            mine = await OrganizationService(session, actor).mine()
+        self.organizations = [
+            {"id": one.id, "name": one.name, "role": one.role, "is_current": one.id == actor.org_id}
+            for one in mine
+        ]
+        self.organization = next((one.name for one in mine if one.id == actor.org_id), "")
         self.email = actor.email
+        self.role = actor.role.value
+        self.initials = actor.email[:2].upper()
         self.permissions = {name: actor.may(name) for name in PERMISSIONS}
         self.is_operator = actor.is_operator
         self.is_ready = True

@@ -1,7 +1,7 @@
 // CodeMirror for SQL and YAML. Colours come from the style sheet's tokens, so both themes work.
 import { useCallback, useEffect, useMemo, useRef } from "react";
 import CodeMirror, { EditorView } from "@uiw/react-codemirror";
-import { autocompletion, completeFromList } from "@codemirror/autocomplete";
+import { autocompletion } from "@codemirror/autocomplete";
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { PostgreSQL, sql } from "@codemirror/lang-sql";
 import { yaml } from "@codemirror/lang-yaml";
@@ -25,6 +25,26 @@ const languages = {
 };
 const language = (name) => (languages[name] ?? languages.sql)();
 
+// A relation or macro stands in Jinja: only what is missing of that is put in. `call` is the whole.
+const insertCall = ({ call, label }) => (view, _completion, from, to) => {
+  const { doc } = view.state;
+  const before = doc.sliceString(Math.max(0, from - 300), from);
+  const quoted = /\b(ref|source)\s*\(\s*(['"])$/.exec(before);
+  const isInside = Math.max(before.lastIndexOf("{{"), before.lastIndexOf("{%")) >
+    Math.max(before.lastIndexOf("}}"), before.lastIndexOf("%}"));
+  let insert = isInside ? call : `{{ ${call} }}`;
+  if (quoted) insert = label.split(".").join(`${quoted[2]}, ${quoted[2]}`);
+  view.dispatch({ changes: { from, to, insert }, selection: { anchor: from + insert.length } });
+};
+const offer = (list) => {
+  const options = list.map((one) => (one.call ? { ...one, apply: insertCall(one) } : one));
+  return (context) => {
+    const word = context.matchBefore(/\w+/);
+    if (!word && !context.explicit && !context.matchBefore(/\b(ref|source)\s*\(\s*['"]/)) return null;
+    return { from: word ? word.from : context.pos, options, validFor: /^\w*$/ };
+  };
+};
+
 const named = (label) => EditorView.contentAttributes.of({ "aria-label": label });
 
 // Where a message stands; positions of another text than the present one are kept inside it.
@@ -44,6 +64,12 @@ export function CodeEditor({
 }) {
   const view = useRef(null);
   const text = useRef(value ?? "");
+  const given = useRef(value);
+  // A text that comes from outside replaces what was typed.
+  if (given.current !== value) {
+    given.current = value;
+    text.current = value ?? "";
+  }
   const field = useRef(null);
   const timer = useRef(null);
   const events = useRef({ onChange, onSave });
@@ -52,7 +78,7 @@ export function CodeEditor({
   const extensions = useMemo(() => {
     const list = [language(kind), colours, EditorView.lineWrapping, lintGutter(), named(label)];
     if (completions?.length)
-      list.push(autocompletion({ override: [completeFromList(completions)] }));
+      list.push(autocompletion({ override: [offer(completions)] }));
     return list;
   }, [kind, label, completions]);
 
@@ -100,7 +126,8 @@ export function CodeEditor({
         }}
         basicSetup={{ autocompletion: false, foldGutter: false, searchKeymap: true }}
       />
-      {name && <input type="hidden" name={name} ref={field} defaultValue={value ?? ""} key={value} />}
+      {/* A hidden input's default is its value: React sets it anew whenever it draws. */}
+      {name && <input type="hidden" name={name} ref={field} defaultValue={text.current} />}
     </div>
   );
 }

@@ -27,7 +27,8 @@ class CodeEditor(rx.Component):
     """Editor of ``value``; ``on_change`` gets the text half a second after the last key press.
 
     ``completions``: dicts of ``label``, ``type`` (a CodeMirror icon: ``class`` for relations,
-    ``property`` for columns, ``function`` for macros), ``detail`` and perhaps ``apply``.
+    ``property`` for columns, ``function`` for macros), ``detail``, and of what stands in Jinja
+    ``call`` (``ref('orders')``): the braces around it are put in where there are none.
     ``diagnostics``: dicts of ``line`` and ``column`` (from 1), ``message`` and ``severity``
     (``error``, ``warning``, ``info``). ``name`` makes it a field of the form around it.
     """

@@ -122,6 +122,9 @@ function TestResult({ test, stop, texts }) {
   return null;
 }
 
+// What was saved last in this tab, and not tested since: its page tests it by itself.
+let justSaved = null;
+
 // The button on a connection's page: tries what is saved.
 export function ConnectionTest({ base, texts, connectionId, onDone }) {
   const { test, start, stop } = useTest(base);
@@ -129,6 +132,12 @@ export function ConnectionTest({ base, texts, connectionId, onDone }) {
     await start(`/connections/${connectionId}/test`);
     onDone?.();
   };
+  useEffect(() => {
+    if (justSaved !== connectionId) return;
+    justSaved = null;
+    run();
+    // eslint-disable-next-line
+  }, [connectionId]);
   return (
     <div className="stack">
       <div className="row">
@@ -274,8 +283,7 @@ function ConnectionForm({ base, texts, labels, kind, saved, etag, only, onSaved,
       const answer = saved
         ? await call(base, "PATCH", `/connections/${saved.id}`, { body, headers: { "If-Match": etag } })
         : await call(base, "POST", "/connections", { body: { ...body, kind: kind.kind } });
-      // The list says how it was when it was tested last.
-      call(base, "POST", `/connections/${answer.data.id}/test`).catch(() => null);
+      justSaved = answer.data.id;
       onSaved(answer.data.id);
     } catch (given) {
       refuse(given);

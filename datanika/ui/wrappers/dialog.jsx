@@ -33,17 +33,19 @@ export function Dialog({ isOpen, label, closeLabel, wide, onClose, children }) {
 }
 
 const SHOWN_MS = 5000;
-// Of the tab, not of a page: what a handler says before it leads to another page is said there.
-let seen = null;
+// Of the tab, not of a page: what a handler says before it leads to another page is said there, too.
+const latest = { number: null, text: "", until: 0 };
 
 export function Toast({ text, number }) {
   const [shown, setShown] = useState("");
   useEffect(() => {
-    const before = seen;
-    seen = number;
-    if (before === null || number <= before) return undefined;
-    setShown(text);
-    const timer = setTimeout(() => setShown(""), SHOWN_MS);
+    const isNew = latest.number !== null && number > latest.number;
+    latest.number = number;
+    if (isNew) Object.assign(latest, { text, until: Date.now() + SHOWN_MS });
+    const left = latest.until - Date.now();
+    if (left <= 0) return undefined;
+    setShown(latest.text);
+    const timer = setTimeout(() => setShown(""), left);
     return () => clearTimeout(timer);
   }, [number, text]);
   return (

@@ -18,12 +18,9 @@ _t = I18nState.translations
 
 def connection_new_page() -> rx.Component:
     return frame(
+        link(_t["connections.title"], to="/connections", class_name="crumb"),
         page_head(
-            rx.fragment(
-                link(_t["connections.title"], to="/connections", class_name="crumb"),
-                rx.el.br(),
-                _t["connections.new"],
-            ),
+            _t["connections.new"],
             _t["connection.new_text"],
         ),
         rx.cond(

@@ -17,12 +17,9 @@ _t = I18nState.translations
 
 def files_page() -> rx.Component:
     return frame(
+        link(_t["connections.title"], to="/connections", class_name="crumb"),
         page_head(
-            rx.fragment(
-                link(_t["connections.title"], to="/connections", class_name="crumb"),
-                rx.el.br(),
-                _t["files.title"],
-            ),
+            _t["files.title"],
             _t["files.text"],
             rx.cond(
                 may("connection:write"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import reflex as rx
 
 from datanika.services.queue_service import WaitReason
@@ -75,12 +77,17 @@ def _row(run: QueueRow) -> rx.Component:
         rx.el.td(run.trigger, class_name="muted"),
         rx.el.td(duration(run.created_at), class_name="end"),
         rx.el.td(
-            rx.match(run.reason, *((key.value, text) for key, text in _REASONS.items()), ""),
+            reason_text(run.reason),
             _detail(run),
             class_name="wide",
         ),
         key=run.id.to(str),
     )
+
+
+def reason_text(reason: Any) -> rx.Var[str]:
+    """Why a run waits, in words."""
+    return rx.match(reason, *((key.value, text) for key, text in _REASONS.items()), "")
 
 
 def _detail(run: QueueRow) -> rx.Component:

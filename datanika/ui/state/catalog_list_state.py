@@ -1,0 +1,110 @@
+"""The catalog: what exists in the destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import reflex as rx
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from datanika.models import CatalogEntry
+from datanika.services.actor import Actor
+from datanika.services.catalog_service import CatalogService
+from datanika.services.connection_service import ConnectionService
+from datanika.services.paging import MAX_LIMIT, PageRequest, RowPage
+from datanika.ui.catalog_views import EntryRow, entry_row
+from datanika.ui.state.tenant import TenantState
+
+PAGE_SIZE = 50
+
+
+class CatalogListState(TenantState):
+    entries: list[EntryRow] = []
+    schemas: list[str] = []
+    kinds: list[str] = []
+    search: str = ""
+    schema_name: str = ""
+    kind: str = ""
+    has_newer: bool = False
+    has_older: bool = False
+    is_loaded: bool = False
+    is_empty: bool = False
+    _cursors: list[str | None] = [None]
+    _next_cursor: str | None = None
+
+    @rx.event
+    async def load_catalog(self) -> None:
+        self.search = str(self.router.url.query_parameters.get("search", ""))[:200]
+        self._cursors = [None]
+        await self._load()
+
+    @rx.event
+    async def filter_catalog(self, form: dict[str, Any]) -> None:
+        """Narrow the list: ``search``, ``schema``, ``kind``."""
+        self.search = str(form.get("search") or "")[:200].strip()
+        self.schema_name = str(form.get("schema") or "")[:63]
+        self.kind = str(form.get("kind") or "")[:16]
+        self._cursors = [None]
+        await self._load()
+
+    @rx.event
+    async def show_older(self) -> None:
+        if self.has_older:
+            self._cursors = [*self._cursors, self._next_cursor]
+            await self._load()
+
+    @rx.event
+    async def show_newer(self) -> None:
+        if len(self._cursors) > 1:
+            self._cursors = self._cursors[:-1]
+            await self._load()
+
+    async def _load(self) -> None:
+        async with self._attempt() as (session, actor):
+            found, names, places = await self._read(session, actor)
+        if self.error:
+            return
+        self._next_cursor = found.next_cursor
+        self.entries = [
+            entry_row(entry, names.get(entry.connection_id, ""), self.search)
+            for entry in found.rows
+        ]
+        self.schemas = sorted({schema for schema, _ in places})
+        self.kinds = sorted({kind for _, kind in places})
+        self.has_older = found.next_cursor is not None
+        self.has_newer = len(self._cursors) > 1
+        self.is_loaded, self.is_empty = True, not places
+
+    async def _read(
+        self, session: AsyncSession, actor: Actor
+    ) -> tuple[RowPage[CatalogEntry], dict[int, str], Sequence[tuple[str, str]]]:
+        service = CatalogService(session, actor)
+        found = await service.list(
+            PageRequest(PAGE_SIZE, self._cursors[-1], "name"),
+            schema_name=self.schema_name or None,
+            kind=self.kind or None,
+            search=self.search or None,
+        )
+        return found, await connections_by_id(session, actor), await service.places()
+
+
+async def connections_by_id(session: AsyncSession, actor: Actor) -> dict[int, str]:
+    """Names of the organisation's connections."""
+    found = await ConnectionService(session, actor).list(PageRequest(MAX_LIMIT))
+    return {one.id: one.name for one in found.rows}
+
+
+class LineageState(TenantState):
+    """The map itself is drawn from the API: it never goes through the websocket."""
+
+    connections: dict[str, str] = {}
+    is_loaded: bool = False
+
+    @rx.event
+    async def load_lineage(self) -> None:
+        async with self._attempt() as (session, actor):
+            names = await connections_by_id(session, actor)
+        if not self.error:
+            self.connections = {str(key): name for key, name in names.items()}
+            self.is_loaded = True
