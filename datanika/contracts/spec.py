@@ -186,7 +186,7 @@ class TransformStep(_Step):
         default=False, description="Keep the rows that fail a test in <schema>_dbt_test__audit."
     )
     blocked_by: tuple[BreachKind, ...] = Field(
-        default=tuple(BreachKind),
+        default=(BreachKind.FROZEN, BreachKind.DISCARDED),
         description="When a column that a load of this run brings breaks its schema contract like "
         "this, only models that read the column, and what depends on them, are not built. A load "
         "that failed for another reason, or whose kind of breach is not here, skips the step.",

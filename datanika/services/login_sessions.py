@@ -120,6 +120,13 @@ class LoginSessions:
         await self.session.flush()
         return row
 
+    async def leave_with_cookie(self, token: str, org_id: int) -> None:
+        """The browser whose person leaves ``org_id`` goes on in another organisation of theirs,
+        or in none. In system scope, before they are out."""
+        row = await self.live_cookie(token)
+        row.org_id = await first_organization(self.session, row.user_id, other_than=org_id)
+        await self.session.flush()
+
     async def live_cookie(self, token: str) -> RefreshToken:
         """The row of a browser's session that has not ended."""
         row = await self.session.scalar(
@@ -278,7 +285,9 @@ class LoginSessions:
         )
 
 
-async def first_organization(session: AsyncSession, user_id: int) -> int | None:
+async def first_organization(
+    session: AsyncSession, user_id: int, *, other_than: int = 0
+) -> int | None:
     """The organisation that the user joined first; None for who is in none."""
     org_id: int | None = await session.scalar(
         select(Organization.id)
@@ -287,6 +296,7 @@ async def first_organization(session: AsyncSession, user_id: int) -> int | None:
             Membership.user_id == user_id,
             Membership.deleted_at.is_(None),
             Organization.deleted_at.is_(None),
+            Organization.id != other_than,
         )
         .order_by(Membership.id)
         .limit(1)

@@ -132,18 +132,21 @@ async def _breaches_before(
     if not loads:
         return ()
     rows = await session.execute(
-        select(RunStep.run_id, RunStep.step_key, RunStep.node, RunStep.details).where(
+        select(RunStep.run_id, RunStep.step_key, RunStep.node, RunStep.details, Run.plan)
+        .join(Run, Run.id == RunStep.run_id)
+        .where(
             RunStep.org_id == org_id,
             RunStep.kind == "table",
             RunStep.run_id.in_({run_id for run_id, _, _ in loads}),
         )
     )
-    found = [
-        ColumnBreach.model_validate(breach)
-        for run_id, step_key, node, details in rows
-        if (run_id, step_key, node) in loads
-        for breach in details.get(BREACHES, ())
-    ]
+    found = []
+    for run_id, step_key, node, details, before in rows:
+        breaches = details.get(BREACHES, ())
+        if not breaches or (run_id, step_key, node) not in loads:
+            continue
+        if Plan.model_validate(before).get(step_key).destination.id == planned.destination.id:
+            found += [ColumnBreach.model_validate(breach) for breach in breaches]
     return tuple(one for one in found if one.how in planned.step.blocked_by)
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import tempfile
 import time
@@ -328,7 +329,8 @@ def web_process(web: Web) -> psutil.Process:
 
 async def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="datanika-bench-"))
-    frontend = await asyncio.to_thread(built_frontend, folder / "ui")
+    given = os.environ.get("DATANIKA_UI_DIR")
+    frontend = await asyncio.to_thread(built_frontend, Path(given) if given else folder / "ui")
     with running_server(durable=True) as server, pytest.MonkeyPatch.context() as monkeypatch:
         template: Any = await asyncio.to_thread(make_template, server)
         async with migrated_database(server, template, monkeypatch, folder / "home"):

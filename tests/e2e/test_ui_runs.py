@@ -254,5 +254,5 @@ async def test_home_teaches_beginners_and_shows_what_needs_somebody(page: Page, 
     # A run that begins is there by itself.
     await stories.start_run(story)
     await expect(page.locator(".lane-bar")).to_have_count(3)
-    await page.locator(".lane-bar.is-failed").click()
+    await page.locator(".failing .row-link").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(f"nyc_flights #{failed}")

@@ -77,11 +77,9 @@ async def test_a_model_from_its_first_line_to_its_lineage(
     await expect(problems).to_contain_text("env_var() may not be called")
     await page.keyboard.press("Control+s")
     await expect(page.get_by_role("alert")).to_contain_text("This code may not run here.")
-    await page.keyboard.press("Control+a")
-    await page.keyboard.type("select id, amount\nfrom {{ source('raw', 'orders'")
-    await expect(problems.get_by_role("listitem")).to_have_count(1)
-    await page.keyboard.press("End")
-    await page.keyboard.type(") }}")
+    await write(page, "select id, amount\nfrom {{ source('raw', 'orders' }}")
+    await expect(problems).to_contain_text("Line 2")
+    await write(page, "select id, amount\nfrom {{ source('raw', 'orders') }}")
     await expect(problems.get_by_role("listitem")).to_have_count(0)
 
     # Text that is not saved yet compiles and shows its rows.
@@ -94,19 +92,13 @@ async def test_a_model_from_its_first_line_to_its_lineage(
     await expect(grid).to_contain_text("NULL")
 
     # A column that is not there is told at its line, in the database's words.
-    await code.click()
-    await page.keyboard.press("Control+Home")
-    await page.keyboard.type("select amuont from {{ source('raw', 'orders') }} union ")
+    await write(page, "select amuont from {{ source('raw', 'orders') }}")
     await page.get_by_role("button", name="Preview").click()
     await expect(page.locator("#results").get_by_role("alert")).to_contain_text(
         "amuont", timeout=60_000
     )
     await expect(problems).to_contain_text("Line 1")
-    await code.click()
-    await page.keyboard.press("Control+a")
-    await page.keyboard.type("select id, amount\nfrom {{ source('raw', 'orders'")
-    await page.keyboard.press("End")
-    await page.keyboard.type(") }}")
+    await write(page, "select id, amount\nfrom {{ source('raw', 'orders') }}")
 
     # A described column with a test, saved by key as a new version.
     await page.get_by_role("button", name="Add column").click()
@@ -189,6 +181,13 @@ async def _a_viewer_sees_and_cannot_touch(browser: Browser, studio: Web, shop: S
     await expect(page.locator("#sample")).to_have_count(0)
     await context.close()
     assert await specs(shop) == before
+
+
+async def write(page: Page, text: str) -> None:
+    """Put ``text`` into the editor at once: typed, each bracket would bring its other half."""
+    await page.get_by_label("Code", exact=True).click()
+    await page.keyboard.press("Control+a")
+    await page.keyboard.insert_text(text)
 
 
 async def specs(shop: Shop) -> dict[str, TransformationSpec]:

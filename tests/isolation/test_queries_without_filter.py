@@ -17,7 +17,6 @@ from datanika.db import APP_ROLE, SYSTEM_ROLE, get_session
 from datanika.models import Pipeline, Run
 from datanika.services.connection_service import ConnectionService
 from datanika.services.pipeline_service import PipelineService
-from datanika.services.run_comparison import compare_with_last_good
 from datanika.services.run_service import RunService
 from datanika.services.transformation_service import TransformationService
 from tests.isolation.routes import ROUTES, Route, ask, routes_of
@@ -30,7 +29,6 @@ EMPTY_ORGANISATION = 2**40
 NOTHING = (None, 0, False)
 BEHIND_NO_ROUTE: dict[str, Callable[[AsyncSession, World], Awaitable[Any]]] = {
     "latest runs": lambda s, w: RunService(s, w.owner).latest([w.pipeline_id]),
-    "comparison": lambda s, w: compare_with_last_good(s, w.owner, w.run_id),
     "pipeline names": lambda s, w: PipelineService(s, w.owner).names([w.pipeline_id]),
     "connection refs": lambda s, w: ConnectionService(s, w.owner).refs([w.connection_id]),
     "transformation specs": lambda s, w: TransformationService(s, w.owner).specs(),

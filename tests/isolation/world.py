@@ -24,7 +24,7 @@ from datanika.api import transaction
 from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
-from datanika.contracts.spec import PipelineSpec
+from datanika.contracts.spec import PipelineSpec, TransformationSpec
 from datanika.db import (
     APP_ROLE,
     SYSTEM,
@@ -48,6 +48,7 @@ from datanika.models import (
     RunLog,
     Schedule,
     SlotRelease,
+    Transformation,
     UploadedFile,
     UsageMonth,
     User,
@@ -258,6 +259,16 @@ async def _rows(
                 kind="table", columns=[{"name": "id", "data_type": "bigint", "nullable": True}],
                 upstream=[],
             ),
+        )  # fmt: skip
+        # Who uses it: lineage and impact end there.
+        exposure = {"name": "board", "kind": "exposure", "destination_id": destination_id,
+                    "exposure": {"sources": [["raw", "orders"]]}}  # fmt: skip
+        spec = TransformationSpec.model_validate(exposure).model_dump(mode="json")
+        session.add(
+            Transformation(
+                org_id=org_id, name="board", kind="exposure", destination_id=destination_id,
+                spec=spec,
+            )
         )  # fmt: skip
         # An incremental model reads itself: whatever is asked of lineage finds something.
         for column, kind in ((None, "reads"), ("id", "copy")):

@@ -13,9 +13,11 @@ import bcrypt
 from sqlalchemy import func, update
 
 from datanika.config import settings
+from datanika.contracts.enums import Role
 from datanika.db import SYSTEM, get_session
 from datanika.models import User
-from tests.support.tenants import Tenant, make_tenant
+from datanika.services.actor import Actor
+from tests.support.tenants import Tenant, add_member, make_tenant
 
 PASSWORD = "correct horse battery staple"
 _HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -30,6 +32,13 @@ async def make_person(name: str = "Acme", *, verified: bool = True) -> Tenant:
         email_verified_at=func.now() if verified else None,
     )
     return tenant
+
+
+async def make_member(org_id: int, role: Role) -> Actor:
+    """A new member with ``role``, who can log in with :data:`PASSWORD`."""
+    actor = await add_member(org_id, role)
+    await change(actor.user_id, password_hash=_HASH, email_verified_at=func.now())
+    return actor
 
 
 async def change(user_id: int, **values: object) -> None:

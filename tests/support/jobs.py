@@ -29,7 +29,8 @@ def serve_with_jobs(
         "DATANIKA_EGRESS_ALLOW": f"{warehouse.host}:{warehouse.port}/{warehouse.database}*",
     }
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "celery.log").open("wb") as log:
+    # The web process first: both import for seconds, and it is the one that is waited for.
+    with serve(frontend, home, **given) as web, (home / "celery.log").open("wb") as log:
         worker = subprocess.Popen(
             [
                 *(sys.executable, "-m", "celery", "-A", "datanika.tasks", "worker"),
@@ -40,9 +41,8 @@ def serve_with_jobs(
             stdout=log,
             stderr=log,
         )
-    try:
-        with serve(frontend, home, **given) as web:
+        try:
             yield web
-    finally:
-        worker.terminate()
-        worker.wait(30)
+        finally:
+            worker.terminate()
+            worker.wait(30)

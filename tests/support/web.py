@@ -75,7 +75,8 @@ def serve(frontend: Path, home: Path, **environ: str) -> Iterator[Web]:
 
 
 def _wait_ready(web: Web, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
+    # On a busy machine the imports alone take most of a minute.
+    until = time.monotonic() + 180
     while time.monotonic() < until and process.poll() is None:
         try:
             if httpx.get(f"{web.url}/healthz", timeout=5).is_success:

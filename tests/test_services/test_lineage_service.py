@@ -190,7 +190,7 @@ async def test_exposures_are_the_ends_of_the_graph_and_of_impact(chain: Chain) -
             {
                 "name": "board",
                 "refs": ("mart",),
-                "url": "https://bi.example.com",
+                "url": "https://bi.example",
                 "owner_name": "A",
             },
             {"name": "feed", "sources": (("raw", "orders"),), "type": "application"},

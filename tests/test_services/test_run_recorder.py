@@ -15,6 +15,7 @@ from datanika.config import settings
 from datanika.contracts.api import RunStepOut
 from datanika.contracts.enums import LogLevel, RunState, StepState
 from datanika.contracts.events import (
+    ColumnBreach,
     ColumnChange,
     ColumnInfo,
     Failure,
@@ -31,6 +32,7 @@ from datanika.contracts.events import (
 )
 from datanika.contracts.overrides import LeftOut
 from datanika.contracts.plan import Plan
+from datanika.contracts.shape import BreachKind
 from datanika.contracts.spec import PipelineSpec
 from datanika.contracts.steps import ResolvedLoad, ResolvedTransform
 from datanika.db import SYSTEM, TenantScope, get_session
@@ -265,6 +267,32 @@ async def test_a_resumed_load_knows_the_tables_that_it_leaves_out(
         load = await RunRecorder(session, claimed.run_id, 1).resolve("load")
     assert isinstance(load, ResolvedLoad)
     assert load.other_targets == ("done",)
+
+
+async def test_a_retry_knows_the_breaches_of_tables_that_it_does_not_load_again(
+    actor: Actor, pipeline: MadePipeline
+) -> None:
+    first = await claim(actor, pipeline, await trigger(actor, pipeline, "first"))
+    breach = ColumnBreach(relation="raw.orders", column="n", how=BreachKind.DISCARDED)
+    other = ColumnBreach(relation="raw.orders", column="m", how=BreachKind.QUARANTINED)
+    await send(first, [table().model_copy(update={"breaches": (breach, other)})])
+    shown = RunStepOut.model_validate((await steps_of(first.run_id))["load", "raw.orders"])
+    assert shown.breaches == [breach, other]
+    out = LeftOut(
+        step_key="load", node="raw.orders", name="orders", kind="table", reason="done_before",
+        note="", run_id=first.run_id,
+    )  # fmt: skip
+    claimed = await claim(actor, pipeline, await trigger(actor, pipeline, "second"))
+    async with get_session(actor.scope) as session:
+        run = await session.get_one(Run, claimed.run_id)
+        recorder = RunRecorder(session, claimed.run_id, 1)
+        plain = await recorder.resolve("transform")
+        plan = Plan.model_validate(run.plan)
+        run.plan = plan.model_copy(update={"left_out": (out,)}).model_dump(mode="json")
+        await session.flush()
+        told = await recorder.resolve("transform")
+    assert isinstance(plain, ResolvedTransform) and isinstance(told, ResolvedTransform)
+    assert (plain.breaches, told.breaches) == ((), (breach, other))
 
 
 async def test_events_become_steps_nodes_rows_and_logs_in_order(

@@ -117,13 +117,14 @@ def _palette_button() -> rx.Component:
 
 def _top_bar() -> rx.Component:
     """Where there is no room for the sidebar: what opens it."""
-    return rx.el.div(
+    return rx.el.nav(
         MenuButton.create(
             rx.icon("menu", aria_hidden="true"), label=_t["frame.menu"], controls="sidebar"
         ),
         link(mark(), "Datanika", to="/", class_name="brand"),
         _palette_button(),
         class_name="top-bar",
+        aria_label=_t["frame.menu"],
     )
 
 

@@ -34,7 +34,7 @@ _MORE: tuple[tuple[Any, str, str], ...] = (
     (_t["settings.account"], "/settings/account", ""),
     (_t["palette.new_pipeline"], "/pipelines/new", "pipeline:write"),
     (_t["palette.new_connection"], "/connections/new", "connection:write"),
-    (_t["palette.new_transformation"], "/transformations/new", "transformation:write"),
+    (_t["palette.new_transformation"], "/transformations", "transformation:write"),
     (_t["palette.invite"], "/settings/members?do=invite", "member:invite"),
     (_t["palette.new_api_key"], "/settings/api-keys?do=create", "api_key:write"),
 )

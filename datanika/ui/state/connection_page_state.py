@@ -79,8 +79,10 @@ class ConnectionPageState(TenantState):
             await self._read(self.connection.id)
 
     @rx.event
-    def created(self, connection_id: int) -> rx.event.EventSpec:
+    def created(self, connection_id: int) -> rx.event.EventSpec | None:
         """A form made a connection: show it."""
+        if not _is_id(connection_id):
+            return None
         self._succeed("connection.created")
         return rx.redirect(f"/connections/{connection_id}")
 
@@ -103,8 +105,11 @@ class ConnectionPageState(TenantState):
             self._succeed("files.uploaded")
 
     @rx.event
-    def ask_delete(self) -> None:
-        self.asks_delete = self.found
+    async def ask_delete(self) -> None:
+        """Ask, with what uses the connection now."""
+        if self.found:
+            await self._read(self.connection.id)
+            self.asks_delete = not self.error
 
     @rx.event
     def ask_copy(self) -> None:
@@ -158,3 +163,8 @@ class ConnectionPageState(TenantState):
             self.found = True
             if not actor.may(TABS[self.tab]):
                 self.tab = "overview"
+
+
+def _is_id(value: object) -> bool:
+    """Anybody may send anything."""
+    return isinstance(value, int) and value > 0

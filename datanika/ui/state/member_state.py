@@ -146,6 +146,7 @@ class MemberState(TenantState):
             elif what == "withdraw":
                 await InvitationService(session, actor).withdraw(an_id(number))
             else:
+                await self._go_on_elsewhere(session, actor)
                 await MemberService(session, actor).leave()
         if self.error:
             return

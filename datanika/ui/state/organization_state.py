@@ -77,6 +77,7 @@ class OrganizationState(TenantState):
                 raise InvalidInput(
                     "This is not the organisation's name.", code="not_confirmed", field="confirm"
                 )
+            await self._go_on_elsewhere(session, actor)
             stopped = list(await service.delete())
         if self.error:
             return

@@ -9,11 +9,12 @@ import reflex as rx
 from reflex_base.registry import RegistrationContext
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from datanika.db import get_session
+from datanika.db import get_session, system_scope
 from datanika.errors import DatanikaError
 from datanika.services.actor import Actor
+from datanika.services.login_sessions import LoginSessions
 from datanika.ui.errors import error_key
-from datanika.ui.session import require_actor
+from datanika.ui.session import SESSION_COOKIE, cookie, require_actor
 
 
 class TenantState(rx.State):
@@ -52,6 +53,13 @@ class TenantState(rx.State):
         """Forget what was refused before. Handlers that load a page begin with it."""
         self.error = ""
         self.error_detail = ""
+
+    async def _go_on_elsewhere(self, session: AsyncSession, actor: Actor) -> None:
+        """Let this browser's session be in another organisation: the actor's own is left."""
+        token = cookie(self.router_data.get("headers", {}), SESSION_COOKIE)
+        if token:
+            async with system_scope(session, actor.scope):
+                await LoginSessions(session).leave_with_cookie(token, actor.org_id)
 
     @asynccontextmanager
     async def _attempt(self) -> AsyncIterator[tuple[AsyncSession, Actor]]:

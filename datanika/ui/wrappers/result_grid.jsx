@@ -21,6 +21,7 @@ function Cell({ value, texts }) {
 
 export function ResultGrid({ result, label, texts, locale }) {
   const count = new Intl.NumberFormat(locale).format(result.rows.length);
+  const isNumber = (index) => typeof result.rows.find((row) => row[index] !== null)?.[index] === "number";
   return (
     <div className="result">
       <div className="result-wrap" tabIndex={0} role="region" aria-label={label}>
@@ -29,7 +30,7 @@ export function ResultGrid({ result, label, texts, locale }) {
           <thead>
             <tr>
               {result.columns.map((column, index) => (
-                <th key={index} scope="col">
+                <th key={index} scope="col" className={isNumber(index) ? "end" : undefined}>
                   <span dir="auto">{column.name}</span>
                   <span className="type">{column.data_type}</span>
                 </th>

@@ -1,6 +1,6 @@
 // What the frame does in the browser: the menu on a phone, the organisation switch, the command
 // palette with its shortcuts, and the id of a request that found no page.
-import { useEffect, useId, useRef, useState } from "react";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { useLocation, useNavigate } from "react-router";
 
 const PALETTE = "datanika:palette";
@@ -241,7 +241,8 @@ export function CommandPalette({ entries, permissions, isOperator, found, texts,
     };
   }, [navigate]);
 
-  useEffect(() => {
+  // Before the browser tells of an earlier close: see onClose.
+  useLayoutEffect(() => {
     const element = dialog.current;
     if (open && !element.open) element.showModal();
     if (!open && element.open) element.close();
@@ -274,7 +275,7 @@ export function CommandPalette({ entries, permissions, isOperator, found, texts,
       ref={dialog}
       className="dialog palette"
       aria-label={open === "shortcuts" ? texts["palette.shortcuts"] : texts["palette.title"]}
-      onClose={() => setOpen("")}
+      onClose={() => setOpen((shown) => (dialog.current?.open ? shown : ""))}
       onMouseDown={(event) => event.target === dialog.current && setOpen("")}
     >
       {open === "palette" && (

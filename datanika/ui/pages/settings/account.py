@@ -24,7 +24,13 @@ _FRESH = AccountState.form_number.to(str)
 
 def account_page() -> rx.Component:
     return settings_frame(
-        rx.el.div(_profile(), _email(), _password(), _second_factor(), class_name="account-grid"),
+        rx.cond(
+            # What is typed must not be replaced by what arrives.
+            AccountState.email != "",
+            rx.el.div(
+                _profile(), _email(), _password(), _second_factor(), class_name="account-grid"
+            ),
+        ),
         _sessions(),
         rx.cond(AccountState.identities.length() > 0, _identities()),
         card(

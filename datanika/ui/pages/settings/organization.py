@@ -35,7 +35,8 @@ _LIMITS = (
 def organization_page() -> rx.Component:
     return settings_frame(
         _usage(),
-        rx.cond(may("organization:update"), _form()),
+        # Not before it is loaded: what is typed must not be replaced by what arrives.
+        rx.cond(may("organization:update") & (OrganizationState.revision > 0), _form()),
         rx.cond(may("organization:delete"), _end()),
         _question(),
         LoadAnew.create(to=OrganizationState.to_load),

@@ -194,10 +194,12 @@ def _export() -> rx.Component:
         rx.el.div(
             rx.foreach(
                 _state.destinations,
-                lambda one: rx.el.a(
+                lambda one: link(
                     one["name"],
-                    href=rx.Var.create(api_path("/api/v1/projects/export?destination_id="))
+                    to=rx.Var.create(api_path("/api/v1/projects/export?destination_id="))
                     + one["id"].to(str),
+                    # No page of the application: the browser's own way.
+                    reload_document=True,
                     download=True,
                 ),
             ),
