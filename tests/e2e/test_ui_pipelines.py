@@ -183,7 +183,7 @@ async def test_a_pipeline_is_built_changed_restored_and_scheduled(
 
     # A second version by the graph, and back.
     await page.locator('.react-flow__node[data-id="build"]').click()
-    await page.get_by_label("Command").select_option("run")
+    await page.get_by_label("Command", exact=True).select_option("run")
     await page.get_by_role("button", name="Save version").click()
     await expect(page.get_by_role("status").filter(has_text="Saved")).to_be_visible()
     await expect(page.locator(".title-line .chip")).to_have_text("v2")
@@ -192,7 +192,7 @@ async def test_a_pipeline_is_built_changed_restored_and_scheduled(
         service = PipelineService(session, ada)
         [row] = (await service.list(name="orders")).rows
         await service.update(row.id, description="from elsewhere", spec=first)
-    await page.get_by_label("Command").select_option("test")
+    await page.get_by_label("Command", exact=True).select_option("test")
     await page.get_by_role("button", name="Save version").click()
     conflict = page.get_by_role("dialog")
     await expect(conflict).to_contain_text("Somebody else has saved meanwhile")
