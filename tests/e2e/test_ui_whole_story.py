@@ -390,6 +390,8 @@ async def see_and_touch_nothing(viewer: Person, pipeline: str, model: str) -> No
     await viewer.open("/settings/audit")
     alert = page.get_by_role("alert")
     await expect(alert).to_contain_text(viewer["error.permission_denied"])
+    await none_of("audit.verify", "settings.search")
+    await expect(page.locator("#content").get_by_role("table")).to_have_count(0)
     await viewer.show("16-viewer-audit")
 
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Locator, Page, expect
 
@@ -126,7 +127,7 @@ async def at_a_browser(browser: Browser, url: str, look: Look) -> AsyncIterator[
     try:
         yield person
     except BaseException:
-        await person.picture("failed")
+        await person.picture(f"failed{urlsplit(page.url).path.replace('/', '-')}")
         raise
     finally:
         await context.close()
