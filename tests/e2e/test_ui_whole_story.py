@@ -3,6 +3,7 @@ log, in three languages, light and dark, on a desktop and on a phone. Nothing is
 
 from __future__ import annotations
 
+import asyncio
 import re
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ LOOKS = [
 RUN_MS = 180_000
 """A run starts processes, and other tests share the machine."""
 JOB_MS = 90_000
+MAIL_SECONDS = 60
 
 ORDERS, CUSTOMERS = 123_456, 3
 MODEL = "stg_orders"
@@ -94,7 +96,7 @@ async def sign_up(person: Person, platform: RunningPlatform, email: str, name: s
     await person.press("sign_up.submit")
     await expect(page).to_have_url(re.compile(r"/login/?\?notice="))
     await expect(page.get_by_role("status")).not_to_be_empty()
-    await page.goto(mailed_link(platform, email))
+    await page.goto(await mailed_link(platform, email))
     await person.press("mailed.verify.submit")
     await expect(page).to_have_url(re.compile(r"/login/?\?notice="))
     await person.log_in(email, PASSWORD)
@@ -103,11 +105,15 @@ async def sign_up(person: Person, platform: RunningPlatform, email: str, name: s
     await person.show("02-home")
 
 
-def mailed_link(platform: RunningPlatform, email: str) -> str:
-    """The link in the one mail to ``email``."""
-    every = [read_mail(path) for path in (platform.home / "mail").glob("*.eml")]
-    [mail] = [mail for mail in every if mail["To"] == email]
-    return link_of(mail)
+async def mailed_link(platform: RunningPlatform, email: str) -> str:
+    """The link in the one mail to ``email``, which is sent after the page has answered."""
+    async with asyncio.timeout(MAIL_SECONDS):
+        while True:
+            every = [read_mail(path) for path in (platform.home / "mail").glob("*.eml")]
+            if found := [mail for mail in every if mail["To"] == email]:
+                [mail] = found
+                return link_of(mail)
+            await asyncio.sleep(0.2)
 
 
 async def connect(person: Person, name: str, warehouse: Warehouse) -> str:
@@ -333,7 +339,7 @@ async def invite(person: Person, platform: RunningPlatform, email: str) -> str:
     await expect(person.dialog.locator(".once-value")).to_contain_text("/invitation?token=")
     await person.show("13-invited")
     await person.press("settings.done", person.dialog)
-    return mailed_link(platform, email)
+    return await mailed_link(platform, email)
 
 
 async def join(viewer: Person, link: str, email: str, organization: str) -> None:

@@ -18,7 +18,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from datanika.i18n import direction, load_translations
 
 DESKTOP, PHONE = (1360, 900), (390, 844)
-STEP_SECONDS = 30
+STEP_SECONDS = 60
 """How long a click may wait for what it needs: other tests share the machine."""
 
 
