@@ -140,7 +140,7 @@ def _error() -> rx.Component:
         TenantState.error != "",
         rx.el.div(
             rx.el.strong(_t[TenantState.error]),
-            rx.cond(TenantState.error_detail != "", rx.el.p(TenantState.error_detail)),
+            rx.cond(TenantState.error_detail != "", rx.el.p(TenantState.error_detail, dir="auto")),
             role="alert",
             class_name="notice bad",
         ),

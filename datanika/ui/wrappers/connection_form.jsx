@@ -209,7 +209,7 @@ function Gallery({ kinds: all, texts, labels, onChoose }) {
                     <KindIcon kind={kind.kind} large />
                     <span className="kind-text">
                       <strong>{kind.title}</strong>
-                      <span className="muted">{texts[labels[kind.description]] ?? kind.description}</span>
+                      <span className="muted" dir="auto">{texts[labels[kind.description]] ?? kind.description}</span>
                       <Roles kind={kind} texts={texts} />
                     </span>
                   </button>
@@ -297,7 +297,7 @@ function ConnectionForm({ base, texts, labels, kind, saved, etag, only, onSaved,
         <KindIcon kind={kind.kind} large />
         <div>
           <h2>{only ? texts["connection.rotate"] : kind.title}</h2>
-          <p className="muted">{only ? texts["connection.rotate_text"] : (texts[labels[kind.description]] ?? kind.description)}</p>
+          <p className="muted" dir="auto">{only ? texts["connection.rotate_text"] : (texts[labels[kind.description]] ?? kind.description)}</p>
         </div>
         <Roles kind={kind} texts={texts} />
       </div>

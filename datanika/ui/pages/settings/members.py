@@ -35,6 +35,8 @@ def members_page() -> rx.Component:
                 button(
                     _t["members.invite"], MemberState.open_invitation, aria_haspopup="dialog",
                     icon="user-plus", style="primary",
+                    # What the dialog offers comes with the page, which closes dialogs of before.
+                    disabled=MemberState.roles.length() == 0,
                 ),
             ),
         ),

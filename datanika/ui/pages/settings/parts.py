@@ -16,13 +16,14 @@ from datanika.ui.wrappers.shell import CopyButton
 
 _t = I18nState.translations
 
+_EVERYBODY = "organization:read"
 TABS = (
-    (_t["settings.organization"], "/settings", "organization:read"),
+    (_t["settings.organization"], "/settings", _EVERYBODY),
     (_t["settings.members"], "/settings/members", "member:read"),
     (_t["settings.api_keys"], "/settings/api-keys", "api_key:read"),
     (_t["settings.notifications"], "/settings/notifications", "notification:read"),
     (_t["settings.audit"], "/settings/audit", "audit:read"),
-    (_t["settings.account"], "/settings/account", "organization:read"),
+    (_t["settings.account"], "/settings/account", _EVERYBODY),
 )
 """Text, address, and the permission without which a tab is not shown."""
 
@@ -30,7 +31,8 @@ TABS = (
 def settings_frame(
     *content: rx.Component, active: str, title: Any, text: Any, actions: tuple[Any, ...] = ()
 ) -> rx.Component:
-    """A page of the settings below its tabs."""
+    """A page of the settings below its tabs; without its permission only why it is empty."""
+    needed = next(permission for _, href, permission in TABS if href == active)
     return frame(
         page_head(title, text, *actions),
         rx.el.nav(
@@ -38,7 +40,7 @@ def settings_frame(
             class_name="tabs",
             aria_label=_t["nav.settings"],
         ),
-        *content,
+        *(content if needed == _EVERYBODY else [rx.cond(may(needed), rx.fragment(*content))]),
         active="/settings",
     )
 
