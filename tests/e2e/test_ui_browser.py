@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
@@ -231,3 +231,27 @@ async def test_who_has_an_account_logs_in_and_answers_an_invitation(page: Page, 
     await page.goto(f"{web.url}/invitation?token={other}")
     await expect(page.get_by_text("This invitation is for another address")).to_be_visible()
     assert "Not yours" not in await page.content()
+
+
+async def test_a_page_whose_scripts_fail_says_so_and_offers_a_way_on(
+    browser: Browser, web: Web
+) -> None:
+    story = await stories.make_story()
+    context = await browser.new_context(locale="de-DE")
+    context.set_default_timeout(20_000)
+    page = await context.new_page()
+    await page.goto(f"{web.url}/login")
+    await page.locator("[name=email]").fill(story.actor.email)
+    await page.locator("[name=password]").fill(stories.PASSWORD)
+    await page.locator("form [type=submit]").click()
+    await page.locator("#organization").wait_for()
+    # What no version of the API answers breaks what draws the answer.
+    await page.route("**/api/v1/**", lambda route: route.fulfill(json={"rows": 7}))
+    await page.reload()
+    crashed = page.locator(".crash")
+    await expect(crashed.get_by_role("heading")).to_have_text("Diese Seite funktioniert nicht mehr")
+    await page.unroute("**/api/v1/**")
+    await crashed.get_by_role("button", name="Neu laden").click()
+    await expect(page.locator("#organization")).to_be_visible()
+    await expect(crashed).to_have_count(0)
+    await context.close()
