@@ -54,7 +54,7 @@ def _health() -> rx.Component:
         ),
         rx.el.ul(
             rx.foreach(OperatorState.parts, _part),
-            class_name="health",
+            class_name="platform-health",
             aria_label=_t["operators.health"],
         ),
     )
