@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import reflex as rx
-from reflex.app import default_error_boundary
+from reflex_components_core.base.error_boundary import ErrorBoundary
+
+from datanika.ui.wrappers.crash import crash_box
 
 _ICON = rx.asset("icon.svg", shared=True)
 _LANGUAGE = rx.asset("language.js", shared=True)
@@ -21,5 +23,10 @@ def head_components() -> list[rx.Component]:
 
 
 def app_wraps() -> dict[tuple[int, str], Callable[[bool], Any]]:
-    """Reflex's defaults but for its connection toasts: the frame says it in the user's language."""
-    return {(55, "ErrorBoundary"): lambda stateful: default_error_boundary()}
+    """In place of Reflex's own: the box over a page that failed speaks the user's language, and so
+    does the frame of lost connections, which needs no toasts."""
+    return {(55, "ErrorBoundary"): lambda stateful: ErrorBoundary.create(fallback_render=_crash())}
+
+
+def _crash() -> rx.Var[Any]:
+    return rx.Var.create(crash_box())

@@ -21,6 +21,7 @@ from tests.e2e.test_ui_browser import invite
 from tests.support import story as stories
 from tests.support.browser import browser, log_in
 from tests.support.dependencies import needs_fresh, trigger
+from tests.support.furnished import furnish
 from tests.support.pipelines import make_pipeline
 from tests.support.story import Story
 from tests.support.web import Web
@@ -35,10 +36,10 @@ async def test_screenshots(browser: Browser, web: Web) -> None:
     story = await stories.make_story("ada@demo-airlines.example")
     await _history(story)
     live = await _live_run(story)
+    areas = await _areas(story)
     for theme in ("light", "dark"):
         context = await browser.new_context(
             viewport={"width": 1360, "height": 850},
-            device_scale_factor=1.5,
             color_scheme=theme,
             locale="en-GB",
         )
@@ -64,13 +65,66 @@ async def test_screenshots(browser: Browser, web: Web) -> None:
             await page.get_by_role("link", name="Queue").click()
             await page.get_by_role("row").nth(2).wait_for()
             await _shoot(page, "queue", theme)
+            await _shoot_areas(page, web, areas)
+        else:
+            await _shoot_at(page, f"{web.url}{areas['builder']}", "builder", theme)
         await context.close()
+    await _shoot_phone(browser, web, story, live)
     page = await browser.new_page(viewport={"width": 1360, "height": 850}, locale="en-GB")
     token = await invite("Demo Airlines", "grace@demo-airlines.example")
     await page.goto(f"{web.url}/invitation?token={token}")
     await page.get_by_role("heading", name="You are invited").wait_for()
     await _shoot(page, "invitation", "light")
     await page.close()
+
+
+async def _areas(story: Story) -> dict[str, str]:
+    """Name of a picture -> address of a page that shows the story's things."""
+    ids = await furnish(story, run=False)
+    return {
+        "connections": "/connections",
+        "connections-new": "/connections/new",
+        "connection": f"/connections/{ids['connection_id']}",
+        "builder": f"/pipelines/{story.pipeline_id}",
+        "schedule": f"/pipelines/{story.pipeline_id}/schedule",
+        "transformations": "/transformations",
+        "editor": f"/transformations/{ids['transformation_id']}",
+        "catalog": "/catalog",
+        "catalog-entry": f"/catalog/{ids['entry_id']}",
+        "lineage": "/lineage",
+        "members": "/settings/members",
+        "usage": "/settings",
+        "audit": "/settings/audit",
+        "operators": "/operators",
+    }
+
+
+async def _shoot_areas(page: Page, web: Web, areas: dict[str, str]) -> None:
+    for name, path in areas.items():
+        await _shoot_at(page, f"{web.url}{path}", name, "light")
+
+
+async def _shoot_at(page: Page, url: str, name: str, theme: str) -> None:
+    await page.goto(url)
+    await page.locator("h1").first.wait_for()
+    await page.locator(".spinner").wait_for(state="detached")
+    await page.wait_for_load_state("networkidle")
+    await _shoot(page, name, theme)
+
+
+async def _shoot_phone(browser: Browser, web: Web, story: Story, live: int) -> None:
+    """Two pages as a telephone shows them to who reads from right to left."""
+    context = await browser.new_context(viewport={"width": 390, "height": 800}, locale="en-GB")
+    page = await context.new_page()
+    await log_in(page, web, story.actor.email)
+    await context.add_cookies([{"name": "datanika_locale", "value": "ar", "url": web.url}])
+    await page.goto(web.url)
+    await page.locator("html[dir=rtl] .timeline").wait_for()
+    await _shoot(page, "home-phone-ar", "light")
+    await page.goto(f"{web.url}/runs/{live}")
+    await page.locator("html[dir=rtl] .graph-node.is-running").wait_for()
+    await _shoot(page, "run-phone-ar", "light")
+    await context.close()
 
 
 async def _wait_in_line(story: Story) -> None:

@@ -34,6 +34,7 @@ LOOKS = {
     "en": (("light", DESKTOP), ("dark", PHONE)),
     "ar": (("dark", DESKTOP), ("light", PHONE)),
 }
+OPEN = "dialog[open]"
 ENTRANCES = (
     "/login", SIGN_UP_PAGE, FORGOT_PAGE, f"{RESET_PAGE}?token=x", f"{CONFIRM_PAGE}?token=x",
     f"{INVITATION_PAGE}?token=x", "/no/such/page",
@@ -47,15 +48,16 @@ def member_pages() -> Iterator[Route]:
         yield from getattr(area, "PAGES", ())
 
 
-async def problems(page: Page) -> list[str]:
-    """What axe finds, and what is too wide."""
-    found = await page.evaluate("axe.run({resultTypes: ['violations']})")
+async def problems(page: Page, part: str = "html") -> list[str]:
+    """What axe finds in a part of the page, and what is too wide."""
+    found = await page.evaluate("(part) => axe.run(part, {resultTypes: ['violations']})", part)
     said = [
         f"{one['id']}: {', '.join(str(node['target'][0]) for node in one['nodes'][:4])}"
         for one in found["violations"]
     ]
     too_wide = await page.evaluate(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        "(part) => {const e = document.querySelector(part); return e.scrollWidth - e.clientWidth}",
+        part,
     )
     return [*said, f"{too_wide} px too wide"] if too_wide > 0 else said
 
@@ -79,6 +81,32 @@ async def check(page: Page, url: str, locale: str) -> list[str]:
             f"{page.url} {locale} {colours} {screen['width']}: {one}"
             for one in await problems(page)
         ]
+    # In the last look only: the other language has the other one.
+    return found + [
+        f"{page.url} {locale} {colours} {screen['width']}, {one}"
+        for one in await problems_of_dialogs(page)
+    ]
+
+
+async def problems_of_dialogs(page: Page) -> list[str]:
+    """The problems of each dialog that the page's buttons say they open, one of a kind."""
+    openers = page.locator("[aria-haspopup=dialog]:enabled:visible")
+    # The same of many rows (the name of the row's thing follows a colon) is opened once.
+    kinds: dict[str, int] = {}
+    for position, label in enumerate(
+        await openers.evaluate_all("all => all.map(e => e.ariaLabel ?? e.innerText)")
+    ):
+        kinds.setdefault(label.split(":")[0], position)
+    found = []
+    for label, position in kinds.items():
+        await openers.nth(position).click()
+        dialog = page.locator(OPEN)
+        await dialog.wait_for()
+        await dialog.locator(".spinner").wait_for(state="detached")
+        await page.wait_for_timeout(150)
+        found += [f"dialog of '{label}': {one}" for one in await problems(page, OPEN)]
+        await page.keyboard.press("Escape")
+        await dialog.wait_for(state="detached")
     return found
 
 

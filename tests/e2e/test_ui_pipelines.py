@@ -27,7 +27,7 @@ from tests.support import story as stories
 from tests.support.accounts import change
 from tests.support.browser import browser, log_in, page
 from tests.support.dependencies import needs_fresh
-from tests.support.job_worker import job_worker
+from tests.support.jobs import job_worker
 from tests.support.pipelines import make_pipeline
 from tests.support.postgres import PostgresServer, Warehouse, migrated_database
 from tests.support.redis import RunningRedis

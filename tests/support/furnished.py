@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from datanika.contracts.enums import Role
 from datanika.contracts.notifications import ChannelKind
+from datanika.contracts.schedule import ScheduleSpec
 from datanika.db import SYSTEM, get_session
 from datanika.models import CatalogEntry, Connection, Transformation, UsageMonth
 from datanika.services.actor import prove_membership
@@ -15,14 +16,15 @@ from datanika.services.api_key_service import ApiKeyService
 from datanika.services.invitation_service import InvitationService
 from datanika.services.notification_service import NotificationService
 from datanika.services.operators import set_operator
+from datanika.services.schedule_service import ScheduleService
 from tests.support import story as stories
 from tests.support.story import Story
 from tests.support.tenants import add_member
 
 
-async def furnish(story: Story) -> dict[str, int]:
-    """Give the story's organisation members, an invitation, a key, channels, months of use and a
-    whole run, and its owner the operators' view.
+async def furnish(story: Story, *, run: bool = True) -> dict[str, int]:
+    """Give the story's organisation members, an invitation, a key, channels, a schedule, months of
+    use and a whole run (if ``run``), and its owner the operators' view.
 
     Parameter of a page's address -> something of the story to open there.
     """
@@ -51,11 +53,14 @@ async def furnish(story: Story) -> dict[str, int]:
         await channels.create(
             "hook", ChannelKind.WEBHOOK, hook, ["run.failed"], [story.pipeline_id]
         )
+        weekdays = ScheduleSpec(cron="30 6 * * 1-5", timezone="Europe/Berlin")
+        await ScheduleService(session, login).create(story.pipeline_id, weekdays)
     person = await add_member(owner.org_id, Role.ADMIN)
     async with get_session(person.scope) as session:
         await InvitationService(session, person).create(stories.new_email(), Role.EDITOR)
-    run_id = await stories.whole_run(story)
-    found = {"run_id": run_id, "pipeline_id": story.pipeline_id}
+    found = {"pipeline_id": story.pipeline_id}
+    if run:
+        found["run_id"] = await stories.whole_run(story)
     async with get_session(owner.scope) as session:
         for parameter, model in (
             ("connection_id", Connection),

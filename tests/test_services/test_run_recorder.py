@@ -274,7 +274,7 @@ async def test_a_retry_knows_the_breaches_of_tables_that_it_does_not_load_again(
 ) -> None:
     first = await claim(actor, pipeline, await trigger(actor, pipeline, "first"))
     breach = ColumnBreach(relation="raw.orders", column="n", how=BreachKind.DISCARDED)
-    other = ColumnBreach(relation="raw.orders", column="m", how=BreachKind.QUARANTINED)
+    other = ColumnBreach(relation="raw.orders", column="m", how=BreachKind.FROZEN)
     await send(first, [table().model_copy(update={"breaches": (breach, other)})])
     shown = RunStepOut.model_validate((await steps_of(first.run_id))["load", "raw.orders"])
     assert shown.breaches == [breach, other]

@@ -22,11 +22,13 @@ from datanika.services.run_service import RunService
 from datanika.ui.guard import PUBLIC_EVENTS
 from datanika.ui.state.tenant import tenant_states
 from tests.support import story as stories
+from tests.support.furnished import furnish
 from tests.support.socket import Socket, open_socket
 from tests.support.story import Story
 from tests.support.web import Web
 
 SECRETS = ("Demo Airlines", "nyc_flights", "367687", "367,687")
+OWNED = ("connections", "notification_channels", "pipelines", "transformations")
 KEPT = (
     "api_keys", "backfills", "connections", "cursor_versions", "invitations", "memberships",
     "notification_channels", "organizations", "pipelines", "pipeline_dependencies",
@@ -58,14 +60,27 @@ def payload(parameters: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 async def attack(socket: Socket, story: Story, run_id: int) -> list[str]:
-    """Call every handler on the story's run and on its pipeline; what each was answered."""
+    """Call every handler on everything of the story that has an id; what each was answered."""
     answers = []
+    numbers = {run_id, *await ids_of(story.actor.org_id)}
     for name, parameters in ALL:
-        for number in {run_id, story.pipeline_id}:
+        for number in numbers:
             path, query = f"/runs/{number}", {"run_id": str(number), "pipeline_id": str(number)}
             await socket.send(name, payload(parameters, number), path, query)
         answers.append(await socket.listen(0.25))
     return answers
+
+
+async def ids_of(org_id: int) -> set[int]:
+    """The ids of what the organisation has: one of each kind."""
+    async with get_session(SYSTEM) as session:
+        found = [
+            await session.scalar(
+                text(f"SELECT max(id) FROM {table} WHERE org_id = :org_id"), {"org_id": org_id}
+            )
+            for table in OWNED
+        ]
+    return {number for number in found if number is not None}
 
 
 async def stored() -> list[Any]:
@@ -90,9 +105,9 @@ async def cookie_of(email: str) -> str:
 
 @pytest.fixture
 async def victim(web: Web) -> tuple[Story, int]:
-    """A story and a queued run of it."""
+    """An organisation that has everything, and a queued run of it."""
     story = await stories.make_story()
-    await stories.whole_run(story)
+    await furnish(story)
     async with get_session(story.actor.scope) as session:
         run = await RunService(session, story.actor).trigger(story.pipeline_id, uuid4().hex)
     return story, run.id

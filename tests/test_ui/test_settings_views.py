@@ -17,6 +17,7 @@ from datanika.ui.failures import FailurePages, failure_page
 from datanika.ui.state.api_key_state import by_resource, expiry
 from datanika.ui.state.channel_state import config_of
 from datanika.ui.state.given import an_id, read, ticked
+from datanika.ui.state.organization_state import limit_of, shown_limit
 from datanika.ui.views_settings import Change, changes, grantable, meters, month_bars
 
 
@@ -126,3 +127,20 @@ async def test_whatever_breaks_is_a_page_with_an_id() -> None:
     assert broken.headers["x-request-id"] == "mine-1"
     assert "secret-of-the-inside" not in broken.text
     assert missing.status_code == 404 and len(missing.headers["x-request-id"]) == 16
+
+
+def test_storage_is_typed_and_shown_in_gigabytes_without_losing_a_byte() -> None:
+    limit = "max_storage_bytes"
+    assert limit_of(limit, "1.5") == limit_of(limit, "1,5") == 1_500_000_000
+    for value in (0, 1, 1_500_000_000, 20 * 10**9, 123_456_789_012):
+        assert limit_of(limit, shown_limit(limit, value)) == value
+    assert shown_limit(limit, 20 * 10**9) == "20"
+    assert shown_limit(limit, None) == ""
+    assert limit_of("max_connections", shown_limit("max_connections", 12)) == 12
+
+
+@pytest.mark.parametrize("text", ["NaN", "-1", "1e30", "Infinity", "ten", "1 000"])
+def test_what_is_no_number_of_gigabytes_is_refused_at_its_field(text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        limit_of("max_storage_bytes", text)
+    assert refused.value.field == "max_storage_bytes"

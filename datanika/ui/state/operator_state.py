@@ -32,7 +32,7 @@ class OrganizationRow:
     runs_24h: int
     failed_24h: int
     rows_this_month: int
-    storage_mb: int
+    storage_bytes: int
     max_rows: int | None
 
 
@@ -49,7 +49,7 @@ def organization_row(one: OrganizationFigures) -> OrganizationRow:
         runs_24h=one.runs_24h,
         failed_24h=one.failed_24h,
         rows_this_month=one.rows_this_month,
-        storage_mb=round(one.storage_bytes / 1_000_000),
+        storage_bytes=one.storage_bytes,
         max_rows=one.max_rows_per_month,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import reflex as rx
@@ -16,6 +17,10 @@ from datanika.ui.state.given import later, read, texts
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
 from datanika.ui.views_settings import Meter, MonthBar, meters, month_bars
+
+STORAGE_LIMIT = "max_storage_bytes"
+"""Typed and shown in GB (10^9 bytes), the other limits as they are."""
+GIGABYTE = 10**9
 
 
 class OrganizationState(TenantState):
@@ -47,7 +52,7 @@ class OrganizationState(TenantState):
             body = read(
                 OrganizationPatch,
                 {"name": given.get("name", "")}
-                | {name: whole(name, given[name]) for name in LIMITS if name in given},
+                | {name: limit_of(name, given[name]) for name in LIMITS if name in given},
             )
             await OrganizationService(session, actor).update(
                 name=body.name,
@@ -90,9 +95,9 @@ class OrganizationState(TenantState):
             row = await OrganizationService(session, actor).get()
             usage = await UsageService(session, actor).read()
             self.name, self.slug, self.revision = row.name, row.slug, row.revision
-            self.limits = {name: _shown(getattr(row, name)) for name in LIMITS}
+            self.limits = {name: shown_limit(name, getattr(row, name)) for name in LIMITS}
             platform = default_limits()
-            self.ceilings = {name: _shown(getattr(platform, name)) for name in LIMITS}
+            self.ceilings = {name: shown_limit(name, getattr(platform, name)) for name in LIMITS}
             self.meters, self.months = meters(usage), month_bars(usage.history)
             self.resets_at = iso(usage.resets_at)
 
@@ -104,5 +109,22 @@ def whole(field: str, text: str) -> int:
     raise InvalidInput("This is not a whole number.", field=field)
 
 
-def _shown(value: int | None) -> str:
-    return "" if value is None else str(value)
+def limit_of(name: str, text: str) -> int:
+    """The limit ``name`` as it was typed; raises :class:`InvalidInput`."""
+    if name != STORAGE_LIMIT:
+        return whole(name, text)
+    try:
+        gigabytes = Decimal(text.replace(",", "."))
+    except InvalidOperation:
+        gigabytes = Decimal("NaN")
+    # Not more than the column holds; NaN is in no range.
+    if gigabytes.is_nan() or not 0 <= gigabytes < 10**9:
+        raise InvalidInput("This is not a number of gigabytes.", field=name)
+    return int(gigabytes * GIGABYTE)
+
+
+def shown_limit(name: str, value: int | None) -> str:
+    """What the field of the limit ``name`` shows; "" for none."""
+    if value is None:
+        return ""
+    return f"{Decimal(value) / GIGABYTE:f}" if name == STORAGE_LIMIT else str(value)

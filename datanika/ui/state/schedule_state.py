@@ -44,7 +44,7 @@ class ScheduleState(TenantState):
     """``edit`` is what the editor's fields say; ``form_number`` grows when they are filled anew."""
 
     schedules: list[ScheduleRow] = []
-    overlap: str = OverlapPolicy.SKIP.value
+    overlap: str = ""
     zones: list[str] = []
     is_open: bool = False
     edit: dict[str, str] = NEW

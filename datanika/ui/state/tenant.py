@@ -10,7 +10,7 @@ from reflex_base.registry import RegistrationContext
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.db import get_session, system_scope
-from datanika.errors import DatanikaError
+from datanika.errors import DatanikaError, NotFound
 from datanika.services.actor import Actor
 from datanika.services.login_sessions import LoginSessions
 from datanika.ui.errors import error_key
@@ -40,7 +40,9 @@ class TenantState(rx.State):
     def _fail(self, error: DatanikaError) -> None:
         """Show why something was refused."""
         self.error = error_key(error)
-        said = [f"{error.field}: {error.message}" if error.field else error.message, error.hint]
+        message = f"{error.field}: {error.message}" if error.field else error.message
+        # The translation says as much as "There is no such run".
+        said = [None if isinstance(error, NotFound) else message, error.hint]
         self.error_detail = " ".join(part for part in said if part)
 
     def _succeed(self, notice: str) -> None:

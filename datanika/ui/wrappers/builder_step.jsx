@@ -103,7 +103,7 @@ function LoadFields({ step, disabled, texts, locale, api, connections: all, mayI
         <div className="row">
           <span className="label">{texts["builder.tables"]} · {tables.length}</span>
           {!disabled && mayIntrospect && (
-            <button type="button" className="button" disabled={!step.source_id} onClick={() => setPicks(true)}>
+            <button type="button" className="button" aria-haspopup="dialog" disabled={!step.source_id} onClick={() => setPicks(true)}>
               {texts["builder.choose_tables"]}
             </button>
           )}

@@ -45,7 +45,8 @@ const offer = (list) => {
   };
 };
 
-const named = (label) => EditorView.contentAttributes.of({ "aria-label": label });
+// A text that cannot be edited is reached by the keyboard, too: it may have to be scrolled.
+const named = (label) => EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" });
 
 // Where a message stands; positions of another text than the present one are kept inside it.
 const position = (doc, { line, column }) => {

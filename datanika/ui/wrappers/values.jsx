@@ -1,5 +1,6 @@
 // Values that only the browser can show right: its time zone, its language, its clock.
 import { useEffect, useState } from "react";
+import { bytes } from "$/public/external/datanika/ui/wrappers/island/island.js";
 
 export function LocalTime({ value, locale, withDate = true }) {
   if (!value) return <span className="muted">–</span>;
@@ -17,6 +18,11 @@ export function LocalTime({ value, locale, withDate = true }) {
 export function LocalNumber({ value, locale }) {
   if (value == null) return <span className="muted">–</span>;
   return <span className="number">{new Intl.NumberFormat(locale).format(value)}</span>;
+}
+
+export function ByteSize({ value, locale }) {
+  if (value == null) return <span className="muted">–</span>;
+  return <span className="number">{bytes(value, locale)}</span>;
 }
 
 const unit = (value, name, locale, digits = 0) =>

@@ -7,6 +7,7 @@ from typing import Any
 import reflex as rx
 
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.wrappers.island import ISLAND as ISLAND
 
 VALUES = _LIBRARY = str(rx.asset("values.jsx", shared=True).importable_path)
 
@@ -23,6 +24,14 @@ class LocalTime(rx.Component):
 class LocalNumber(rx.Component):
     library = _LIBRARY
     tag = "LocalNumber"
+
+    value: rx.Var[int | None]
+    locale: rx.Var[str]
+
+
+class ByteSize(rx.Component):
+    library = _LIBRARY
+    tag = "ByteSize"
 
     value: rx.Var[int | None]
     locale: rx.Var[str]
@@ -46,6 +55,11 @@ def local_time(value: Any, with_date: bool = True) -> rx.Component:
 def number(value: Any) -> rx.Component:
     """``value``: an integer or None."""
     return LocalNumber.create(value=value, locale=I18nState.locale)
+
+
+def byte_size(value: Any) -> rx.Component:
+    """``value``: bytes or None; shown in the unit that fits (MB are 10^6)."""
+    return ByteSize.create(value=value, locale=I18nState.locale)
 
 
 def duration(start: Any = None, end: Any = None, seconds: Any = None) -> rx.Component:

@@ -63,13 +63,19 @@ def _head() -> rx.Component:
         rx.el.div(
             rx.cond(
                 may("connection:write"),
-                button(_t["connection.copy"], ConnectionPageState.ask_copy, icon="copy"),
+                button(
+                    _t["connection.copy"],
+                    ConnectionPageState.ask_copy,
+                    aria_haspopup="dialog",
+                    icon="copy",
+                ),
             ),
             rx.cond(
                 may("connection:delete"),
                 button(
                     _t["connection.delete"],
                     ConnectionPageState.ask_delete,
+                    aria_haspopup="dialog",
                     icon="trash-2",
                     style="danger",
                 ),

@@ -16,7 +16,7 @@ from datanika.ui.state.operator_state import (
     WaitingRow,
     WorkerRow,
 )
-from datanika.ui.wrappers.values import duration, local_time, number
+from datanika.ui.wrappers.values import byte_size, duration, local_time, number
 
 _t = I18nState.translations
 
@@ -146,7 +146,7 @@ def _organization(one: OrganizationRow) -> rx.Component:
             rx.cond(one.max_rows, rx.el.span(" / ", number(one.max_rows), class_name="muted")),
             class_name="end",
         ),
-        rx.el.td(number(one.storage_mb), " MB", class_name="end"),
+        rx.el.td(byte_size(one.storage_bytes), class_name="end"),
         rx.el.td(local_time(one.created_at)),
         key=one.id.to(str),
     )

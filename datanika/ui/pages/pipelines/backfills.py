@@ -40,7 +40,13 @@ def backfills_page() -> rx.Component:
 def _new() -> rx.Component:
     return rx.cond(
         may("run:trigger"),
-        button(_t["backfill.new"], State.open_new, icon="history", style="primary"),
+        button(
+            _t["backfill.new"],
+            State.open_new,
+            aria_haspopup="dialog",
+            icon="history",
+            style="primary",
+        ),
     )
 
 
@@ -100,7 +106,12 @@ def _row(one: BackfillRow) -> rx.Component:
                 one.is_live,
                 rx.cond(
                     may("run:cancel"),
-                    button(_t["backfill.cancel"], State.ask_cancel(one.id), style="danger"),
+                    button(
+                        _t["backfill.cancel"],
+                        State.ask_cancel(one.id),
+                        aria_haspopup="dialog",
+                        style="danger",
+                    ),
                 ),
                 rx.cond(
                     may("run:trigger") & (one.state != "succeeded"),

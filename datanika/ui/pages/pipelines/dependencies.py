@@ -42,7 +42,13 @@ def dependencies_page() -> rx.Component:
 def _new() -> rx.Component:
     return rx.cond(
         may("pipeline:write"),
-        button(_t["dependency.new"], State.open_new, icon="plus", style="primary"),
+        button(
+            _t["dependency.new"],
+            State.open_new,
+            aria_haspopup="dialog",
+            icon="plus",
+            style="primary",
+        ),
     )
 
 
@@ -107,6 +113,7 @@ def _row(one: DependencyRow) -> rx.Component:
                     button(
                         _t["schedule.edit"],
                         State.open_edit(one.id),
+                        aria_haspopup="dialog",
                         aria_label=_t["schedule.edit"] + ": " + one.upstream,
                     ),
                 ),
@@ -115,6 +122,7 @@ def _row(one: DependencyRow) -> rx.Component:
                     button(
                         _t["dependency.delete"],
                         State.ask_delete(one.id),
+                        aria_haspopup="dialog",
                         style="danger",
                         aria_label=_t["dependency.delete"] + ": " + one.upstream,
                     ),

@@ -90,6 +90,7 @@ def _actions() -> tuple[rx.Component, ...]:
             button(
                 "",
                 Head.ask_delete,
+                aria_haspopup="dialog",
                 icon="trash-2",
                 style="danger",
                 aria_label=_t["pipelines.delete"],
@@ -98,7 +99,13 @@ def _actions() -> tuple[rx.Component, ...]:
         ),
         rx.cond(
             may("run:trigger"),
-            button(_t["pipelines.run"], Head.open_run, icon="play", style="primary"),
+            button(
+                _t["pipelines.run"],
+                Head.open_run,
+                aria_haspopup="dialog",
+                icon="play",
+                style="primary",
+            ),
         ),
     )
 

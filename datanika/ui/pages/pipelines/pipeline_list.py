@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import reflex as rx
 
 from datanika.ui.components.dialogs import confirm
@@ -189,13 +191,14 @@ def _actions(pipeline: PipelineListRow) -> rx.Component:
                 "trash-2",
                 _t["pipelines.delete"] + ": " + pipeline.name,
                 PipelineListState.ask_delete(pipeline.id),
+                aria_haspopup="dialog",
             ),
         ),
         class_name="row end nowrap",
     )
 
 
-def _icon_button(icon: str, label: rx.Var[str], on_click: object) -> rx.Component:
+def _icon_button(icon: str, label: rx.Var[str], on_click: object, **props: Any) -> rx.Component:
     return rx.el.button(
         rx.icon(icon, aria_hidden="true"),
         on_click=on_click,
@@ -203,6 +206,7 @@ def _icon_button(icon: str, label: rx.Var[str], on_click: object) -> rx.Componen
         type="button",
         aria_label=label,
         title=label,
+        **props,
     )
 
 

@@ -63,7 +63,9 @@ def schedule_page() -> rx.Component:
 def _new() -> rx.Component:
     return rx.cond(
         may("schedule:write"),
-        button(_t["schedule.new"], State.open_new, icon="plus", style="primary"),
+        button(
+            _t["schedule.new"], State.open_new, aria_haspopup="dialog", icon="plus", style="primary"
+        ),
     )
 
 
@@ -129,12 +131,19 @@ def _row(schedule: ScheduleRow) -> rx.Component:
                         button(_t["schedule.turn_off"], State.switch(schedule.id)),
                         button(_t["schedule.turn_on"], State.switch(schedule.id)),
                     ),
-                    button(_t["schedule.edit"], State.open_edit(schedule.id)),
+                    button(
+                        _t["schedule.edit"], State.open_edit(schedule.id), aria_haspopup="dialog"
+                    ),
                 ),
             ),
             rx.cond(
                 may("schedule:delete"),
-                button(_t["schedule.delete"], State.ask_delete(schedule.id), style="danger"),
+                button(
+                    _t["schedule.delete"],
+                    State.ask_delete(schedule.id),
+                    aria_haspopup="dialog",
+                    style="danger",
+                ),
             ),
             class_name="row end",
         ),

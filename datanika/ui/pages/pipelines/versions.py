@@ -92,6 +92,7 @@ def _row(version: VersionRow) -> rx.Component:
                     button(
                         _t["versions.restore"],
                         Versions.ask_restore(version.number),
+                        aria_haspopup="dialog",
                         aria_label=_t["versions.restore"] + ": v" + version.number.to(str),
                     ),
                 ),

@@ -81,6 +81,7 @@ def _head() -> rx.Component:
                 button(
                     _t["run.cancel"],
                     RunPageState.ask_cancel,
+                    aria_haspopup="dialog",
                     icon="square",
                     style="danger",
                     disabled=_run.state == "cancelling",
@@ -88,7 +89,12 @@ def _head() -> rx.Component:
             ),
             rx.cond(
                 RunPageState.found,
-                button(_t["run.compare"], RunPageState.compare, icon="git-compare-arrows"),
+                button(
+                    _t["run.compare"],
+                    RunPageState.compare,
+                    aria_haspopup="dialog",
+                    icon="git-compare-arrows",
+                ),
             ),
             rx.cond(
                 RunPageState.found & ~RunPageState.is_live & may("run:trigger"),

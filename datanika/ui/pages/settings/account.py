@@ -37,7 +37,12 @@ def account_page() -> rx.Component:
             _t["account.erase"],
             rx.el.div(
                 rx.el.p(_t["account.erase_text"]),
-                button(_t["account.erase"], AccountState.ask_to_erase, style="danger"),
+                button(
+                    _t["account.erase"],
+                    AccountState.ask_to_erase,
+                    aria_haspopup="dialog",
+                    style="danger",
+                ),
                 class_name="danger-zone",
             ),
             style_name="danger-card",

@@ -58,7 +58,13 @@ def api_keys_page() -> rx.Component:
         actions=(
             rx.cond(
                 may("api_key:write"),
-                button(_t["keys.create"], ApiKeyState.open_form, icon="plus", style="primary"),
+                button(
+                    _t["keys.create"],
+                    ApiKeyState.open_form,
+                    aria_haspopup="dialog",
+                    icon="plus",
+                    style="primary",
+                ),
             ),
         ),
     )
@@ -86,6 +92,7 @@ def _row(key: KeyRow) -> rx.Component:
                 button(
                     _t["keys.revoke"],
                     ApiKeyState.ask(key.id, key.name),
+                    aria_haspopup="dialog",
                     style="danger",
                     aria_label=_t["keys.revoke"] + ": " + key.name,
                 ),

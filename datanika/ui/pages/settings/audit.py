@@ -118,6 +118,7 @@ def _row(entry: AuditRow) -> rx.Component:
             button(
                 _t["audit.details"],
                 AuditState.open_entry(entry.id),
+                aria_haspopup="dialog",
                 aria_label=_t["audit.details"] + " " + entry.seq.to(str),
             ),
             class_name="end",

@@ -56,7 +56,13 @@ def channels_page() -> rx.Component:
 
 
 def _new() -> rx.Component:
-    return button(_t["channels.new"], ChannelState.new_channel, icon="plus", style="primary")
+    return button(
+        _t["channels.new"],
+        ChannelState.new_channel,
+        aria_haspopup="dialog",
+        icon="plus",
+        style="primary",
+    )
 
 
 def _kind_icon(kind: Any) -> rx.Component:
@@ -122,6 +128,7 @@ def _actions(channel: ChannelRow) -> rx.Component:
         button(
             _t["channels.edit"],
             ChannelState.edit_channel(channel.id),
+            aria_haspopup="dialog",
             aria_label=named(_t["channels.edit"]),
         ),
         rx.cond(
@@ -142,6 +149,7 @@ def _actions(channel: ChannelRow) -> rx.Component:
             button(
                 _t["channels.rotate"],
                 ChannelState.ask("rotate", channel.id, channel.name),
+                aria_haspopup="dialog",
                 aria_label=named(_t["channels.rotate"]),
             ),
         ),
@@ -150,6 +158,7 @@ def _actions(channel: ChannelRow) -> rx.Component:
             button(
                 _t["channels.delete"],
                 ChannelState.ask("delete", channel.id, channel.name),
+                aria_haspopup="dialog",
                 style="danger",
                 aria_label=named(_t["channels.delete"]),
             ),

@@ -33,8 +33,8 @@ def members_page() -> rx.Component:
             rx.cond(
                 may("member:invite"),
                 button(
-                    _t["members.invite"], MemberState.open_invitation, icon="user-plus",
-                    style="primary",
+                    _t["members.invite"], MemberState.open_invitation, aria_haspopup="dialog",
+                    icon="user-plus", style="primary",
                     # What the dialog offers comes with the page, which closes dialogs of before.
                     disabled=MemberState.roles.length() == 0,
                 ),
@@ -89,6 +89,7 @@ def _member(member: MemberRow) -> rx.Component:
                     button(
                         _t["members.transfer"],
                         MemberState.ask("transfer", member.user_id, member.email),
+                        aria_haspopup="dialog",
                         aria_label=_t["members.transfer"] + ": " + member.email,
                     ),
                 ),
@@ -97,6 +98,7 @@ def _member(member: MemberRow) -> rx.Component:
                     button(
                         _t["members.remove"],
                         MemberState.ask("remove", member.user_id, member.email),
+                        aria_haspopup="dialog",
                         style="danger",
                         aria_label=_t["members.remove"] + ": " + member.email,
                     ),
@@ -106,6 +108,7 @@ def _member(member: MemberRow) -> rx.Component:
                     button(
                         _t["members.leave"],
                         MemberState.ask("leave", member.user_id, member.email),
+                        aria_haspopup="dialog",
                         style="danger",
                     ),
                 ),
@@ -156,6 +159,7 @@ def _invitation(one: InvitationRow) -> rx.Component:
                     button(
                         _t["members.withdraw"],
                         MemberState.ask("withdraw", one.id, one.email),
+                        aria_haspopup="dialog",
                         style="danger",
                         aria_label=_t["members.withdraw"] + ": " + one.email,
                     ),

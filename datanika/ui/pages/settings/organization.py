@@ -11,10 +11,10 @@ from datanika.ui.components.forms import button, submit, text_field
 from datanika.ui.components.permitted import may
 from datanika.ui.pages.settings.parts import card, settings_frame
 from datanika.ui.state.i18n import I18nState
-from datanika.ui.state.organization_state import OrganizationState
+from datanika.ui.state.organization_state import STORAGE_LIMIT, OrganizationState
 from datanika.ui.views_settings import Meter, MonthBar
 from datanika.ui.wrappers.shell import LoadAnew
-from datanika.ui.wrappers.values import local_time, number
+from datanika.ui.wrappers.values import byte_size, local_time, number
 
 _t = I18nState.translations
 
@@ -22,13 +22,13 @@ _NAMES = (
     ("concurrent_runs", _t["organization.concurrent_runs"]),
     ("connections", _t["nav.connections"]),
     ("rows", _t["organization.rows"]),
-    ("storage_bytes", _t["organization.storage"]),
+    ("storage_bytes", _t["home.storage"]),
 )
 _LIMITS = (
     ("max_concurrent_runs", _t["organization.concurrent_runs"]),
     ("max_connections", _t["nav.connections"]),
     ("max_rows_per_month", _t["organization.rows"]),
-    ("max_storage_bytes", _t["organization.storage"]),
+    (STORAGE_LIMIT, _t["organization.storage"]),
 )
 
 
@@ -58,7 +58,13 @@ def _usage() -> rx.Component:
             OrganizationState.months.length() > 0,
             rx.el.figure(
                 rx.el.figcaption(_t["organization.history"], class_name="muted"),
-                rx.el.ul(rx.foreach(OrganizationState.months, _month), class_name="months"),
+                rx.el.ul(
+                    rx.foreach(OrganizationState.months, _month),
+                    class_name="months",
+                    # It scrolls where there is no room for a year.
+                    tab_index=0,
+                    aria_label=_t["organization.history"],
+                ),
                 class_name="history",
             ),
         ),
@@ -74,9 +80,9 @@ def _meter(meter: Meter) -> rx.Component:
         rx.el.div(
             rx.el.span(rx.match(meter.name, *_NAMES, meter.name), class_name="meter-name"),
             rx.el.span(
-                number(meter.used),
+                _amount(meter, meter.used),
                 " / ",
-                rx.cond(meter.has_limit, number(meter.limit), _t["organization.no_limit"]),
+                rx.cond(meter.has_limit, _amount(meter, meter.limit), _t["organization.no_limit"]),
                 class_name="muted",
                 dir="ltr",
             ),
@@ -90,6 +96,10 @@ def _meter(meter: Meter) -> rx.Component:
         class_name=rx.Var.create("meter is-") + meter.level,
         key=meter.name,
     )
+
+
+def _amount(meter: Meter, value: Any) -> rx.Component:
+    return rx.cond(meter.name == "storage_bytes", byte_size(value), number(value))
 
 
 def _month(bar: MonthBar) -> rx.Component:
@@ -132,6 +142,7 @@ def _limit(name: str, text: Any) -> rx.Component:
         name,
         type="number",
         min="0",
+        step="any" if name == STORAGE_LIMIT else "1",
         default_value=OrganizationState.limits[name],
         placeholder=rx.cond(ceiling != "", ceiling, _t["organization.no_limit"]),
     )
@@ -142,7 +153,12 @@ def _end() -> rx.Component:
         _t["organization.delete"],
         rx.el.div(
             rx.el.p(_t["organization.delete_text"]),
-            button(_t["organization.delete"], OrganizationState.ask_to_delete, style="danger"),
+            button(
+                _t["organization.delete"],
+                OrganizationState.ask_to_delete,
+                aria_haspopup="dialog",
+                style="danger",
+            ),
             class_name="danger-zone",
         ),
         style_name="danger-card",

@@ -101,6 +101,12 @@ def _actions() -> rx.Component:
                 class_name="button",
             ),
         ),
+        button(
+            _t["transformation.history"],
+            _state.open_history,
+            aria_haspopup="dialog",
+            icon="history",
+        ),
         rx.cond(
             may("run:trigger") & (_state.runners.length() > 0),
             rx.el.details(
@@ -119,7 +125,13 @@ def _actions() -> rx.Component:
         ),
         rx.cond(
             may("transformation:delete"),
-            button(_t["transformation.delete"], _state.ask_delete, icon="trash-2", style="danger"),
+            button(
+                _t["transformation.delete"],
+                _state.ask_delete,
+                aria_haspopup="dialog",
+                icon="trash-2",
+                style="danger",
+            ),
         ),
         rx.cond(
             may("transformation:write"),

@@ -32,6 +32,7 @@ def transformations_page() -> rx.Component:
                     button(
                         _t["project.import"],
                         _state.open_dialog("import"),
+                        aria_haspopup="dialog",
                         icon="upload",
                     ),
                 ),
@@ -41,6 +42,7 @@ def transformations_page() -> rx.Component:
                     button(
                         _t["transformations.new"],
                         _state.open_dialog("new"),
+                        aria_haspopup="dialog",
                         icon="plus",
                         style="primary",
                     ),
@@ -70,6 +72,7 @@ def _list() -> rx.Component:
                         button(
                             _t["transformations.new"],
                             _state.open_dialog("new"),
+                            aria_haspopup="dialog",
                             icon="plus",
                             style="primary",
                         ),
