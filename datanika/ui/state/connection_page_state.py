@@ -43,7 +43,7 @@ class ConnectionPageState(TenantState):
     uses: list[UseRow] = []
     history: list[HistoryRow] = []
     found: bool = False
-    tab: str = "overview"
+    tab: str = ""
     asks_delete: bool = False
     asks_copy: bool = False
 

@@ -85,7 +85,7 @@ class TransformationState(TenantState):
     sql: str = ""
     editor_number: int = 0
     form_number: int = 0
-    materialization: str = "view"
+    materialization: str = ""
     columns: list[ColumnRow] = []
     completions: list[dict[str, str]] = []
     diagnostics: list[dict[str, Any]] = []
