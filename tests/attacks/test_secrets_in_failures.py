@@ -105,7 +105,8 @@ def steps(one: ResolvedConnection, folder: Path) -> Iterator[ResolvedLoad | Reso
         (folder / "files" / "t.csv").write_text("id\n1\n")
         yield load(uploads, one, table("t.csv", "t"))
     if kind.supports_transform:
-        secret = one.config["password"].replace("'", "''")
+        given = [one.config[name] for name in one.secret_fields if name in one.config]
+        secret = given[0].replace("'", "''")
         project = {
             "dbt_project.yml": "name: org1\nversion: 1.0.0\nprofile: org1\n",
             "models/one.sql": f"{{% raw %}}select '{secret}'::int as id{{% endraw %}}",

@@ -165,6 +165,7 @@ PLAIN_TEXTS = {
     "run_steps.error_hint",
     "run_logs.message",
     "deliveries.error",
+    "slot_releases.error_message",
 }
 """Long texts that anybody of the organisation may read."""
 
