@@ -119,7 +119,7 @@ async def test_a_model_from_its_first_line_to_its_lineage(
     await shop_runs.built(shop, await shop_runs.loaded(shop, 3), failure="Got 1 result")
     await page.get_by_role("link", name="Catalog").click()
     await page.get_by_role("searchbox").fill("euros")
-    await page.get_by_role("button", name="Search").click()
+    await page.get_by_role("button", name="Search", exact=True).click()
     await page.get_by_role("link", name=f"analytics.{MODEL}").click()
     await expect(page.locator("#tests")).to_contain_text("Got 1 result")
     await page.get_by_role("link", name="Open the code").click()
