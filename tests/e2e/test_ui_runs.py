@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from datanika.contracts.enums import LogLevel, Role, RunState, StepState
 from datanika.contracts.events import (
@@ -188,6 +188,27 @@ async def test_the_log_is_followed_while_it_is_written(page: Page, web: Web) -> 
     counted = page.get_by_role("region", name="What was counted")
     await expect(counted.get_by_role("row").filter(has_text="raw.planes")).to_contain_text("yes")
     await expect(counted.get_by_role("row").filter(has_text="raw.flights")).to_contain_text("no")
+
+
+async def test_an_answer_that_was_cut_off_is_asked_for_again(page: Page, web: Web) -> None:
+    """Which happens to whoever goes on to another page meanwhile."""
+    story = await stories.make_story()
+    run_id = await stories.whole_run(story)
+    await log_in(page, web, story.actor.email)
+    asked = 0
+
+    async def answer(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await route.fulfill(status=200, content_type="application/json", body='{"boxes": [')
+        else:
+            await route.continue_()
+
+    await page.route(f"**/api/v1/runs/{run_id}/graph", answer)
+    await page.goto(f"{web.url}/runs/{run_id}")
+    await expect(page.locator(".graph-node.is-succeeded")).to_have_count(13)
+    assert asked >= 2
 
 
 async def test_a_viewer_sees_a_run_but_cannot_touch_it(page: Page, web: Web) -> None:

@@ -14,6 +14,7 @@ from datanika.services.api_key_service import ApiKeyService
 from datanika.services.paging import PageRequest
 from datanika.services.permissions import PERMISSIONS
 from datanika.ui.state.given import an_id, read, texts, ticked
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views_settings import KeyRow, key_row
 
@@ -23,7 +24,7 @@ LIFETIMES = ("30", "90", "365", "never")
 SCOPE = "scope_"
 
 
-class ApiKeyState(TenantState):
+class ApiKeyState(Paged, TenantState):
     """``shown_key`` is the key that was just made: nobody can read it again.
     ``scopes`` are those that the viewer can give, by
     resource."""
@@ -31,20 +32,17 @@ class ApiKeyState(TenantState):
     keys: list[KeyRow] = []
     scopes: dict[str, list[str]] = {}
     is_empty: bool = False
-    has_older: bool = False
-    has_newer: bool = False
     is_creating: bool = False
     preset: str = ""
     shown_key: str = ""
     asked_id: int = 0
     asked_name: str = ""
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     @rx.event
     async def load_keys(self) -> None:
         self._clear_error()
-        self._cursors, self.shown_key, self.asked_id = [None], "", 0
+        self.shown_key, self.asked_id = "", 0
+        self._first_page()
         self.preset = "read"
         self.is_creating = self.router.url.query_parameters.get("do") == "create"
         await self._load()
@@ -104,26 +102,12 @@ class ApiKeyState(TenantState):
             self._succeed("keys.revoked")
             await self._load()
 
-    @rx.event
-    async def show_older(self) -> None:
-        if self._next_cursor is not None:
-            self._cursors = [*self._cursors, self._next_cursor]
-            await self._load()
-
-    @rx.event
-    async def show_newer(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
-
     async def _load(self) -> None:
         async with self._attempt() as (session, actor):
             page = PageRequest(PAGE_SIZE, self._cursors[-1], "-id")
             found = await ApiKeyService(session, actor).list(page)
             self.keys = [key_row(one) for one in found.rows]
-            self._next_cursor = found.next_cursor
-            self.has_older = found.next_cursor is not None
-            self.has_newer = len(self._cursors) > 1
+            self._turned(found.next_cursor)
             self.is_empty = not found.rows and not self.has_newer
             self.scopes = by_resource([name for name in PERMISSIONS if actor.may(name)])
 

@@ -13,6 +13,7 @@ from datanika.services.audit_service import AuditService
 from datanika.services.audit_verification import verify_own
 from datanika.services.paging import PageRequest
 from datanika.ui.state.given import an_id, texts
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views_settings import AuditRow, Change, audit_row, changes
 
@@ -20,7 +21,7 @@ PAGE_SIZE = 25
 FIELDS = ("action", "resource_type", "after", "before")
 
 
-class AuditState(TenantState):
+class AuditState(Paged, TenantState):
     """``verdict``: empty while nobody asked, ``whole`` or ``broken`` (from ``first_bad_id``)."""
 
     entries: list[AuditRow] = []
@@ -32,16 +33,13 @@ class AuditState(TenantState):
     verified: int = 0
     first_bad_id: int = 0
     is_empty: bool = False
-    has_older: bool = False
-    has_newer: bool = False
     _filters: dict[str, Any] = {}
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     @rx.event
     async def load_audit(self) -> None:
         self._clear_error()
-        self._filters, self._cursors, self.export_query = {}, [None], ""
+        self._filters, self.export_query = {}, ""
+        self._first_page()
         self.verdict, self.shown = "", AuditRow(0, 0, None, "", "", "")
         await self._load()
 
@@ -60,7 +58,8 @@ class AuditState(TenantState):
                 filters["before"] = _day("before", given["before"]) + dt.timedelta(days=1)
         if self.error:
             return
-        self._filters, self._cursors = filters, [None]
+        self._filters = filters
+        self._first_page()
         query = {
             name: value.isoformat() if isinstance(value, dt.datetime) else value
             for name, value in filters.items()
@@ -88,26 +87,12 @@ class AuditState(TenantState):
             self.verdict = "whole" if found.is_whole else "broken"
             self.verified, self.first_bad_id = found.entries, found.first_bad_id or 0
 
-    @rx.event
-    async def show_older(self) -> None:
-        if self._next_cursor is not None:
-            self._cursors = [*self._cursors, self._next_cursor]
-            await self._load()
-
-    @rx.event
-    async def show_newer(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
-
     async def _load(self) -> None:
         async with self._attempt() as (session, actor):
             page = PageRequest(PAGE_SIZE, self._cursors[-1], "-id")
             found = await AuditService(session, actor).list(page, **self._filters)
             self.entries = [audit_row(row) for row in found.rows]
-            self._next_cursor = found.next_cursor
-            self.has_older = found.next_cursor is not None
-            self.has_newer = len(self._cursors) > 1
+            self._turned(found.next_cursor)
             self.is_empty = not found.rows
 
 

@@ -14,29 +14,26 @@ from datanika.services.catalog_service import CatalogService
 from datanika.services.connection_service import ConnectionService
 from datanika.services.paging import MAX_LIMIT, PageRequest, RowPage
 from datanika.ui.catalog_views import EntryRow, entry_row
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
 
 PAGE_SIZE = 50
 
 
-class CatalogListState(TenantState):
+class CatalogListState(Paged, TenantState):
     entries: list[EntryRow] = []
     schemas: list[str] = []
     kinds: list[str] = []
     search: str = ""
     schema_name: str = ""
     kind: str = ""
-    has_newer: bool = False
-    has_older: bool = False
     is_loaded: bool = False
     is_empty: bool = False
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     @rx.event
     async def load_catalog(self) -> None:
         self.search = str(self.router.url.query_parameters.get("search", ""))[:200]
-        self._cursors = [None]
+        self._first_page()
         await self._load()
 
     @rx.event
@@ -45,35 +42,21 @@ class CatalogListState(TenantState):
         self.search = str(form.get("search") or "")[:200].strip()
         self.schema_name = str(form.get("schema") or "")[:63]
         self.kind = str(form.get("kind") or "")[:16]
-        self._cursors = [None]
+        self._first_page()
         await self._load()
-
-    @rx.event
-    async def show_older(self) -> None:
-        if self.has_older:
-            self._cursors = [*self._cursors, self._next_cursor]
-            await self._load()
-
-    @rx.event
-    async def show_newer(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
 
     async def _load(self) -> None:
         async with self._attempt() as (session, actor):
             found, names, places = await self._read(session, actor)
         if self.error:
             return
-        self._next_cursor = found.next_cursor
+        self._turned(found.next_cursor)
         self.entries = [
             entry_row(entry, names.get(entry.connection_id, ""), self.search)
             for entry in found.rows
         ]
         self.schemas = sorted({schema for schema, _ in places})
         self.kinds = sorted({kind for _, kind in places})
-        self.has_older = found.next_cursor is not None
-        self.has_newer = len(self._cursors) > 1
         self.is_loaded, self.is_empty = True, not places
 
     async def _read(

@@ -17,6 +17,7 @@ from datanika.services.paging import PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.ui.session import actor_of
 from datanika.ui.state.given import an_id, read, secret, texts, ticked
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views_settings import ChannelRow, DeliveryRow, channel_row, delivery_row
 
@@ -27,7 +28,7 @@ KINDS = tuple(kind.value for kind in ChannelKind)
 EVENTS = tuple(event.value for event in NotificationEvent)
 
 
-class ChannelState(TenantState):
+class ChannelState(Paged, TenantState):
     """``form`` is the channel in the dialog (id 0: a new one) of the kind ``form_kind``;
     ``shown_secret`` the signing secret that was just made."""
 
@@ -44,15 +45,12 @@ class ChannelState(TenantState):
     asked_name: str = ""
     state_filter: str = ""
     testing: int = 0
-    has_older: bool = False
-    has_newer: bool = False
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     @rx.event
     async def load_channels(self) -> None:
         self._clear_error()
-        self._cursors, self.state_filter, self.testing = [None], "", 0
+        self.state_filter, self.testing = "", 0
+        self._first_page()
         self._close()
         await self._load()
 
@@ -149,7 +147,8 @@ class ChannelState(TenantState):
             found = await NotificationLog(session, actor).list(service)
         async with self:
             self.testing = 0
-            self._cursors, self.state_filter = [None], ""
+            self.state_filter = ""
+            self._first_page()
             self._show_deliveries(found)
             if sent.state == DeliveryState.DELIVERED:
                 self._succeed("channels.test_arrived")
@@ -201,20 +200,8 @@ class ChannelState(TenantState):
     async def filter_by_state(self, state: str) -> None:
         """Only deliveries in ``state``; all for an empty or unknown one."""
         self.state_filter = state if state in set(DeliveryState) else ""
-        self._cursors = [None]
+        self._first_page()
         await self._load()
-
-    @rx.event
-    async def show_older(self) -> None:
-        if self._next_cursor is not None:
-            self._cursors = [*self._cursors, self._next_cursor]
-            await self._load()
-
-    @rx.event
-    async def show_newer(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
 
     def _close(self) -> None:
         self.asked, self.asked_id, self.asked_name = "", 0, ""
@@ -243,9 +230,7 @@ class ChannelState(TenantState):
     def _show_deliveries(self, found: Any) -> None:
         names = {row.id: row.name for row in self.channels}
         self.deliveries = [delivery_row(row, names) for row in found.rows]
-        self._next_cursor = found.next_cursor
-        self.has_older = found.next_cursor is not None
-        self.has_newer = len(self._cursors) > 1
+        self._turned(found.next_cursor)
 
 
 def config_of(kind: ChannelKind, form: dict[str, Any]) -> dict[str, Any]:

@@ -9,57 +9,39 @@ from datanika.services.connection_service import ConnectionService
 from datanika.services.connection_uses import uses_of
 from datanika.services.paging import PageRequest
 from datanika.ui.connection_views import ConnectionRow, connection_row
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
 
 PAGE_SIZE = 25
 MAX_SEARCH = 200
 
 
-class ConnectionListState(TenantState):
-    """``_cursors``: where each page seen so far begins; the last is the present one."""
-
+class ConnectionListState(Paged, TenantState):
     connections: list[ConnectionRow] = []
     is_empty: bool = False
     is_loaded: bool = False
     search: str = ""
     kind_filter: str = ""
-    has_next: bool = False
-    has_previous: bool = False
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     @rx.event
     async def load_connections(self) -> None:
         """The first page, of all kinds."""
         self.search, self.kind_filter = "", ""
-        await self._first_page()
+        self._first_page()
+        await self._load()
 
     @rx.event
     async def search_for(self, text: str) -> None:
         """Only connections with ``text`` in their name."""
         self.search = str(text)[:MAX_SEARCH].strip()
-        await self._first_page()
+        self._first_page()
+        await self._load()
 
     @rx.event
     async def filter_by_kind(self, kind: str) -> None:
         """Only connections of ``kind``; all for an empty or unknown one."""
         self.kind_filter = kind if isinstance(kind, str) and kind in connector_kinds() else ""
-        await self._first_page()
-
-    @rx.event
-    async def show_next(self) -> None:
-        if self.has_next:
-            self._cursors = [*self._cursors, self._next_cursor]
-            await self._load()
-
-    @rx.event
-    async def show_previous(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
-
-    async def _first_page(self) -> None:
-        self._cursors = [None]
+        self._first_page()
         await self._load()
 
     async def _load(self) -> None:
@@ -72,9 +54,7 @@ class ConnectionListState(TenantState):
             uses = await uses_of(session, actor.org_id, [row.id for row in page.rows])
         if self.error:
             return
-        self._next_cursor = page.next_cursor
+        self._turned(page.next_cursor)
         self.connections = [connection_row(row, uses[row.id]) for row in page.rows]
-        self.has_next = page.next_cursor is not None
-        self.has_previous = len(self._cursors) > 1
-        self.is_empty = not (page.rows or self.search or self.kind_filter or self.has_previous)
+        self.is_empty = not (page.rows or self.search or self.kind_filter or self.has_newer)
         self.is_loaded = True

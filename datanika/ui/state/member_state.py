@@ -15,6 +15,7 @@ from datanika.services.mail_queue import enqueue, send_one
 from datanika.services.member_service import MemberService
 from datanika.services.paging import PageRequest
 from datanika.ui.state.given import an_id, later, read, texts
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views_settings import (
     InvitationRow,
@@ -28,7 +29,7 @@ PAGE_SIZE = 50
 QUESTIONS = ("remove", "transfer", "withdraw", "leave")
 
 
-class MemberState(TenantState):
+class MemberState(Paged, TenantState):
     """``asked`` is the question that is open, about ``asked_id`` and ``asked_name``;
     ``shown_link`` the link of an invitation that was just made."""
 
@@ -37,21 +38,18 @@ class MemberState(TenantState):
     roles: list[str] = []
     may_leave: bool = False
     search: str = ""
-    has_older: bool = False
-    has_newer: bool = False
     is_inviting: bool = False
     shown_link: str = ""
     asked: str = ""
     asked_id: int = 0
     asked_name: str = ""
     to_load: str = ""
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     @rx.event
     async def load_members(self) -> None:
         self._clear_error()
-        self._cursors, self.search, self.shown_link = [None], "", ""
+        self.search, self.shown_link = "", ""
+        self._first_page()
         self.to_load = ""
         self._close()
         self.is_inviting = self.router.url.query_parameters.get("do") == "invite"
@@ -61,20 +59,8 @@ class MemberState(TenantState):
     async def find_members(self, form: dict[str, Any]) -> None:
         """Only those with a part of an address."""
         self.search = texts(form, "search").get("search", "")[:320]
-        self._cursors = [None]
+        self._first_page()
         await self._load()
-
-    @rx.event
-    async def show_older(self) -> None:
-        if self._next_cursor is not None:
-            self._cursors = [*self._cursors, self._next_cursor]
-            await self._load()
-
-    @rx.event
-    async def show_newer(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
 
     @rx.event
     async def set_role(self, user_id: int, role: str) -> None:
@@ -176,9 +162,7 @@ class MemberState(TenantState):
             page = PageRequest(PAGE_SIZE, self._cursors[-1])
             found = await MemberService(session, actor).list(page, search=self.search or None)
             self.members = [member_row(one, actor) for one in found.rows]
-            self._next_cursor = found.next_cursor
-            self.has_older = found.next_cursor is not None
-            self.has_newer = len(self._cursors) > 1
+            self._turned(found.next_cursor)
             self.may_leave = actor.role.value != "owner"
             self.invitations, self.roles = [], []
             if actor.may("member:invite"):

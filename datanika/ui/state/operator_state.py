@@ -12,6 +12,7 @@ from datanika.services.paging import PageRequest
 from datanika.services.queue_service import QueuedRun
 from datanika.services.readiness import DOWN
 from datanika.ui.state.given import texts
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
 
@@ -87,7 +88,7 @@ class WorkerRow:
     last_seen: str | None
 
 
-class OperatorState(TenantState):
+class OperatorState(Paged, TenantState):
     organizations: list[OrganizationRow] = []
     waiting: list[WaitingRow] = []
     parts: list[PartRow] = []
@@ -96,16 +97,13 @@ class OperatorState(TenantState):
     prefect_url: str = ""
     search: str = ""
     is_allowed: bool = False
-    has_older: bool = False
-    has_newer: bool = False
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     @rx.event
     async def load_operators(self) -> None:
         """Everything; for everybody else nothing."""
         self._clear_error()
-        self._cursors, self.search, self.is_allowed = [None], "", False
+        self.search, self.is_allowed = "", False
+        self._first_page()
         await self._load()
         if self.error:
             return
@@ -131,19 +129,7 @@ class OperatorState(TenantState):
     async def find(self, form: dict[str, Any]) -> None:
         """Only organisations with a part of a name."""
         self.search = texts(form, "search").get("search", "")[:200]
-        self._cursors = [None]
-        await self._load()
-
-    @rx.event
-    async def show_older(self) -> None:
-        if self._next_cursor is not None:
-            self._cursors = [*self._cursors, self._next_cursor]
-        await self._load()
-
-    @rx.event
-    async def show_newer(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
+        self._first_page()
         await self._load()
 
     async def _load(self) -> None:
@@ -154,6 +140,4 @@ class OperatorState(TenantState):
             waiting = await platform.queue(QUEUE_SIZE)
             self.organizations = [organization_row(one) for one in found.rows]
             self.waiting = [waiting_row(one) for one in waiting]
-            self._next_cursor = found.next_cursor
-            self.has_older = found.next_cursor is not None
-            self.has_newer = len(self._cursors) > 1
+            self._turned(found.next_cursor)

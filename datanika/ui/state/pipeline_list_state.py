@@ -17,45 +17,32 @@ from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
 from datanika.services.schedule_service import ScheduleService, schedule_spec
 from datanika.ui.pipeline_views import PipelineListRow, pipeline_list_row
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.run_state import start_run
 from datanika.ui.state.tenant import TenantState
 
 PAGE = 50
 
 
-class PipelineListState(TenantState):
+class PipelineListState(Paged, TenantState):
     pipelines: list[PipelineListRow] = []
     is_empty: bool = False
     search: str = ""
     deleting: int = 0
     deleting_name: str = ""
-    has_more: bool = False
-    has_newer: bool = False
-    _cursors: list[str | None] = [None]
-    _next: str | None = None
 
     @rx.event
     async def load_pipelines(self) -> None:
-        self.search, self._cursors, self.deleting = "", [None], 0
+        self.search, self.deleting = "", 0
+        self._first_page()
         await self._load()
 
     @rx.event
     async def find(self, search: str) -> None:
         """Only pipelines whose name has ``search`` in it."""
-        self.search, self._cursors = search[:200], [None]
+        self.search = search[:200]
+        self._first_page()
         await self._load()
-
-    @rx.event
-    async def show_more(self) -> None:
-        if self._next is not None:
-            self._cursors = [*self._cursors, self._next]
-            await self._load()
-
-    @rx.event
-    async def show_before(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
 
     @rx.event
     async def run_pipeline(self, pipeline_id: int) -> rx.event.EventSpec | None:
@@ -125,8 +112,7 @@ class PipelineListState(TenantState):
             )
             for one in found.rows
         ]
-        self._next = found.next_cursor
-        self.has_more, self.has_newer = self._next is not None, len(self._cursors) > 1
+        self._turned(found.next_cursor)
         self.is_empty = not self.pipelines and not self.search and not self.has_newer
 
 

@@ -18,6 +18,7 @@ from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
 from datanika.ui.session import actor_of
 from datanika.ui.shared_reads import SharedReads
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.run_state import _id
 from datanika.ui.state.tenant import TenantState, is_open, tenant_session
 from datanika.ui.views import RunView, run_view
@@ -56,20 +57,14 @@ class _Filter:
         return self == _Filter()
 
 
-class RunListState(TenantState):
-    """``_cursors``: where each page seen so far begins; the last is the present one."""
-
+class RunListState(Paged, TenantState):
     runs: list[RunView] = []
     pipelines: list[PipelineChoice] = []
     state_filter: str = ""
     pipeline_filter: str = ""
     trigger_filter: str = ""
     period_filter: str = ""
-    has_newer: bool = False
-    has_older: bool = False
     is_empty: bool = False
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     _watching: int = 0
 
@@ -140,25 +135,13 @@ class RunListState(TenantState):
         self._filter("", "", "", "")
         await self._load()
 
-    @rx.event
-    async def show_older(self) -> None:
-        if self.has_older:
-            self._cursors = [*self._cursors, self._next_cursor]
-            await self._load()
-
-    @rx.event
-    async def show_newer(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
-
     def _filter(self, state: str, pipeline: str, trigger: str, period: str) -> None:
         """Take over what can be filtered by, and go to the first page."""
         self.state_filter = state if state in set(RunState) else ""
         self.pipeline_filter = pipeline if _id(pipeline) is not None else ""
         self.trigger_filter = trigger if trigger in set(RunTrigger) else ""
         self.period_filter = period if period in PERIODS else ""
-        self._cursors = [None]
+        self._first_page()
 
     def _asked(self) -> _Filter:
         return _Filter(
@@ -179,11 +162,9 @@ class RunListState(TenantState):
 
     def _show(self, page: _Page, asked: _Filter) -> None:
         """Take over what was read. Only what changed is sent to the browser."""
-        self._next_cursor = page.next_cursor
+        self._turned(page.next_cursor)
         for name, value in (
             ("runs", page.runs),
-            ("has_older", page.next_cursor is not None),
-            ("has_newer", asked.cursor is not None),
             ("is_empty", not page.runs and asked.is_empty),
         ):
             if getattr(self, name) != value:

@@ -14,13 +14,14 @@ from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.paging import MAX_LIMIT, PageRequest, RowPage
 from datanika.services.transformation_service import TransformationService
+from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.transformation_views import TransformationRow, first_spec, transformation_row
 
 PAGE_SIZE = 50
 
 
-class TransformationListState(TenantState):
+class TransformationListState(Paged, TenantState):
     """``destinations``: connections that dbt can work in, as id and name. ``dialog``: ``new``,
     ``import`` or nothing."""
 
@@ -30,18 +31,14 @@ class TransformationListState(TenantState):
     kind: str = ""
     destination: str = ""
     dialog: str = ""
-    has_newer: bool = False
-    has_older: bool = False
     is_loaded: bool = False
     is_empty: bool = False
     has_destination: bool = False
-    _cursors: list[str | None] = [None]
-    _next_cursor: str | None = None
 
     @rx.event
     async def load_transformations(self) -> None:
         self.dialog = ""
-        self._cursors = [None]
+        self._first_page()
         await self._load()
 
     @rx.event
@@ -52,20 +49,8 @@ class TransformationListState(TenantState):
         self.kind = kind if kind in set(TransformationKind) else ""
         destination = str(form.get("destination") or "")
         self.destination = destination if destination.isdecimal() else ""
-        self._cursors = [None]
+        self._first_page()
         await self._load()
-
-    @rx.event
-    async def show_older(self) -> None:
-        if self.has_older:
-            self._cursors = [*self._cursors, self._next_cursor]
-            await self._load()
-
-    @rx.event
-    async def show_newer(self) -> None:
-        if len(self._cursors) > 1:
-            self._cursors = self._cursors[:-1]
-            await self._load()
 
     @rx.event
     def open_dialog(self, name: str) -> None:
@@ -107,10 +92,8 @@ class TransformationListState(TenantState):
         if self.error:
             return
         rows = [transformation_row(row, names.get(row.destination_id, "")) for row in found.rows]
-        self._next_cursor = found.next_cursor
+        self._turned(found.next_cursor)
         self.transformations = rows
-        self.has_older = found.next_cursor is not None
-        self.has_newer = len(self._cursors) > 1
         self.is_loaded = True
         self.is_empty = not (rows or self.search or self.kind or self.destination or self.has_newer)
         self.has_destination = bool(self.destinations)

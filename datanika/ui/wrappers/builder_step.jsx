@@ -1,5 +1,6 @@
 // Settings of one step, in the panel beside the graph.
 import { useState } from "react";
+import { readable } from "$/public/external/datanika/ui/wrappers/island/rest.js";
 import { Check, Choice, Names, Number_, Section, set, Text } from "./builder_fields.jsx";
 import { circle, dependsOn, namesOf, tablesOf } from "./builder_graph.jsx";
 import { TableSettings, modeOf } from "./builder_table.jsx";
@@ -72,7 +73,7 @@ function LoadFields({ step, disabled, texts, locale, api, connections: all, mayI
       onCatalog(step.source_id, found.tables);
       setReading({ name: null, error: found.tables.some((one) => one.name === name) ? "" : texts["builder.no_tables"] });
     } catch (error) {
-      setReading({ name: null, error: error.message || texts["builder.tables_failed"] });
+      setReading({ name: null, error: readable(error) || texts["builder.tables_failed"] });
     }
   };
 

@@ -1,42 +1,27 @@
 // Which tables a source has, read by a job of the API, and which of them a step loads.
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Dialog } from "$/public/external/datanika/ui/wrappers/dialog/dialog.jsx";
+import { bytes } from "$/public/external/datanika/ui/wrappers/island/island.js";
+import { job, readable } from "$/public/external/datanika/ui/wrappers/island/rest.js";
 
 const PAGE = 500;
 const MAX_TABLES = 2000;
-const WAIT_SECONDS = 60;
 
-// All pages of what the source has. Throws an Error that people can read.
+// All pages of what the source has. Throws a Problem.
 export async function introspect(api, connection, { schema, search, onPage } = {}) {
   const found = { schemas: [], tables: [] };
   let offset = 0;
   while (offset !== null && found.tables.length < MAX_TABLES) {
-    const answer = await fetch(`${api}/api/v1/connections/${connection}/introspect?wait=${WAIT_SECONDS}`, {
-      method: "POST",
-      credentials: "include",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ schema_name: schema || null, search: search || null, limit: PAGE, offset }),
+    const result = await job(`${api}/api/v1`, `/connections/${connection}/introspect`, {
+      schema_name: schema || null, search: search || null, limit: PAGE, offset,
     });
-    const job = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error([job.message ?? job.detail, job.hint].filter(Boolean).join(" "));
-    if (job.failure) throw new Error([job.failure.message, job.failure.hint].filter(Boolean).join(" "));
-    if (!job.result) throw new Error("");
-    if (job.result.schemas?.length) found.schemas = job.result.schemas;
-    found.tables.push(...job.result.tables);
-    offset = job.result.next_offset;
+    if (result.schemas?.length) found.schemas = result.schemas;
+    found.tables.push(...result.tables);
+    offset = result.next_offset;
     onPage?.(found.tables.length);
   }
   return found;
 }
-
-const bytesOf = (value, locale) => {
-  if (value == null) return "";
-  const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
-  const power = Math.min(units.length - 1, Math.floor(Math.log(Math.max(value, 1)) / Math.log(1000)));
-  return new Intl.NumberFormat(locale, {
-    style: "unit", unit: units[power], unitDisplay: "short", maximumFractionDigits: power ? 1 : 0,
-  }).format(value / 1000 ** power);
-};
 
 // onDone gets { schema, tables }: the chosen ones as the source described them.
 export function TablePicker({ isOpen, api, step, texts, locale, onDone, onClose }) {
@@ -63,7 +48,7 @@ export function TablePicker({ isOpen, api, step, texts, locale, onDone, onClose 
       setState({ busy: false, count: found.tables.length, error: null, found });
     } catch (error) {
       if (mine === round.current)
-        setState({ busy: false, count: 0, error: error.message || texts["builder.tables_failed"], found: null });
+        setState({ busy: false, count: 0, error: readable(error) || texts["builder.tables_failed"], found: null });
     }
   };
   useEffect(() => {
@@ -175,7 +160,7 @@ export function TablePicker({ isOpen, api, step, texts, locale, onDone, onClose 
                       <td className="muted">{table.kind}</td>
                       <td className="end number">{number.format(table.columns.length)}</td>
                       <td className="end number">{table.row_estimate == null ? "–" : `≈ ${number.format(table.row_estimate)}`}</td>
-                      <td className="end number">{bytesOf(table.bytes, locale) || "–"}</td>
+                      <td className="end number">{table.bytes == null ? "–" : bytes(table.bytes, locale)}</td>
                     </tr>
                   ))}
                 </tbody>

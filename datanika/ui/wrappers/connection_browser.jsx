@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "react";
 import { CodeEditor } from "$/public/external/datanika/ui/wrappers/code_editor/code_editor.jsx";
 import { Problem } from "$/public/external/datanika/ui/wrappers/connection_form/connection_form.jsx";
 import { ResultGrid } from "./result_grid.jsx";
-import { job } from "$/public/external/datanika/ui/wrappers/connection_form/rest.js";
+import { job } from "$/public/external/datanika/ui/wrappers/island/rest.js";
 
 const PAGE = 100;
 const PAUSE_MS = 400;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from datanika.ui.wrappers.code_editor import PACKAGES
+from datanika.ui.wrappers.island import ISLAND as ISLAND
 
 _LIBRARY = str(rx.asset("connection_browser.jsx", shared=True).importable_path)
 rx.asset("result_grid.jsx", shared=True)

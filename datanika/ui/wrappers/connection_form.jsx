@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { Fields, collect, initial } from "./connection_fields.jsx";
 import { KindIcon, SHELVES, shelfOf } from "$/public/external/datanika/ui/wrappers/kinds/kinds.jsx";
-import { call, job } from "./rest.js";
+import { call, job } from "$/public/external/datanika/ui/wrappers/island/rest.js";
 
 let kinds = null;
 const loadKinds = (base) => {

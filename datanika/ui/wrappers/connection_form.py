@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import reflex as rx
 
+from datanika.ui.wrappers.island import ISLAND as ISLAND
+
 _LIBRARY = str(rx.asset("connection_form.jsx", shared=True).importable_path)
-# What the islands of connections share.
-for _part in ("connection_fields.jsx", "rest.js"):
-    rx.asset(_part, shared=True)
+rx.asset("connection_fields.jsx", shared=True)
 
 
 def _saved(connection_id: rx.Var[int]) -> tuple[rx.Var[int]]:

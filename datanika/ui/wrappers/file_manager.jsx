@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Problem } from "$/public/external/datanika/ui/wrappers/connection_form/connection_form.jsx";
 import { ResultGrid } from "$/public/external/datanika/ui/wrappers/connection_browser/result_grid.jsx";
-import { call, job, upload } from "$/public/external/datanika/ui/wrappers/connection_form/rest.js";
+import { call, job, upload } from "$/public/external/datanika/ui/wrappers/island/rest.js";
 
 const PAUSE_MS = 300;
 const KINDS = ".csv,.tsv,.txt,.jsonl,.ndjson,.json,.parquet,.xlsx,.sqlite,.sqlite3,.db,.gz,.zip";

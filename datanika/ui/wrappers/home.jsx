@@ -223,7 +223,7 @@ export function Home({ address, locale, texts }) {
     return error ? (
       <div className="notice bad" role="alert">
         <strong>{texts["error.unavailable"]}</strong>
-        <p>{error.problem?.detail}</p>
+        <p>{error.message}</p>
         <button type="button" className="button" onClick={reload}>
           {texts["home.again"]}
         </button>

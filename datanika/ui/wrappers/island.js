@@ -1,23 +1,9 @@
 // Shared by components that ask the REST API themselves, with the session's cookie.
 import { useEffect, useRef, useState } from "react";
-
-export class ApiError extends Error {
-  constructor(status, problem) {
-    super(problem?.detail ?? `HTTP ${status}`);
-    this.status = status;
-    this.problem = problem;
-  }
-}
+import { call } from "$/public/external/datanika/ui/wrappers/island/rest.js";
 
 export async function ask(address, signal) {
-  const answer = await fetch(address, { credentials: "include", signal });
-  if (answer.status === 401) {
-    const here = window.location.pathname + window.location.search;
-    window.location.assign(`/login?next=${encodeURIComponent(here)}`);
-  }
-  const body = await answer.json().catch(() => null);
-  if (!answer.ok) throw new ApiError(answer.status, body);
-  return body;
+  return (await call("", "GET", address, { signal })).data;
 }
 
 // What `address` answers, asked again every `seconds` while the tab is looked at.

@@ -8,3 +8,4 @@ from __future__ import annotations
 import reflex as rx
 
 ISLAND = str(rx.asset("island.js", shared=True).importable_path)
+rx.asset("rest.js", shared=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 import reflex as rx
 
+from datanika.ui.wrappers.island import ISLAND as ISLAND
+
 for _part in (
     "lineage_layout.js", "lineage_paint.js", "lineage_data.js", "lineage_canvas.jsx",
 ):  # fmt: skip

@@ -1,9 +1,5 @@
 // Lineage from the REST API, as nodes that name each other by key.
-const asked = async (path) => {
-  const answer = await fetch(path, { credentials: "include", headers: { Accept: "application/json" } });
-  if (!answer.ok) throw new Error(`${answer.status}`);
-  return answer.json();
-};
+import { ask } from "$/public/external/datanika/ui/wrappers/island/island.js";
 
 const nodeOf = (table) => ({
   key: table.key,
@@ -34,7 +30,7 @@ export async function readMap(api, onPage) {
   const edges = [];
   let after = 0;
   while (after !== null) {
-    const page = await asked(`${api}/catalog/lineage?after=${after}`);
+    const page = await ask(`${api}/catalog/lineage?after=${after}`);
     for (const table of page.tables)
       // A later page may bring the entry of what an earlier one only named.
       if (!nodes.has(table.key) || table.entry_id !== null) nodes.set(table.key, nodeOf(table));
@@ -46,12 +42,12 @@ export async function readMap(api, onPage) {
 }
 
 export async function readAround(api, entry) {
-  const graph = await asked(`${api}/catalog/${entry}/lineage?depth=20`);
+  const graph = await ask(`${api}/catalog/${entry}/lineage?depth=20`);
   return link(new Map(graph.nodes.map((node) => [node.key, nodeOf(node)])), graph.edges);
 }
 
 export async function readColumns(api, entry) {
-  return (await asked(`${api}/catalog/${entry}`)).columns.map((column) => column.name);
+  return (await ask(`${api}/catalog/${entry}`)).columns.map((column) => column.name);
 }
 
 const tableKey = (node) => `${node.connection_id}:${node.schema_name}.${node.name}`;
@@ -59,7 +55,7 @@ const tableKey = (node) => `${node.connection_id}:${node.schema_name}.${node.nam
 // The way of a column: by table the columns on it, and the links between them.
 export async function readPath(api, entry, column) {
   const query = `level=column&depth=20&column=${encodeURIComponent(column)}`;
-  const graph = await asked(`${api}/catalog/${entry}/lineage?${query}`);
+  const graph = await ask(`${api}/catalog/${entry}/lineage?${query}`);
   const columns = new Map();
   const places = new Map();
   for (const node of graph.nodes) {

@@ -7,6 +7,7 @@ from typing import Any
 import reflex as rx
 
 from datanika.ui.wrappers.code_editor import PACKAGES
+from datanika.ui.wrappers.island import ISLAND as ISLAND
 
 _LIBRARY = str(rx.asset("pipeline_builder.jsx", shared=True).importable_path)
 # What it imports has to lie beside it.

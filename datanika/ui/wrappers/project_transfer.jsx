@@ -1,5 +1,6 @@
 // A dbt project in and out: a zip goes to the REST API, first to be looked at, then to be taken.
 import { useEffect, useId, useRef, useState } from "react";
+import { readable, upload } from "$/public/external/datanika/ui/wrappers/island/rest.js";
 
 const LISTED = 200;
 
@@ -21,20 +22,11 @@ export function ProjectImport({ api, destinations, texts, onDone }) {
       destination_id: destination, dry_run: isDry, replace, accept_refused: acceptRefused,
     });
     try {
-      const answer = await fetch(`${api}/projects/import?${query}`, {
-        method: "POST",
-        credentials: "include",
-        headers: { "Content-Type": "application/octet-stream" },
-        body: chosen,
-      });
-      const body = await answer.json();
-      if (!answer.ok) setFailed([body.detail, body.hint].filter(Boolean).join(" "));
-      else {
-        setReport(body);
-        if (body.applied) onDone?.();
-      }
+      const found = await upload(api, `/projects/import?${query}`, chosen, () => {}).done;
+      setReport(found);
+      if (found.applied) onDone?.();
     } catch (error) {
-      setFailed(String(error.message));
+      setFailed(readable(error));
     } finally {
       setBusy(false);
     }

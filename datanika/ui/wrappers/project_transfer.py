@@ -6,6 +6,8 @@ from typing import Any
 
 import reflex as rx
 
+from datanika.ui.wrappers.island import ISLAND as ISLAND
+
 _LIBRARY = str(rx.asset("project_transfer.jsx", shared=True).importable_path)
 
 

@@ -12,6 +12,9 @@ export class Problem extends Error {
   }
 }
 
+// A problem as one text: what is wrong, and the way out.
+export const readable = (error) => [error.message, error.hint].filter(Boolean).join(" ");
+
 const lost = () => new Problem({ code: "network", status: 0 });
 
 const problemOf = async (answer) => {

@@ -151,7 +151,7 @@ export function follow(address, after, store, onRun) {
       await ask(address);
     } catch (error) {
       if (error.status === 401 || error.status === 403 || error.status === 404) {
-        store.refused = error.problem ?? { detail: error.message };
+        store.refused = { detail: error.message };
         store.changed();
         return stop();
       }

@@ -2,6 +2,7 @@
 // palette with its shortcuts, and the id of a request that found no page.
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { useLocation, useNavigate } from "react-router";
+import { call, readable } from "$/public/external/datanika/ui/wrappers/island/rest.js";
 
 const PALETTE = "datanika:palette";
 const TYPING = "input, textarea, select, [contenteditable='true'], .cm-editor, dialog[open] *";
@@ -39,21 +40,9 @@ export function MenuButton({ label, controls, children }) {
   );
 }
 
-async function send(method, path, body) {
-  const answer = await fetch(path, {
-    method,
-    credentials: "include",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const told = answer.status === 204 ? {} : await answer.json();
-  if (!answer.ok) throw new Error([told.detail, told.hint].filter(Boolean).join(" "));
-  return told;
-}
-
 // The cookie then is of the other organisation: a whole page load, so that nothing stays.
 async function enter(api, orgId) {
-  await send("PUT", `${api}/auth/session`, { org_id: orgId });
+  await call(api, "PUT", "/auth/session", { body: { org_id: orgId } });
   window.location.assign("/");
 }
 
@@ -86,14 +75,14 @@ export function OrganizationMenu({ organizations, name, api, texts }) {
     try {
       await work();
     } catch (problem) {
-      setError(problem.message || texts["error.unknown"]);
+      setError(readable(problem) || texts["error.unknown"]);
       setBusy(false);
     }
   };
   const create = (event) => {
     event.preventDefault();
     const given = new FormData(event.currentTarget).get("name");
-    attempt(async () => enter(api, (await send("POST", `${api}/organizations`, { name: given })).id));
+    attempt(async () => enter(api, (await call(api, "POST", "/organizations", { body: { name: given } })).data.id));
   };
   const toggle = () => {
     setOpen(!open);

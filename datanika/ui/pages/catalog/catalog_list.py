@@ -5,9 +5,9 @@ from __future__ import annotations
 import reflex as rx
 
 from datanika.ui.catalog_views import EntryRow
-from datanika.ui.components.forms import button
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
+from datanika.ui.components.paging import pager
 from datanika.ui.components.pieces import empty, page_head, table
 from datanika.ui.state.catalog_list_state import CatalogListState
 from datanika.ui.state.i18n import I18nState
@@ -68,15 +68,7 @@ def _found() -> rx.Component:
             _state.entries.length() == 0,
             rx.el.p(_t["catalog.none_match"], class_name="log-empty"),
         ),
-        rx.cond(
-            _state.has_newer | _state.has_older,
-            rx.el.nav(
-                button(_t["transformations.back"], _state.show_newer, disabled=~_state.has_newer),
-                button(_t["transformations.on"], _state.show_older, disabled=~_state.has_older),
-                class_name="pager",
-                aria_label=_t["transformations.pages"],
-            ),
-        ),
+        pager(_state, by_time=False),
     )
 
 

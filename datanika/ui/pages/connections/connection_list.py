@@ -6,9 +6,9 @@ import reflex as rx
 
 from datanika.contracts.catalog import connector_kinds
 from datanika.ui.components.first_steps import first_steps
-from datanika.ui.components.forms import button
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
+from datanika.ui.components.paging import pager
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import page_head, table
 from datanika.ui.connection_views import ConnectionRow
@@ -88,22 +88,7 @@ def _list() -> rx.Component:
                 _t["connections.title"],
             ),
         ),
-        rx.cond(
-            ConnectionListState.has_next | ConnectionListState.has_previous,
-            rx.el.div(
-                button(
-                    _t["connections.previous"],
-                    ConnectionListState.show_previous,
-                    disabled=~ConnectionListState.has_previous,
-                ),
-                button(
-                    _t["connections.next"],
-                    ConnectionListState.show_next,
-                    disabled=~ConnectionListState.has_next,
-                ),
-                class_name="pager",
-            ),
-        ),
+        pager(ConnectionListState, by_time=False),
         class_name="card",
     )
 

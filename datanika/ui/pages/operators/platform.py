@@ -5,9 +5,10 @@ from __future__ import annotations
 import reflex as rx
 
 from datanika.ui.components.frame import frame
+from datanika.ui.components.paging import pager
 from datanika.ui.components.pieces import badge, empty, page_head, table
 from datanika.ui.pages.runs.queue import reason_text
-from datanika.ui.pages.settings.parts import pager, search_form
+from datanika.ui.pages.settings.parts import search_form
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.operator_state import (
     OperatorState,

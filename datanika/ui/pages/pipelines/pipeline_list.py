@@ -7,9 +7,9 @@ from typing import Any
 import reflex as rx
 
 from datanika.ui.components.dialogs import confirm
-from datanika.ui.components.forms import button
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
+from datanika.ui.components.paging import pager
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import badge, empty, page_head, table
 from datanika.ui.pipeline_views import PipelineListRow
@@ -37,7 +37,7 @@ def pipelines_page() -> rx.Component:
                     _lesson(),
                     rx.cond(may("pipeline:write"), _new()),
                 ),
-                rx.fragment(_search(), _list(), _pager()),
+                rx.fragment(_search(), _list(), pager(PipelineListState, by_time=False)),
             ),
             class_name="card",
         ),
@@ -207,24 +207,4 @@ def _icon_button(icon: str, label: rx.Var[str], on_click: object, **props: Any) 
         aria_label=label,
         title=label,
         **props,
-    )
-
-
-def _pager() -> rx.Component:
-    return rx.cond(
-        PipelineListState.has_more | PipelineListState.has_newer,
-        rx.el.nav(
-            button(
-                _t["pipelines.before"],
-                PipelineListState.show_before,
-                disabled=~PipelineListState.has_newer,
-            ),
-            button(
-                _t["pipelines.after"],
-                PipelineListState.show_more,
-                disabled=~PipelineListState.has_more,
-            ),
-            class_name="pager",
-            aria_label=_t["runs.pages"],
-        ),
     )

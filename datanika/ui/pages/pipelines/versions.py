@@ -55,7 +55,7 @@ def _list() -> rx.Component:
         ),
         rx.cond(
             Versions.has_more,
-            rx.el.div(button(_t["runs.older"], Versions.show_more), class_name="pager"),
+            rx.el.div(button(_t["paging.older"], Versions.show_more), class_name="pager"),
         ),
         class_name="card",
     )

@@ -11,6 +11,7 @@ from datanika.contracts.enums import RunState, RunTrigger
 from datanika.ui.components.forms import button
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
+from datanika.ui.components.paging import pager
 from datanika.ui.components.pieces import badge, empty, page_head, table
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.run_list_state import RunListState
@@ -51,7 +52,7 @@ def runs_page() -> rx.Component:
                         RunListState.runs.length() == 0,
                         rx.el.p(_t["runs.none_match"], class_name="log-empty"),
                     ),
-                    _pager(),
+                    pager(RunListState),
                 ),
             ),
             class_name="card",
@@ -150,28 +151,4 @@ def _select(
         on_change=on_change,
         aria_label=label,
         class_name="select",
-    )
-
-
-def _pager() -> rx.Component:
-    return rx.cond(
-        RunListState.has_newer | RunListState.has_older,
-        rx.el.nav(
-            rx.el.button(
-                _t["runs.newer"],
-                on_click=RunListState.show_newer,
-                disabled=~RunListState.has_newer,
-                class_name="button",
-                type="button",
-            ),
-            rx.el.button(
-                _t["runs.older"],
-                on_click=RunListState.show_older,
-                disabled=~RunListState.has_older,
-                class_name="button",
-                type="button",
-            ),
-            class_name="pager",
-            aria_label=_t["runs.pages"],
-        ),
     )

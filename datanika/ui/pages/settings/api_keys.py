@@ -8,9 +8,10 @@ import reflex as rx
 
 from datanika.ui.components.dialogs import confirm, dialog
 from datanika.ui.components.forms import button, select_field, submit, text_field
+from datanika.ui.components.paging import pager
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import empty, table
-from datanika.ui.pages.settings.parts import card, pager, settings_frame, shown_once
+from datanika.ui.pages.settings.parts import card, settings_frame, shown_once
 from datanika.ui.state.api_key_state import SCOPE, ApiKeyState
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.views_settings import KeyRow

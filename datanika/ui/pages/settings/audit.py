@@ -7,8 +7,9 @@ import reflex as rx
 from datanika.ui.components.dialogs import dialog
 from datanika.ui.components.forms import button, text_field
 from datanika.ui.components.frame import api_path
+from datanika.ui.components.paging import pager
 from datanika.ui.components.pieces import empty, table
-from datanika.ui.pages.settings.parts import card, pager, settings_frame
+from datanika.ui.pages.settings.parts import card, settings_frame
 from datanika.ui.state.audit_state import AuditState
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.views_settings import AuditRow, Change

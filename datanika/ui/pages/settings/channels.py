@@ -9,9 +9,10 @@ import reflex as rx
 from datanika.contracts.notifications import DeliveryState
 from datanika.ui.components.dialogs import confirm, dialog
 from datanika.ui.components.forms import button, check_field, field, submit, text_field
+from datanika.ui.components.paging import pager
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import badge, empty, table
-from datanika.ui.pages.settings.parts import card, pager, settings_frame, shown_once
+from datanika.ui.pages.settings.parts import card, settings_frame, shown_once
 from datanika.ui.state.channel_state import EVENT, EVENTS, KINDS, PIPELINE, ChannelState
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.views_settings import ChannelRow, DeliveryRow

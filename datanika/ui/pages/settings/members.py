@@ -6,9 +6,10 @@ import reflex as rx
 
 from datanika.ui.components.dialogs import confirm, dialog
 from datanika.ui.components.forms import button, select_field, submit, text_field
+from datanika.ui.components.paging import pager
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import table
-from datanika.ui.pages.settings.parts import card, pager, search_form, settings_frame, shown_once
+from datanika.ui.pages.settings.parts import card, search_form, settings_frame, shown_once
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.member_state import MemberState
 from datanika.ui.views_settings import InvitationRow, MemberRow

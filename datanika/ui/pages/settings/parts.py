@@ -6,7 +6,6 @@ from typing import Any
 
 import reflex as rx
 
-from datanika.ui.components.forms import button
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
 from datanika.ui.components.permitted import may
@@ -81,19 +80,6 @@ def search_form(on_submit: Any, label: Any) -> rx.Component:
         class_name="toolbar",
         role="search",
     )  # fmt: skip
-
-
-def pager(state: Any) -> rx.Component:
-    """Newer and older, of a state with ``show_newer`` and ``show_older``."""
-    return rx.cond(
-        state.has_newer | state.has_older,
-        rx.el.nav(
-            button(_t["runs.newer"], state.show_newer, disabled=~state.has_newer),
-            button(_t["runs.older"], state.show_older, disabled=~state.has_older),
-            aria_label=_t["runs.pages"],
-            class_name="pager",
-        ),
-    )
 
 
 def shown_once(text: Any, value: Any) -> rx.Component:

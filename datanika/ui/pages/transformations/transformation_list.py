@@ -9,6 +9,7 @@ from datanika.ui.components.dialogs import dialog
 from datanika.ui.components.forms import button, select_field, submit, text_field
 from datanika.ui.components.frame import api_path, frame
 from datanika.ui.components.link import link
+from datanika.ui.components.paging import pager
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import empty, page_head, table
 from datanika.ui.state.i18n import I18nState
@@ -103,7 +104,7 @@ def _list() -> rx.Component:
                     _state.transformations.length() == 0,
                     rx.el.p(_t["transformations.none_match"], class_name="log-empty"),
                 ),
-                _pager(),
+                pager(_state, by_time=False),
             ),
         ),
         class_name="card",
@@ -173,18 +174,6 @@ def _row(row: TransformationRow) -> rx.Component:
         rx.el.td(number(row.tests), class_name="end"),
         rx.el.td(local_time(row.updated_at)),
         key=row.id.to(str),
-    )
-
-
-def _pager() -> rx.Component:
-    return rx.cond(
-        _state.has_newer | _state.has_older,
-        rx.el.nav(
-            button(_t["transformations.back"], _state.show_newer, disabled=~_state.has_newer),
-            button(_t["transformations.on"], _state.show_older, disabled=~_state.has_older),
-            class_name="pager",
-            aria_label=_t["transformations.pages"],
-        ),
     )
 
 
