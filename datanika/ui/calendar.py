@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from datanika.compiler import fires
 from datanika.contracts.schedule import ScheduleSpec
-from datanika.ui.pipeline_views import DayView
+from datanika.ui.views.pipelines import DayView
 
 MOST = 24
 """More fires of a day are not counted."""

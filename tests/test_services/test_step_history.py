@@ -10,7 +10,7 @@ from datanika.db import get_session
 from datanika.models import RunStep
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.step_history import LoadPath, load_paths, step_history
-from datanika.ui.pipeline_views import expected_seconds, plan_steps
+from datanika.ui.views.pipelines import expected_seconds, plan_steps
 from tests.support import story as stories
 from tests.support.tenants import make_tenant
 

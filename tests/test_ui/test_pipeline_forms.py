@@ -10,9 +10,9 @@ from datanika.compiler import check_schedule
 from datanika.compiler.spec_text import read_yaml
 from datanika.contracts.schedule import ScheduleSpec
 from datanika.errors import DatanikaError
-from datanika.ui.pipeline_views import span, split_span
 from datanika.ui.state.pipeline_builder_state import _drawable
 from datanika.ui.state.schedule_state import NEW, _fields, _spec, moment_of, seconds_of
+from datanika.ui.views.pipelines import span, split_span
 
 START = dt.datetime(2026, 7, 1, 4, tzinfo=dt.UTC)
 

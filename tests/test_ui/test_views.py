@@ -7,8 +7,8 @@ from typing import Any
 
 from datanika.models import Run
 from datanika.services.queue_service import QueuedRun, WaitReason
-from datanika.ui.views import QueueRow, queue_row, run_view
-from datanika.ui.views_run import run_facts
+from datanika.ui.views.run import run_facts
+from datanika.ui.views.run_list import QueueRow, queue_row, run_view
 
 BEGIN = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 

@@ -27,7 +27,7 @@ from datanika.services.paging import PageRequest
 from datanika.ui.session import require_actor
 from datanika.ui.state.given import an_id, later, read, secret, texts
 from datanika.ui.state.tenant import TenantState
-from datanika.ui.views_settings import IdentityRow, SessionRow, identity_row, session_row
+from datanika.ui.views.settings import IdentityRow, SessionRow, identity_row, session_row
 
 MOST_SHOWN = 50
 

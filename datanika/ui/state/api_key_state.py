@@ -16,7 +16,7 @@ from datanika.services.permissions import PERMISSIONS
 from datanika.ui.state.given import an_id, read, texts, ticked
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
-from datanika.ui.views_settings import KeyRow, key_row
+from datanika.ui.views.settings import KeyRow, key_row
 
 PAGE_SIZE = 50
 LIFETIMES = ("30", "90", "365", "never")

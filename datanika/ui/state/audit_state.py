@@ -15,7 +15,7 @@ from datanika.services.paging import PageRequest
 from datanika.ui.state.given import an_id, texts
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
-from datanika.ui.views_settings import AuditRow, Change, audit_row, changes
+from datanika.ui.views.settings import AuditRow, Change, audit_row, changes
 
 PAGE_SIZE = 25
 FIELDS = ("action", "resource_type", "after", "before")

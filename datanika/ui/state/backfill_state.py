@@ -17,11 +17,11 @@ from datanika.services.actor import Actor
 from datanika.services.backfill_service import BackfillService, Preview
 from datanika.services.deployer import cancel_flow_run, submit_next
 from datanika.services.paging import PageRequest
-from datanika.ui.pipeline_views import BackfillRow, backfill_row, minute
 from datanika.ui.session import actor_of
 from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.schedule_state import moment_of, seconds_of
 from datanika.ui.state.tenant import TenantState, is_open
+from datanika.ui.views.pipelines import BackfillRow, backfill_row, minute
 
 POLL_SECONDS = 2.0
 PAGE = 50

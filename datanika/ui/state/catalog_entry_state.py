@@ -11,7 +11,10 @@ from datanika.services.catalog_facts import facts_of
 from datanika.services.catalog_service import CatalogService
 from datanika.services.job_start import run_job
 from datanika.services.lineage_service import LineageService
-from datanika.ui.catalog_views import (
+from datanika.ui.session import actor_of
+from datanika.ui.state.catalog_list_state import connections_by_id
+from datanika.ui.state.tenant import TenantState
+from datanika.ui.views.catalog import (
     ChangeView,
     CheckView,
     ColumnView,
@@ -25,10 +28,7 @@ from datanika.ui.catalog_views import (
     impact_view,
     rows_chart,
 )
-from datanika.ui.session import actor_of
-from datanika.ui.state.catalog_list_state import connections_by_id
-from datanika.ui.state.tenant import TenantState
-from datanika.ui.transformation_views import Grid, grid_of
+from datanika.ui.views.transformations import Grid, grid_of
 
 SAMPLE_ROWS = 20
 IMPACT_DEPTH = 20

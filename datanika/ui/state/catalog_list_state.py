@@ -13,9 +13,9 @@ from datanika.services.actor import Actor
 from datanika.services.catalog_service import CatalogService
 from datanika.services.connection_service import ConnectionService
 from datanika.services.paging import MAX_LIMIT, PageRequest, RowPage
-from datanika.ui.catalog_views import EntryRow, entry_row
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
+from datanika.ui.views.catalog import EntryRow, entry_row
 
 PAGE_SIZE = 50
 

@@ -19,7 +19,7 @@ from datanika.ui.session import actor_of
 from datanika.ui.state.given import an_id, read, secret, texts, ticked
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
-from datanika.ui.views_settings import ChannelRow, DeliveryRow, channel_row, delivery_row
+from datanika.ui.views.settings import ChannelRow, DeliveryRow, channel_row, delivery_row
 
 PAGE_SIZE = 25
 MOST_PIPELINES = 200

@@ -8,9 +8,9 @@ from datanika.contracts.catalog import connector_kinds
 from datanika.services.connection_service import ConnectionService
 from datanika.services.connection_uses import uses_of
 from datanika.services.paging import PageRequest
-from datanika.ui.connection_views import ConnectionRow, connection_row
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
+from datanika.ui.views.connections import ConnectionRow, connection_row
 
 PAGE_SIZE = 25
 MAX_SEARCH = 200

@@ -14,7 +14,8 @@ from datanika.services.connection_service import (
 )
 from datanika.services.connection_uses import uses_of
 from datanika.services.paging import PageRequest
-from datanika.ui.connection_views import (
+from datanika.ui.state.tenant import TenantState
+from datanika.ui.views.connections import (
     ConnectionView,
     HistoryRow,
     SettingRow,
@@ -24,7 +25,6 @@ from datanika.ui.connection_views import (
     setting_rows,
     use_row,
 )
-from datanika.ui.state.tenant import TenantState
 
 TABS = {
     "overview": "connection:read",

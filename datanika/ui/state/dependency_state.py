@@ -12,11 +12,11 @@ from datanika.services.dependency_service import DependencyService
 from datanika.services.deployer import submit_next
 from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService
-from datanika.ui.pipeline_views import DependencyRow, span, split_span
 from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.schedule_state import seconds_of
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
+from datanika.ui.views.pipelines import DependencyRow, span, split_span
 
 YEAR = 366 * 86_400
 

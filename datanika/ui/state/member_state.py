@@ -17,7 +17,7 @@ from datanika.services.paging import PageRequest
 from datanika.ui.state.given import an_id, later, read, texts
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
-from datanika.ui.views_settings import (
+from datanika.ui.views.settings import (
     InvitationRow,
     MemberRow,
     grantable,

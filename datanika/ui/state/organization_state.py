@@ -16,7 +16,7 @@ from datanika.services.usage_service import UsageService
 from datanika.ui.state.given import later, read, texts
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
-from datanika.ui.views_settings import Meter, MonthBar, meters, month_bars
+from datanika.ui.views.settings import Meter, MonthBar, meters, month_bars
 
 STORAGE_LIMIT = "max_storage_bytes"
 """Typed and shown in GB (10^9 bytes), the other limits as they are."""

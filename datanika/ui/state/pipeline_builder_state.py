@@ -31,9 +31,9 @@ from datanika.services.deployer import deploy_after_commit
 from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService, compile_spec
 from datanika.services.step_history import LoadPath, StepHistory, load_paths, step_history
-from datanika.ui.pipeline_views import PlanStepView, expected_seconds, plan_steps
 from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.tenant import TenantState
+from datanika.ui.views.pipelines import PlanStepView, expected_seconds, plan_steps
 
 EMPTY = "steps: []\n"
 

@@ -16,10 +16,10 @@ from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
 from datanika.services.schedule_service import ScheduleService, schedule_spec
-from datanika.ui.pipeline_views import PipelineListRow, pipeline_list_row
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.run_state import start_run
 from datanika.ui.state.tenant import TenantState
+from datanika.ui.views.pipelines import PipelineListRow, pipeline_list_row
 
 PAGE = 50
 

@@ -11,10 +11,10 @@ from datanika.services.deployer import deploy_after_commit
 from datanika.services.member_service import MemberService
 from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService
-from datanika.ui.pipeline_views import VersionRow
 from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
+from datanika.ui.views.pipelines import VersionRow
 
 PAGE = 50
 

@@ -10,7 +10,7 @@ from datanika.db import get_session
 from datanika.services.queue_service import Queue, QueueService
 from datanika.ui.session import actor_of
 from datanika.ui.state.tenant import TenantState, is_open, tenant_session
-from datanika.ui.views import QueueRow, queue_row
+from datanika.ui.views.run_list import QueueRow, queue_row
 
 SHOWN = 100
 POLL_SECONDS = 2.0

@@ -21,7 +21,7 @@ from datanika.ui.shared_reads import SharedReads
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.run_state import _id
 from datanika.ui.state.tenant import TenantState, is_open, tenant_session
-from datanika.ui.views import RunView, run_view
+from datanika.ui.views.run_list import RunView, run_view
 
 PAGE_SIZE = 25
 POLL_SECONDS = 2.0

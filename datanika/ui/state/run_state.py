@@ -18,7 +18,7 @@ from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_comparison import compare_with_last_good
 from datanika.services.run_service import RunService
 from datanika.ui.state.tenant import TenantState, tenant_session
-from datanika.ui.views_run import ComparisonView, RunFacts, comparison_view, run_facts
+from datanika.ui.views.run import ComparisonView, RunFacts, comparison_view, run_facts
 
 LOG_LINES = 20_000
 """The end of the log that a page begins with; what is before can be downloaded."""

@@ -18,10 +18,10 @@ from datanika.services.paging import MAX_LIMIT, PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.schedule_service import ScheduleService, schedule_spec
 from datanika.ui.calendar import month_days, next_month
-from datanika.ui.pipeline_views import UNITS, DayView, ScheduleRow, span, split_span
 from datanika.ui.state.pipeline_head_state import PipelineHeadState
 from datanika.ui.state.tenant import TenantState
 from datanika.ui.views import iso
+from datanika.ui.views.pipelines import UNITS, DayView, ScheduleRow, span, split_span
 
 NEW = {
     "mode": "cron",

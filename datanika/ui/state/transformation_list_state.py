@@ -16,7 +16,7 @@ from datanika.services.paging import MAX_LIMIT, PageRequest, RowPage
 from datanika.services.transformation_service import TransformationService
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.tenant import TenantState
-from datanika.ui.transformation_views import TransformationRow, first_spec, transformation_row
+from datanika.ui.views.transformations import TransformationRow, first_spec, transformation_row
 
 PAGE_SIZE = 50
 

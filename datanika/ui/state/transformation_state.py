@@ -42,7 +42,7 @@ from datanika.services.transformation_graph import (
 from datanika.services.transformation_service import TransformationService
 from datanika.ui.session import actor_of
 from datanika.ui.state.tenant import TenantState
-from datanika.ui.transformation_views import (
+from datanika.ui.views.transformations import (
     ColumnRow,
     Grid,
     NeighbourView,

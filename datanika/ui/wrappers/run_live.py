@@ -26,7 +26,7 @@ def _state(value: rx.Var[str]) -> tuple[rx.Var[str]]:
 
 
 class RunLive(rx.Component):
-    """``run`` is a :class:`datanika.ui.views_run.RunFacts`. ``on_change`` hears of a new state.
+    """``run`` is a :class:`datanika.ui.views.run.RunFacts`. ``on_change`` hears of a new state.
 
     ``log_after``: id of the line that the log begins after; ``log_skipped``: how many are before.
     """

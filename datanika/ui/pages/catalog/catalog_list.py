@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import reflex as rx
 
-from datanika.ui.catalog_views import EntryRow
 from datanika.ui.components.frame import frame
 from datanika.ui.components.link import link
 from datanika.ui.components.paging import pager
 from datanika.ui.components.pieces import empty, page_head, table
 from datanika.ui.state.catalog_list_state import CatalogListState
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.views.catalog import EntryRow
 from datanika.ui.wrappers.values import local_time, number
 
 _t = I18nState.translations

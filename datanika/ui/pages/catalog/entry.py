@@ -6,14 +6,6 @@ from typing import Any
 
 import reflex as rx
 
-from datanika.ui.catalog_views import (
-    CHART_HEIGHT,
-    CHART_WIDTH,
-    ChangeView,
-    CheckView,
-    ColumnView,
-    ImpactView,
-)
 from datanika.ui.components.forms import button
 from datanika.ui.components.frame import api_path, frame
 from datanika.ui.components.link import link
@@ -22,6 +14,14 @@ from datanika.ui.components.pieces import badge, table
 from datanika.ui.pages.transformations.grid import grid
 from datanika.ui.state.catalog_entry_state import CatalogEntryState
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.views.catalog import (
+    CHART_HEIGHT,
+    CHART_WIDTH,
+    ChangeView,
+    CheckView,
+    ColumnView,
+    ImpactView,
+)
 from datanika.ui.wrappers.lineage import LineageGraph
 from datanika.ui.wrappers.values import local_time, number
 

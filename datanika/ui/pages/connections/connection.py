@@ -12,10 +12,10 @@ from datanika.ui.components.frame import api_path, frame
 from datanika.ui.components.link import link
 from datanika.ui.components.permitted import may
 from datanika.ui.connection_labels import LABELS
-from datanika.ui.connection_views import HistoryRow, SettingRow, UseRow
 from datanika.ui.pages.connections.connection_list import last_test, roles
 from datanika.ui.state.connection_page_state import ConnectionPageState
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.views.connections import HistoryRow, SettingRow, UseRow
 from datanika.ui.wrappers.connection_browser import ConnectionBrowser, ConnectionQuery
 from datanika.ui.wrappers.connection_form import ConnectionEdit, ConnectionTest
 from datanika.ui.wrappers.kinds import kind_icon

@@ -11,9 +11,9 @@ from datanika.ui.components.link import link
 from datanika.ui.components.paging import pager
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import page_head, table
-from datanika.ui.connection_views import ConnectionRow
 from datanika.ui.state.connection_list_state import ConnectionListState
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.views.connections import ConnectionRow
 from datanika.ui.wrappers.kinds import kind_icon
 from datanika.ui.wrappers.values import local_time
 

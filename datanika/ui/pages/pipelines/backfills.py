@@ -12,10 +12,10 @@ from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import badge, empty, table
 from datanika.ui.pages.pipelines.dependencies import span_field
 from datanika.ui.pages.pipelines.head import pipeline_head, step_boxes
-from datanika.ui.pipeline_views import BackfillRow
 from datanika.ui.state.backfill_state import BackfillState as State
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.pipeline_head_state import PipelineHeadState as Head
+from datanika.ui.views.pipelines import BackfillRow
 
 _t = I18nState.translations
 

@@ -13,9 +13,9 @@ from datanika.ui.components.link import link
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import page_head, table
 from datanika.ui.pages.pipelines.head import pipeline_head
-from datanika.ui.pipeline_views import PlanStepView
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.pipeline_builder_state import PipelineBuilderState as Builder
+from datanika.ui.views.pipelines import PlanStepView
 from datanika.ui.wrappers.code_editor import CodeDiff
 from datanika.ui.wrappers.pipeline_builder import PipelineBuilder
 from datanika.ui.wrappers.values import duration, number

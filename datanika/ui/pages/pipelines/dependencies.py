@@ -14,9 +14,9 @@ from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import empty, table
 from datanika.ui.pages.pipelines.head import pipeline_head
 from datanika.ui.pages.pipelines.schedule import UNIT_TEXTS
-from datanika.ui.pipeline_views import DependencyRow
 from datanika.ui.state.dependency_state import DependencyState as State
 from datanika.ui.state.i18n import I18nState
+from datanika.ui.views.pipelines import DependencyRow
 from datanika.ui.wrappers.values import local_time
 
 _t = I18nState.translations

@@ -12,9 +12,9 @@ from datanika.ui.components.link import link
 from datanika.ui.components.paging import pager
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import badge, empty, page_head, table
-from datanika.ui.pipeline_views import PipelineListRow
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.pipeline_list_state import PipelineListState
+from datanika.ui.views.pipelines import PipelineListRow
 from datanika.ui.wrappers.values import local_time
 
 _t = I18nState.translations

@@ -13,10 +13,10 @@ from datanika.ui.components.frame import frame
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import empty
 from datanika.ui.pages.pipelines.head import pipeline_head
-from datanika.ui.pipeline_views import DayView, ScheduleRow
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.pipeline_head_state import PipelineHeadState as Head
 from datanika.ui.state.schedule_state import ScheduleState as State
+from datanika.ui.views.pipelines import DayView, ScheduleRow
 from datanika.ui.wrappers.values import local_time
 
 _t = I18nState.translations

@@ -12,9 +12,9 @@ from datanika.ui.components.frame import frame
 from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import table
 from datanika.ui.pages.pipelines.head import pipeline_head
-from datanika.ui.pipeline_views import VersionRow
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.pipeline_versions_state import PipelineVersionsState as Versions
+from datanika.ui.views.pipelines import VersionRow
 from datanika.ui.wrappers.code_editor import CodeDiff
 from datanika.ui.wrappers.values import local_time
 

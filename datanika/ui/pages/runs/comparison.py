@@ -12,7 +12,7 @@ from datanika.ui.components.link import link
 from datanika.ui.components.pieces import table
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.run_state import RunPageState
-from datanika.ui.views_run import DifferenceRow
+from datanika.ui.views.run import DifferenceRow
 from datanika.ui.wrappers.values import duration, local_time, number
 
 _t = I18nState.translations

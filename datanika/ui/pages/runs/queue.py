@@ -12,7 +12,7 @@ from datanika.ui.components.link import link
 from datanika.ui.components.pieces import empty, page_head, table
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.queue_state import QueueState
-from datanika.ui.views import QueueRow
+from datanika.ui.views.run_list import QueueRow
 from datanika.ui.wrappers.values import duration, local_time
 
 _t = I18nState.translations

@@ -15,7 +15,7 @@ from datanika.ui.components.paging import pager
 from datanika.ui.components.pieces import badge, empty, page_head, table
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.run_list_state import RunListState
-from datanika.ui.views import RunView
+from datanika.ui.views.run_list import RunView
 from datanika.ui.wrappers.values import duration, local_time, number
 
 _t = I18nState.translations

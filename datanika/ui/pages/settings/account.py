@@ -13,7 +13,7 @@ from datanika.ui.components.pieces import badge, table
 from datanika.ui.pages.settings.parts import card, settings_frame
 from datanika.ui.state.account_state import AccountState
 from datanika.ui.state.i18n import I18nState
-from datanika.ui.views_settings import IdentityRow, SessionRow
+from datanika.ui.views.settings import IdentityRow, SessionRow
 from datanika.ui.wrappers.shell import CopyButton, LoadAnew
 from datanika.ui.wrappers.values import local_time
 

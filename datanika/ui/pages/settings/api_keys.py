@@ -14,7 +14,7 @@ from datanika.ui.components.pieces import empty, table
 from datanika.ui.pages.settings.parts import card, settings_frame, shown_once
 from datanika.ui.state.api_key_state import SCOPE, ApiKeyState
 from datanika.ui.state.i18n import I18nState
-from datanika.ui.views_settings import KeyRow
+from datanika.ui.views.settings import KeyRow
 from datanika.ui.wrappers.values import local_time
 
 _t = I18nState.translations

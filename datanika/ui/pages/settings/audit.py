@@ -12,7 +12,7 @@ from datanika.ui.components.pieces import empty, table
 from datanika.ui.pages.settings.parts import card, settings_frame
 from datanika.ui.state.audit_state import AuditState
 from datanika.ui.state.i18n import I18nState
-from datanika.ui.views_settings import AuditRow, Change
+from datanika.ui.views.settings import AuditRow, Change
 from datanika.ui.wrappers.values import local_time, number
 
 _t = I18nState.translations

@@ -15,7 +15,7 @@ from datanika.ui.components.pieces import badge, empty, table
 from datanika.ui.pages.settings.parts import card, settings_frame, shown_once
 from datanika.ui.state.channel_state import EVENT, EVENTS, KINDS, PIPELINE, ChannelState
 from datanika.ui.state.i18n import I18nState
-from datanika.ui.views_settings import ChannelRow, DeliveryRow
+from datanika.ui.views.settings import ChannelRow, DeliveryRow
 from datanika.ui.wrappers.values import local_time, number
 
 _t = I18nState.translations

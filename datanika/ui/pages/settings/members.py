@@ -12,7 +12,7 @@ from datanika.ui.components.pieces import table
 from datanika.ui.pages.settings.parts import card, search_form, settings_frame, shown_once
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.member_state import MemberState
-from datanika.ui.views_settings import InvitationRow, MemberRow
+from datanika.ui.views.settings import InvitationRow, MemberRow
 from datanika.ui.wrappers.shell import LoadAnew
 from datanika.ui.wrappers.values import local_time
 

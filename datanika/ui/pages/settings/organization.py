@@ -12,7 +12,7 @@ from datanika.ui.components.permitted import may
 from datanika.ui.pages.settings.parts import card, settings_frame
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.organization_state import STORAGE_LIMIT, OrganizationState
-from datanika.ui.views_settings import Meter, MonthBar
+from datanika.ui.views.settings import Meter, MonthBar
 from datanika.ui.wrappers.shell import LoadAnew
 from datanika.ui.wrappers.values import byte_size, local_time, number
 

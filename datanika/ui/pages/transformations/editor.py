@@ -17,7 +17,7 @@ from datanika.ui.pages.transformations.history import history_dialog
 from datanika.ui.pages.transformations.settings import settings_form
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.transformation_state import TransformationState
-from datanika.ui.transformation_views import NeighbourView, RunnerView
+from datanika.ui.views.transformations import NeighbourView, RunnerView
 from datanika.ui.wrappers.code_editor import CodeDiff, CodeEditor
 from datanika.ui.wrappers.project_transfer import SaveKeys
 from datanika.ui.wrappers.values import local_time

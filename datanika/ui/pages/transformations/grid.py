@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 from datanika.ui.state.i18n import I18nState
-from datanika.ui.transformation_views import Grid
+from datanika.ui.views.transformations import Grid
 
 _t = I18nState.translations
 

@@ -9,7 +9,7 @@ from datanika.ui.components.forms import button
 from datanika.ui.components.permitted import may
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.transformation_state import TransformationState
-from datanika.ui.transformation_views import VersionRow
+from datanika.ui.views.transformations import VersionRow
 from datanika.ui.wrappers.code_editor import CodeDiff
 from datanika.ui.wrappers.values import local_time
 

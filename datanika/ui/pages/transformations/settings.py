@@ -11,7 +11,7 @@ from datanika.ui.components.forms import button, check_field, field, text_field
 from datanika.ui.components.permitted import may
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.transformation_state import TransformationState
-from datanika.ui.transformation_views import ColumnRow
+from datanika.ui.views.transformations import ColumnRow
 from datanika.ui.wrappers.code_editor import CodeEditor
 
 _t = I18nState.translations

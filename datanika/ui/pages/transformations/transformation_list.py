@@ -14,7 +14,7 @@ from datanika.ui.components.permitted import may
 from datanika.ui.components.pieces import empty, page_head, table
 from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.transformation_list_state import TransformationListState
-from datanika.ui.transformation_views import TransformationRow
+from datanika.ui.views.transformations import TransformationRow
 from datanika.ui.wrappers.project_transfer import ProjectImport
 from datanika.ui.wrappers.values import local_time, number
 

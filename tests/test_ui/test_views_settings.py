@@ -18,7 +18,7 @@ from datanika.ui.state.api_key_state import by_resource, expiry
 from datanika.ui.state.channel_state import config_of
 from datanika.ui.state.given import an_id, read, ticked
 from datanika.ui.state.organization_state import limit_of, shown_limit
-from datanika.ui.views_settings import Change, changes, grantable, meters, month_bars
+from datanika.ui.views.settings import Change, changes, grantable, meters, month_bars
 
 
 def test_a_change_is_shown_by_value_and_nothing_that_stayed() -> None:

@@ -1,17 +1,12 @@
-"""What pages show, as plain data. Times are ISO 8601 with zone, durations seconds."""
+"""A run in a list, and one that waits."""
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 
-from datanika.models import Pipeline, Run
+from datanika.models import Run
 from datanika.services.queue_service import QueuedRun, WaitReason
-
-
-def iso(moment: dt.datetime | None) -> str | None:
-    """ISO 8601 in UTC, or None."""
-    return moment.astimezone(dt.UTC).isoformat() if moment else None
+from datanika.ui.views import iso
 
 
 @dataclass(frozen=True)
@@ -80,30 +75,4 @@ def queue_row(run: QueuedRun) -> QueueRow:
         blocker_href=f"/runs/{blocker}" if blocker else "",
         waits_until=iso(run.waits_until),
         href=f"/runs/{run.run_id}",
-    )
-
-
-@dataclass(frozen=True)
-class PipelineRow:
-    id: int
-    name: str
-    description: str
-    is_paused: bool
-    steps: list[str]
-    last_state: str
-    last_href: str
-    last_at: str | None
-
-
-def pipeline_row(pipeline: Pipeline, steps: list[str], last: Run | None) -> PipelineRow:
-    """``steps``: keys of the current version's steps."""
-    return PipelineRow(
-        id=pipeline.id,
-        name=pipeline.name,
-        description=pipeline.description,
-        is_paused=pipeline.is_paused,
-        steps=steps,
-        last_state=last.state if last else "",
-        last_href=f"/runs/{last.id}" if last else "",
-        last_at=iso(last.created_at) if last else None,
     )

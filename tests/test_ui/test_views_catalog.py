@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datanika.models import CatalogEntry
 from datanika.services.catalog_facts import Built
-from datanika.ui.catalog_views import CHART_HEIGHT, CHART_WIDTH, change_views, entry_row, rows_chart
+from datanika.ui.views.catalog import CHART_HEIGHT, CHART_WIDTH, change_views, entry_row, rows_chart
 
 
 def built(run_id: int, rows: int | None, *changes: dict[str, str]) -> Built:

@@ -17,7 +17,7 @@ from datanika.contracts.enums import TransformationKind
 from datanika.contracts.spec import ColumnSpec, TransformationSpec
 from datanika.errors import InvalidInput
 from datanika.models import Transformation
-from datanika.ui.transformation_views import (
+from datanika.ui.views.transformations import (
     ColumnRow,
     column_rows,
     completions_of,
