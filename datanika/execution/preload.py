@@ -69,7 +69,7 @@ def warm_up() -> None:
 
 def _import_drivers() -> None:
     """What the exercise below does not reach."""
-    from datanika.engines.dbt_engine.build import prepare_dbt
+    from datanika.engines.dbt_engine.invocation import prepare_dbt
 
     os.environ.update(SINGLE_THREADED)
     prepare_dbt()

@@ -228,7 +228,7 @@ class Alone:
     """dbt with a step's project and nothing else: each run in a fork of this process."""
 
     def __init__(self, bench: Bench, step: ResolvedTransform) -> None:
-        from datanika.engines.dbt_engine.build import FLAGS, WITHOUT_ARTIFACTS, prepare_dbt
+        from datanika.engines.dbt_engine.invocation import FLAGS, WITHOUT_ARTIFACTS, prepare_dbt
 
         self.folder = bench.exported
         export(step, self.folder)

@@ -263,8 +263,11 @@ async def test_keys_and_a_phones_menu_lead_everywhere(page: Page, web: Web) -> N
     await page.keyboard.press("p")
     await expect(page).to_have_url(f"{web.url}/pipelines")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Pipelines")
-    await page.keyboard.press("?")
-    await expect(page.locator("dialog[open]")).to_contain_text("Keyboard shortcuts")
+    shortcuts = page.locator("dialog[open]").filter(has_text="Keyboard shortcuts")
+    # A page listens to keys a moment after its heading is there.
+    while not await shortcuts.is_visible():
+        await page.keyboard.press("?")
+        await page.wait_for_timeout(200)
     await page.keyboard.press("Escape")
     await page.keyboard.press("Control+k")
     search = page.get_by_role("combobox", name="Search and commands")

@@ -14,9 +14,11 @@ from datanika.contracts.events import NodeFinished, RunEvent, StepFinished
 from datanika.contracts.spec import TransformStep
 from datanika.contracts.steps import ResolvedTransform
 from datanika.engines.dbt_engine import parsed
-from datanika.engines.dbt_engine.build import FLAGS, run_transform, write_files
+from datanika.engines.dbt_engine.build import run_transform
+from datanika.engines.dbt_engine.invocation import FLAGS
 from datanika.engines.dbt_engine.parsed import KnownParse
 from datanika.engines.dbt_engine.profile import TARGET, written_profile
+from datanika.engines.dbt_engine.project_files import write_files
 from datanika.execution.preload import _close_everything
 from tests.test_engines.steps import duckdb
 from tests.test_engines.targets import ask_duckdb

@@ -7,15 +7,15 @@ from typing import Any
 
 from datanika.contracts.ad_hoc import CompiledResult
 from datanika.contracts.steps import ResolvedTransform
-from datanika.engines.dbt_engine.build import (
+from datanika.engines.dbt_engine.invocation import (
     FLAGS,
     WITHOUT_ARTIFACTS,
     compile_failure,
     prepare_dbt,
-    write_files,
 )
 from datanika.engines.dbt_engine.parsed import KnownParse, parse_project
 from datanika.engines.dbt_engine.profile import TARGET, written_profile
+from datanika.engines.dbt_engine.project_files import write_files
 from datanika.errors import TerminalStepError
 
 _IS_INCREMENTAL = "{% macro is_incremental() %}{{ return(%s) }}{% endmacro %}\n"

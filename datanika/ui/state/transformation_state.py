@@ -25,12 +25,11 @@ from datanika.contracts.jobs import JobAction
 from datanika.contracts.overrides import RunOverrides
 from datanika.contracts.spec import ColumnSpec, TransformationSpec
 from datanika.errors import DatanikaError, InvalidInput, PreconditionFailed
-from datanika.models import CatalogEntry, Transformation, User
+from datanika.models import CatalogEntry, Transformation
 from datanika.services.actor import Actor
 from datanika.services.connection_service import ConnectionService
 from datanika.services.deployer import submit_run
 from datanika.services.job_start import run_job
-from datanika.services.paging import PageRequest
 from datanika.services.project_service import ProjectService
 from datanika.services.run_service import RunService
 from datanika.services.transformation_graph import (
@@ -42,13 +41,13 @@ from datanika.services.transformation_graph import (
 from datanika.services.transformation_service import TransformationService
 from datanika.ui.session import actor_of
 from datanika.ui.state.tenant import TenantState
+from datanika.ui.state.transformation_versions import TransformationVersions
 from datanika.ui.views.transformations import (
     ColumnRow,
     Grid,
     NeighbourView,
     RunnerView,
     TransformationView,
-    VersionRow,
     column_rows,
     completions_of,
     grid_of,
@@ -56,12 +55,9 @@ from datanika.ui.views.transformations import (
     neighbour_view,
     spec_of_form,
     transformation_view,
-    version_row,
 )
 
 PREVIEW_ROWS = 50
-HISTORY = 50
-"""Versions that are listed."""
 MAX_COLUMNS = 500
 MAX_DRAFT = 1_000_000
 
@@ -74,7 +70,7 @@ _ACTIONS = {
 _PANES = ("compile", "preview")
 
 
-class TransformationState(TenantState):
+class TransformationState(TransformationVersions, TenantState):
     """``sql`` is what the editor was given, ``_draft`` what it holds now: the browser keeps the
     text, so that typing never waits. ``editor_number`` grows where the editor must take ``sql``
     although it did not change, ``form_number`` where the whole form begins anew. ``theirs``: what
@@ -104,12 +100,6 @@ class TransformationState(TenantState):
     mine: str = ""
     has_conflict: bool = False
     is_deleting: bool = False
-    history: list[VersionRow] = []
-    has_history: bool = False
-    compared: int = 0
-    compared_code: str = ""
-    compared_settings: str = ""
-    present_code: str = ""
     _draft: str = ""
     _next_key: int = 0
     _revision: int = 0
@@ -203,8 +193,7 @@ class TransformationState(TenantState):
     async def take_theirs(self) -> None:
         """Go on with what is saved."""
         if self.has_conflict:
-            await self._load(self.transformation.id)
-            self.form_number += 1
+            await self._begin_anew()
 
     @rx.event(background=True)
     async def work(self, what: str) -> None:
@@ -243,60 +232,6 @@ class TransformationState(TenantState):
         self.pane = name if name in _PANES else ""
 
     @rx.event
-    async def open_history(self) -> None:
-        """The saved versions, the newest first."""
-        async with self._attempt() as (session, actor):
-            service = TransformationService(session, actor)
-            page = await service.versions(
-                self.transformation.id, PageRequest(HISTORY, None, "-number")
-            )
-            people = await session.execute(
-                select(User.id, User.email).where(
-                    User.id.in_({row.created_by for row in page.rows})
-                )
-            )
-            emails = {user_id: email for user_id, email in people}
-        if self.error:
-            return
-        self.history = [
-            version_row(row, emails.get(row.created_by, ""), self.transformation.revision)
-            for row in page.rows
-        ]
-        self.has_history, self.compared = True, 0
-
-    @rx.event
-    def close_history(self) -> None:
-        self.has_history, self.history, self.compared = False, [], 0
-        self.compared_code = self.compared_settings = self.present_code = ""
-
-    @rx.event
-    async def compare(self, number: int) -> None:
-        """Show what changed from a version to the present one."""
-        async with self._attempt() as (session, actor):
-            service = TransformationService(session, actor)
-            row = await service.get(self.transformation.id)
-            found = await service.diff(row.id, number, row.revision)
-            old = await service.version(row.id, number)
-        if self.error:
-            return
-        self.compared, self.compared_settings = number, found.metadata
-        self.compared_code, self.present_code = old.sql, str(row.spec["sql"])
-
-    @rx.event
-    async def restore(self, number: int) -> None:
-        """Make a version the present one, as a new version."""
-        async with self._attempt() as (session, actor):
-            await TransformationService(session, actor).restore(
-                self.transformation.id, number, self._revision
-            )
-        if self.error:
-            return
-        self.close_history()
-        await self._load(self.transformation.id)
-        self.form_number += 1
-        self._succeed("transformation.restored")
-
-    @rx.event
     def ask_delete(self) -> None:
         self.is_deleting = self.found
 
@@ -331,6 +266,10 @@ class TransformationState(TenantState):
             return None
         await submit_run(run.id)
         return rx.redirect(f"/runs/{run.id}")
+
+    async def _begin_anew(self) -> None:
+        await self._load(self.transformation.id)
+        self.form_number += 1
 
     async def _load(self, transformation_id: int, *, keep_text: bool = False) -> None:
         async with self._attempt() as (session, actor):
