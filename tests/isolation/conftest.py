@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from datanika.config import settings
-from tests.isolation.world import World, client, lift_limits, make_world
+from tests.isolation.callers import client
+from tests.isolation.world import World, lift_limits, make_world
 from tests.support.postgres import PostgresServer, migrated_database
 from tests.support.redis import RunningRedis
 from tests.support.tenants import access_token

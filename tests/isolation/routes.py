@@ -17,7 +17,8 @@ from fastapi.routing import APIRoute
 
 from datanika.api.transaction import PERMISSION
 from datanika.contracts.enums import Role
-from tests.isolation.world import PASSWORD, World, client
+from tests.isolation.callers import client
+from tests.isolation.world import PASSWORD, World
 
 Least = Role | Literal["anyone", "member", "person", "worker", "run", "scraper"]
 """``member``: every member and every key, about themselves. ``person``: the same without keys.

@@ -12,9 +12,9 @@ from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.security import create_run_token
 from datanika.services.permissions import PERMISSIONS
-from tests.isolation import world as people
+from tests.isolation import callers as people
 from tests.isolation.routes import ROUTES, Entry, Route, ask, routes_of
-from tests.isolation.world import World, contents, undone
+from tests.isolation.world import World, contents, nowhere_bearer, undone
 from tests.support.application import application
 from tests.support.tenants import access_token
 
@@ -99,7 +99,7 @@ async def bearer(world: World, route: Route, entry: Entry, caller: Caller) -> st
         case Caller.STRANGER:
             return access_token(world.stranger)
         case Caller.NOWHERE:
-            return await people.nowhere_bearer()
+            return await nowhere_bearer()
         case Caller.LOGGED_OUT:
             return await people.logged_out_bearer(world)
         case Caller.EXPIRED:

@@ -14,14 +14,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from datanika import security
 from datanika.api import transaction
-from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
 from datanika.contracts.spec import PipelineSpec, TransformationSpec
@@ -41,7 +39,6 @@ from datanika.models import (
     CursorVersion,
     Invitation,
     LineageEdge,
-    Membership,
     NotificationDelivery,
     Organization,
     PipelineDependency,
@@ -57,16 +54,14 @@ from datanika.services.actor import NOWHERE, Actor
 from datanika.services.backfill_service import BackfillService
 from datanika.services.connection_service import ConnectionService
 from datanika.services.login_sessions import LoginSessions, TokenPair
-from datanika.services.permissions import PERMISSIONS
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_recorder import claim_run
 from datanika.services.run_service import RunService
 from datanika.services.transformation_service import TransformationService
-from tests.support.application import application
 from tests.support.channels import make_channel
 from tests.support.net import free_port
 from tests.support.pipelines import make_incremental, make_pipeline, two_steps
-from tests.support.tenants import Tenant, access_token, add_member, make_tenant
+from tests.support.tenants import Tenant, add_member, make_tenant
 
 PASSWORD = "correct horse battery staple"
 UNLIMITED = 10**9
@@ -175,7 +170,7 @@ async def make_world() -> World:
         await PipelineService(session, owner).delete(unused.id)
         spare = await ConnectionService(session, owner).create("spare", "files", {"format": "csv"})
         models = (await TransformationService(session, owner).list()).rows
-    tokens = await _login(owner)
+    tokens = await login(owner)
     async with get_session(SYSTEM) as session:
         await session.execute(
             text("UPDATE users SET password_hash = :hash WHERE id = :id"),
@@ -342,7 +337,7 @@ async def _uploaded(org_id: int) -> int:
         return file.id
 
 
-async def _login(actor: Actor) -> TokenPair:
+async def login(actor: Actor) -> TokenPair:
     async with get_session(SYSTEM) as session:
         logins = LoginSessions(session)
         return await logins.issue_tokens(
@@ -404,71 +399,3 @@ async def contents(connection: AsyncConnection) -> dict[str, str]:
     """A digest of every table's rows, those of all organisations."""
     await connection.execute(text(f"SET LOCAL ROLE {SYSTEM_ROLE}"))
     return {name: digest for name, digest in await connection.execute(text(_TABLES))}
-
-
-def client(bearer: str | None = None) -> httpx.AsyncClient:
-    """The application in this process."""
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(application()),
-        base_url="http://datanika.test",
-        headers={"Authorization": f"Bearer {bearer}"} if bearer else {},
-    )
-
-
-def member_bearer(world: World, role: Role) -> str:
-    """An access token of a member with ``role``."""
-    return access_token(world.members[role])
-
-
-async def key_bearer(world: World, scopes: list[str], creator: Actor | None = None) -> str:
-    """A new API key of ``creator``, the owner if not given."""
-    key = security.new_api_key()
-    async with get_session(SYSTEM) as session:
-        session.add(
-            ApiKey(
-                org_id=world.org_id, user_id=(creator or world.owner).user_id, name="case",
-                prefix=key[:10], key_hash=security.hash_token(key), scopes=scopes,
-            )
-        )  # fmt: skip
-    return key
-
-
-async def lost_role_bearer(world: World, permission: str | None, least: Role | None) -> str:
-    """A key whose maker fell below ``least``: out of the organisation where that is viewer."""
-    maker = world.members[Role.ADMIN]
-    below = {role.rank: role for role in Role}.get(least.rank - 1) if least else None
-    async with get_session(SYSTEM) as session:
-        membership = await session.get_one(Membership, await _membership(session, maker))
-        if below is None:
-            membership.deleted_at = utcnow()
-        else:
-            membership.role = below.value
-    return await key_bearer(world, [permission or "run:read"], maker)
-
-
-async def _membership(session: AsyncSession, actor: Actor) -> int:
-    found = await session.scalar(select(Membership.id).where(Membership.user_id == actor.user_id))
-    assert found is not None
-    return found
-
-
-async def logged_out_bearer(world: World) -> str:
-    """The owner's access token of a login that has ended."""
-    tokens = await _login(world.owner)
-    async with get_session(SYSTEM) as session:
-        await LoginSessions(session).revoke_by_token(tokens.refresh_token)
-    return tokens.access_token
-
-
-def expired_bearer(world: World) -> str:
-    """The owner's access token, a minute too old."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, "access_token_minutes", -1)
-        return access_token(world.owner)
-
-
-def other_scope(permission: str | None) -> str:
-    """A permission that every role has and the route does not ask for."""
-    return next(
-        name for name, least in PERMISSIONS.items() if least is Role.VIEWER and name != permission
-    )
