@@ -90,8 +90,6 @@ async def _areas(story: Story) -> dict[str, str]:
         "transformations": "/transformations",
         "editor": f"/transformations/{ids['transformation_id']}",
         "catalog": "/catalog",
-        "catalog-entry": f"/catalog/{ids['entry_id']}",
-        "lineage": "/lineage",
         "members": "/settings/members",
         "usage": "/settings",
         "audit": "/settings/audit",
