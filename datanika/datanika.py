@@ -70,8 +70,9 @@ for _member_page in (
         title=f"{_member_page.title} · Datanika",
         on_load=[
             I18nState.load_locale,
-            SessionState.load_session,
             *([_member_page.load] if _member_page.load is not None else []),
+            # The last: it says that the page is there, see ``Arrival``.
+            SessionState.load_session,
         ],
     )
 for _page, _route in {

@@ -62,6 +62,14 @@ def test_imports_follow_the_layer_picture() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_pages_ask_services_not_the_database() -> None:
+    """A query has its organisation's filter in a service, where the isolation tests find it."""
+    pages = {name: text for name, text in tracked().items() if name.startswith("datanika/ui/")}
+    asked = places(r"^\s*(from|import) sqlalchemy", pages)
+    assert [line for line in asked if not line.endswith(" import AsyncSession")] == []
+    assert asked
+
+
 def test_no_package_is_missing_from_the_layer_picture() -> None:
     drawn = {
         name.strip()

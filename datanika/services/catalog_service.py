@@ -78,6 +78,22 @@ class CatalogService:
         )
         return [(schema, kind) for schema, kind in rows]
 
+    async def built_by(self, row: Transformation) -> CatalogEntry | None:
+        """What the transformation built last; None of one that was not built, or builds none."""
+        self.actor.require("catalog:read")
+        found: CatalogEntry | None = await self.session.scalar(
+            select(CatalogEntry)
+            .where(
+                CatalogEntry.org_id == self.actor.org_id,
+                CatalogEntry.connection_id == row.destination_id,
+                CatalogEntry.name == (row.spec.get("alias") or row.name),
+                CatalogEntry.deleted_at.is_(None),
+            )
+            .order_by(CatalogEntry.refreshed_at.desc().nulls_last())
+            .limit(1)
+        )
+        return found
+
     async def get(self, entry_id: int) -> CatalogEntry:
         """Raises :class:`NotFound`, also for another organisation's entry."""
         self.actor.require("catalog:read")

@@ -8,6 +8,7 @@ the role that the database has while both rows are locked, not the one this requ
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import BigInteger, Select, cast, extract, select
@@ -80,6 +81,13 @@ class MemberService:
         """One member; raises :class:`NotFound`."""
         self.actor.require("member:read")
         return await self._shown(user_id)
+
+    async def names(self, user_ids: Collection[int | None]) -> dict[int | None, str]:
+        """What those of ``user_ids`` who are members are called: their name, or e-mail address."""
+        self.actor.require("member:read")
+        query = self._of_members(select(User.id, User.name, User.email).select_from(Membership))
+        people = await self.session.execute(query.where(User.id.in_(user_ids)))
+        return {user_id: name or email for user_id, name, email in people}
 
     async def set_role(self, user_id: int, role: Role, revision: int | None = None) -> Member:
         """Give a lower member another role below the actor's own.

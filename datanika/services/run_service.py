@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.compiler import narrow_plan
@@ -166,6 +166,17 @@ class RunService:
             .limit(limit)
         )
         return (await self.session.scalars(query)).all()
+
+    async def log_start(self, run_id: int, lines: int) -> tuple[int, int]:
+        """Where the run's last ``lines`` log lines begin: the id of the line before them, and how
+        many lines that leaves out. (0, 0) where there are no more than those."""
+        await self.get(run_id)
+        of_run = select(RunLog.id).where(RunLog.run_id == run_id)
+        before = await self.session.scalar(of_run.order_by(RunLog.id.desc()).offset(lines).limit(1))
+        if before is None:
+            return 0, 0
+        skipped = select(func.count()).where(RunLog.run_id == run_id, RunLog.id <= before)
+        return before, await self.session.scalar(skipped) or 0
 
     async def latest(self, pipeline_ids: Collection[int]) -> dict[int, Run]:
         """Each pipeline's newest run, by the pipeline's id."""

@@ -110,6 +110,22 @@ def macro_names(specs: Iterable[TransformationSpec]) -> frozenset[str]:
     )
 
 
+async def callable_macros(
+    session: AsyncSession, actor: Actor, destination_id: int
+) -> frozenset[str]:
+    """What templates of the destination's project may call."""
+    actor.require("transformation:read")
+    specs = await session.scalars(
+        select(Transformation.spec).where(
+            Transformation.org_id == actor.org_id,
+            Transformation.destination_id == destination_id,
+            Transformation.kind.in_(("macro", "project")),
+            Transformation.deleted_at.is_(None),
+        )
+    )
+    return macro_names(TransformationSpec.model_validate(spec) for spec in specs)
+
+
 async def runners(session: AsyncSession, actor: Actor, destination_id: int) -> tuple[Runner, ...]:
     """By the pipeline's name."""
     actor.require("pipeline:read")

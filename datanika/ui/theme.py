@@ -8,6 +8,7 @@ from typing import Any
 import reflex as rx
 from reflex_components_core.base.error_boundary import ErrorBoundary
 
+from datanika.ui.wrappers.arrival import WholeStates
 from datanika.ui.wrappers.crash import crash_box
 
 _ICON = rx.asset("icon.svg", shared=True)
@@ -25,7 +26,11 @@ def head_components() -> list[rx.Component]:
 def app_wraps() -> dict[tuple[int, str], Callable[[bool], Any]]:
     """In place of Reflex's own: the box over a page that failed speaks the user's language, and so
     does the frame of lost connections, which needs no toasts."""
-    return {(55, "ErrorBoundary"): lambda stateful: ErrorBoundary.create(fallback_render=_crash())}
+    state, field = str(rx.State.is_hydrated).rsplit(".", 1)
+    return {
+        (55, "ErrorBoundary"): lambda stateful: ErrorBoundary.create(fallback_render=_crash()),
+        (54, "WholeStates"): lambda stateful: WholeStates.create(state=state, field=field),
+    }
 
 
 def _crash() -> rx.Var[Any]:

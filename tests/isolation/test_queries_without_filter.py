@@ -15,9 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from datanika.db import APP_ROLE, SYSTEM_ROLE, get_session
 from datanika.models import Pipeline, Run
+from datanika.services.catalog_service import CatalogService
 from datanika.services.connection_service import ConnectionService
+from datanika.services.member_service import MemberService
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
+from datanika.services.transformation_graph import callable_macros
 from datanika.services.transformation_service import TransformationService
 from tests.isolation.routes import ROUTES, Route, ask, routes_of
 from tests.isolation.stripped import Sent, recorded
@@ -27,11 +30,22 @@ from tests.support.tenants import access_token
 
 EMPTY_ORGANISATION = 2**40
 NOTHING = (None, 0, False)
+
+
+async def _what_was_built(session: AsyncSession, world: World) -> object:
+    row = await TransformationService(session, world.owner).get(world.transformation_id)
+    return await CatalogService(session, world.owner).built_by(row)
+
+
 BEHIND_NO_ROUTE: dict[str, Callable[[AsyncSession, World], Awaitable[Any]]] = {
     "latest runs": lambda s, w: RunService(s, w.owner).latest([w.pipeline_id]),
     "pipeline names": lambda s, w: PipelineService(s, w.owner).names([w.pipeline_id]),
     "connection refs": lambda s, w: ConnectionService(s, w.owner).refs([w.connection_id]),
     "transformation specs": lambda s, w: TransformationService(s, w.owner).specs(),
+    "start of a log": lambda s, w: RunService(s, w.owner).log_start(w.run_id, 20_000),
+    "names of members": lambda s, w: MemberService(s, w.owner).names([w.owner.user_id]),
+    "macros": lambda s, w: callable_macros(s, w.owner, w.connection_id),
+    "what was built": _what_was_built,
 }
 TENANT_ROUTES = [
     route for route in routes_of(application()) if route.permission and str(route) in ROUTES

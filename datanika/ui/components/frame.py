@@ -15,6 +15,7 @@ from datanika.ui.state.i18n import I18nState
 from datanika.ui.state.palette_state import PaletteState
 from datanika.ui.state.session import SessionState
 from datanika.ui.state.tenant import TenantState
+from datanika.ui.wrappers.arrival import Arrival, ArrivedPage
 from datanika.ui.wrappers.browser import LogoutButton, PageLanguage
 from datanika.ui.wrappers.dialog import Toast
 from datanika.ui.wrappers.shell import (
@@ -149,7 +150,7 @@ def _error() -> rx.Component:
 
 def frame(*content: rx.Component, active: str) -> rx.Component:
     """A page for people who are logged in. ``active`` is the address of its menu entry."""
-    return rx.fragment(
+    return Arrival.create(
         page_language(),
         rx.cond(
             SessionState.is_ready,
@@ -161,7 +162,7 @@ def frame(*content: rx.Component, active: str) -> rx.Component:
                     rx.el.div(
                         _offline(),
                         _error(),
-                        *content,
+                        ArrivedPage.create(*content, label=_t["frame.loading"]),
                         class_name="page",
                     ),
                     id="content",
@@ -184,4 +185,6 @@ def frame(*content: rx.Component, active: str) -> rx.Component:
                 class_name="loading",
             ),
         ),
+        loaded_path=SessionState.loaded_path,
+        is_hydrated=rx.State.is_hydrated,
     )

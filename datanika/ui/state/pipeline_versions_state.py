@@ -94,8 +94,9 @@ class PipelineVersionsState(TenantState):
             found = await PipelineService(session, actor).versions(
                 pipeline.id, PageRequest(PAGE, cursor, "-id")
             )
-            members = await MemberService(session, actor).list(PageRequest(limit=MAX_LIMIT))
-            people = {one.user_id: one.name or one.email for one in members.rows}
+            people = await MemberService(session, actor).names(
+                {one.created_by for one in found.rows}
+            )
             listed = await ConnectionService(session, actor).list(PageRequest(limit=MAX_LIMIT))
             names = {one.id: one.name for one in listed.rows}
         if self.error:
@@ -106,7 +107,7 @@ class PipelineVersionsState(TenantState):
         rows = [
             VersionRow(
                 one.number,
-                people.get(one.created_by or 0, ""),
+                people.get(one.created_by, ""),
                 iso(one.created_at),
                 len(one.spec["steps"]),
                 one.id == pipeline.current_version_id,

@@ -6,12 +6,10 @@ from __future__ import annotations
 import uuid
 
 import reflex as rx
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.contracts.enums import RunTrigger
 from datanika.errors import DatanikaError, NotFound
-from datanika.models import RunLog
 from datanika.services.actor import Actor
 from datanika.services.deployer import cancel_flow_run, submit_next, submit_run
 from datanika.services.pipeline_service import PipelineService
@@ -47,7 +45,9 @@ class RunPageState(TenantState):
                 raise NotFound("There is no such run.", code="run_not_found")
             await self._read(session, actor, run_id)
             if not self.found:
-                self.log_after, self.log_skipped = await _log_start(session, run_id)
+                self.log_after, self.log_skipped = await RunService(session, actor).log_start(
+                    run_id, LOG_LINES
+                )
             self.found = True
 
     @rx.event
@@ -112,17 +112,6 @@ class RunPageState(TenantState):
         names = await PipelineService(session, actor).names([run.pipeline_id])
         self.run = run_facts(run, names.get(run.pipeline_id, ""))
         self.is_live = not self.run.is_final
-
-
-async def _log_start(session: AsyncSession, run_id: int) -> tuple[int, int]:
-    """The id of the line before the last :data:`LOG_LINES`, and how many lines that leaves out."""
-    of_run = select(RunLog.id).where(RunLog.run_id == run_id)
-    newest = of_run.order_by(RunLog.id.desc())
-    before = await session.scalar(newest.offset(LOG_LINES).limit(1))
-    if before is None:
-        return 0, 0
-    skipped = select(func.count()).where(RunLog.run_id == run_id, RunLog.id <= before)
-    return before, await session.scalar(skipped) or 0
 
 
 def _id(text: str) -> int | None:

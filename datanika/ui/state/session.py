@@ -17,7 +17,8 @@ from datanika.ui.state.tenant import TenantState, tenant_session
 
 
 class SessionState(TenantState):
-    """``_identity`` is (user id, organisation id); see ``ui/guard.py``."""
+    """``_identity`` is (user id, organisation id); see ``ui/guard.py``. ``loaded_path`` is the
+    address that was loaded last."""
 
     email: str = ""
     organization: str = ""
@@ -27,6 +28,7 @@ class SessionState(TenantState):
     permissions: dict[str, bool] = {}
     is_operator: bool = False
     is_ready: bool = False
+    loaded_path: str = ""
     login_error: str = ""
     login_notice: str = ""
     asks_code: bool = False
@@ -38,7 +40,7 @@ class SessionState(TenantState):
 
     @rx.event
     async def load_session(self) -> None:
-        """Fill the frame. Runs when a page loads, after the sender was proven."""
+        """Fill the frame. The last of what runs when a page loads, after the sender was proven."""
         async with tenant_session() as (session, actor):
             mine = await OrganizationService(session, actor).mine()
         self.organizations = [
@@ -52,6 +54,7 @@ class SessionState(TenantState):
         self.permissions = {name: actor.may(name) for name in PERMISSIONS}
         self.is_operator = actor.is_operator
         self.is_ready = True
+        self.loaded_path = self.router.url.path
 
     @rx.event
     def load_login(self) -> None:

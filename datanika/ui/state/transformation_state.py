@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 import reflex as rx
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.compiler.inspection import Diagnostic, diagnostic_of, inspect_template
@@ -27,6 +26,7 @@ from datanika.contracts.spec import ColumnSpec, TransformationSpec
 from datanika.errors import DatanikaError, InvalidInput, PreconditionFailed
 from datanika.models import CatalogEntry, Transformation
 from datanika.services.actor import Actor
+from datanika.services.catalog_service import CatalogService
 from datanika.services.connection_service import ConnectionService
 from datanika.services.deployer import submit_run
 from datanika.services.job_start import run_job
@@ -34,7 +34,7 @@ from datanika.services.project_service import ProjectService
 from datanika.services.run_service import RunService
 from datanika.services.transformation_graph import (
     Neighbourhood,
-    macro_names,
+    callable_macros,
     neighbourhood,
     runners,
 )
@@ -280,7 +280,7 @@ class TransformationState(TransformationVersions, TenantState):
             near = await neighbourhood(session, actor, row)
             steps = await runners(session, actor, row.destination_id)
             self._names = await ProjectService(session, actor).completion(row.destination_id)
-            self._macros = await _macros(session, actor, row.destination_id)
+            self._macros = await callable_macros(session, actor, row.destination_id)
             spec = TransformationSpec.model_validate(row.spec)
             self._show(row, spec, destination.name if destination else "", keep_text)
             entry = await self._entry(session, actor)
@@ -323,23 +323,10 @@ class TransformationState(TransformationVersions, TenantState):
         self.children_names = ", ".join(one.name for one in near.children)
 
     async def _entry(self, session: AsyncSession, actor: Actor) -> CatalogEntry | None:
-        """What the transformation built last."""
         if not self.transformation.is_relation:
             return None
         row = await TransformationService(session, actor).get(self.transformation.id)
-        name = row.spec.get("alias") or row.name
-        found: CatalogEntry | None = await session.scalar(
-            select(CatalogEntry)
-            .where(
-                CatalogEntry.org_id == actor.org_id,
-                CatalogEntry.connection_id == row.destination_id,
-                CatalogEntry.name == name,
-                CatalogEntry.deleted_at.is_(None),
-            )
-            .order_by(CatalogEntry.refreshed_at.desc().nulls_last())
-            .limit(1)
-        )
-        return found
+        return await CatalogService(session, actor).built_by(row)
 
     def _inspect(self) -> None:
         """Tell what is wrong with the draft; cheap enough for every pause of the typing."""
@@ -394,15 +381,3 @@ class TransformationState(TransformationVersions, TenantState):
             self._tell([lint_mark(issue) for issue in result.issues])
             if not result.issues:
                 self._succeed("transformation.lint_clean")
-
-
-async def _macros(session: AsyncSession, actor: Actor, destination_id: int) -> frozenset[str]:
-    specs = await session.scalars(
-        select(Transformation.spec).where(
-            Transformation.org_id == actor.org_id,
-            Transformation.destination_id == destination_id,
-            Transformation.kind.in_(("macro", "project")),
-            Transformation.deleted_at.is_(None),
-        )
-    )
-    return macro_names(TransformationSpec.model_validate(spec) for spec in specs)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import reflex as rx
-from sqlalchemy import select
 
-from datanika.models import User
+from datanika.services.member_service import MemberService
 from datanika.services.paging import PageRequest
 from datanika.services.transformation_service import TransformationService
 from datanika.ui.views.transformations import VersionRow, version_row
@@ -34,16 +33,13 @@ class TransformationVersions(rx.State, mixin=True):  # type: ignore[call-arg]
             page = await service.versions(
                 self.transformation.id, PageRequest(HISTORY, None, "-number")
             )
-            people = await session.execute(
-                select(User.id, User.email).where(
-                    User.id.in_({row.created_by for row in page.rows})
-                )
+            people = await MemberService(session, actor).names(
+                {row.created_by for row in page.rows}
             )
-            emails = {user_id: email for user_id, email in people}
         if self.error:
             return
         self.history = [
-            version_row(row, emails.get(row.created_by, ""), self.transformation.revision)
+            version_row(row, people.get(row.created_by, ""), self.transformation.revision)
             for row in page.rows
         ]
         self.has_history, self.compared = True, 0

@@ -8,6 +8,7 @@ import { yaml } from "@codemirror/lang-yaml";
 import { lintGutter, setDiagnostics } from "@codemirror/lint";
 import { unifiedMergeView } from "@codemirror/merge";
 import { tags } from "@lezer/highlight";
+import { ARRIVED } from "$/public/external/datanika/ui/wrappers/arrival/arrival.jsx";
 
 const PAUSE_MS = 500;
 const colours = syntaxHighlighting(
@@ -65,11 +66,12 @@ export function CodeEditor({
 }) {
   const view = useRef(null);
   const text = useRef(value ?? "");
-  const given = useRef(value);
-  // A text that comes from outside replaces what was typed.
-  if (given.current !== value) {
-    given.current = value;
-    text.current = value ?? "";
+  const given = useRef(text.current);
+  // A text that comes from outside never replaces what was typed: for that, the key changes.
+  const drawn = useRef(text.current);
+  if (given.current !== (value ?? "")) {
+    if (text.current === given.current) text.current = drawn.current = value ?? "";
+    given.current = value ?? "";
   }
   const field = useRef(null);
   const timer = useRef(null);
@@ -99,6 +101,12 @@ export function CodeEditor({
   );
   useEffect(() => () => clearTimeout(timer.current), []);
   useEffect(() => {
+    // A tab that was connected anew may have another state behind it, which knows what is saved.
+    const tell = () => text.current !== given.current && say();
+    window.addEventListener(ARRIVED, tell);
+    return () => window.removeEventListener(ARRIVED, tell);
+  }, [say]);
+  useEffect(() => {
     if (view.current)
       view.current.dispatch(setDiagnostics(view.current.state, shown(view.current.state.doc, diagnostics ?? [])));
   }, [diagnostics]);
@@ -113,7 +121,7 @@ export function CodeEditor({
   return (
     <div className="code-editor" onKeyDown={keys}>
       <CodeMirror
-        value={value ?? ""}
+        value={drawn.current}
         height={height ?? "320px"}
         theme="none"
         readOnly={readOnly}

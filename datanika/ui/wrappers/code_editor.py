@@ -31,6 +31,8 @@ class CodeEditor(rx.Component):
     ``call`` (``ref('orders')``): the braces around it are put in where there are none.
     ``diagnostics``: dicts of ``line`` and ``column`` (from 1), ``message`` and ``severity``
     (``error``, ``warning``, ``info``). ``name`` makes it a field of the form around it.
+
+    Another ``value`` is shown where nothing was typed; another ``key`` replaces what was.
     """
 
     library = _LIBRARY

@@ -65,8 +65,18 @@ function Builder({
   const flow = useReactFlow();
   const locked = readOnly || isLocked;
 
-  useEffect(() => setDraft(given), [draftNumber]);
-  useEffect(() => setYaml(givenYaml), [yamlNumber]);
+  const numbers = useRef([draftNumber, yamlNumber]);
+  useEffect(() => {
+    const [draftBefore, yamlBefore] = numbers.current;
+    numbers.current = [draftNumber, yamlNumber];
+    // The connection came back with a state that knows only what is saved: it is told the draft.
+    if (draftNumber < draftBefore || yamlNumber < yamlBefore) {
+      onYaml?.(yaml);
+      return;
+    }
+    if (draftNumber !== draftBefore) setDraft(given);
+    if (yamlNumber !== yamlBefore) setYaml(givenYaml);
+  }, [draftNumber, yamlNumber]);
   useEffect(() => () => clearTimeout(timer.current), []);
 
   const steps = stepsOf(draft);
