@@ -34,7 +34,15 @@ NOTHING = (None, 0, False)
 
 async def _what_was_built(session: AsyncSession, world: World) -> object:
     row = await TransformationService(session, world.owner).get(world.transformation_id)
+    named = text("UPDATE catalog_entries SET name = :name WHERE id = :id")
+    await session.execute(named, {"name": row.name, "id": world.entry_id})
     return await CatalogService(session, world.owner).built_by(row)
+
+
+async def _macros(session: AsyncSession, world: World) -> object:
+    changed = text("UPDATE transformations SET kind = 'macro' WHERE id = :id")
+    await session.execute(changed, {"id": world.transformation_id})
+    return await callable_macros(session, world.owner, world.destination_id)
 
 
 BEHIND_NO_ROUTE: dict[str, Callable[[AsyncSession, World], Awaitable[Any]]] = {
@@ -42,9 +50,9 @@ BEHIND_NO_ROUTE: dict[str, Callable[[AsyncSession, World], Awaitable[Any]]] = {
     "pipeline names": lambda s, w: PipelineService(s, w.owner).names([w.pipeline_id]),
     "connection refs": lambda s, w: ConnectionService(s, w.owner).refs([w.connection_id]),
     "transformation specs": lambda s, w: TransformationService(s, w.owner).specs(),
-    "start of a log": lambda s, w: RunService(s, w.owner).log_start(w.run_id, 20_000),
+    "start of a log": lambda s, w: RunService(s, w.owner).log_start(w.run_id, 0),
     "names of members": lambda s, w: MemberService(s, w.owner).names([w.owner.user_id]),
-    "macros": lambda s, w: callable_macros(s, w.owner, w.connection_id),
+    "macros": _macros,
     "what was built": _what_was_built,
 }
 TENANT_ROUTES = [

@@ -23,6 +23,7 @@ class Socket:
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self.seen: list[str] = []
+        self._marks = 0
 
     async def send(
         self,
@@ -51,6 +52,23 @@ class Socket:
                 await self._connection.send("3")
                 continue
             arrived.append(str(frame))
+        self.seen += arrived
+        return "\n".join(arrived)
+
+    async def answers(self, seconds: float = 30) -> str:
+        """What arrives until all that was sent before is answered: a tab's events are handled in
+        their order. Raises TimeoutError when that takes longer than ``seconds``."""
+        self._marks += 1
+        value = self._marks % 2 == 0
+        await self.send(f"{ROOT}.set_is_hydrated", {"value": value})
+        arrived: list[str] = []
+        async with asyncio.timeout(seconds):
+            while not arrived or f'"is_hydrated_rx_state_":{json.dumps(value)}' not in arrived[-1]:
+                frame = str(await self._connection.recv())
+                if frame == "2":
+                    await self._connection.send("3")
+                else:
+                    arrived.append(frame)
         self.seen += arrived
         return "\n".join(arrived)
 

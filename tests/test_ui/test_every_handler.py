@@ -67,7 +67,9 @@ async def attack(socket: Socket, story: Story, run_id: int) -> list[str]:
         for number in numbers:
             path, query = f"/runs/{number}", {"run_id": str(number), "pipeline_id": str(number)}
             await socket.send(name, payload(parameters, number), path, query)
-        answers.append(await socket.listen(0.25))
+        answers.append(await socket.answers())
+    # What a background handler says comes later.
+    await socket.listen(1.0)
     return answers
 
 
