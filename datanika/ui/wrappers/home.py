@@ -14,6 +14,9 @@ _TIMELINE = rx.asset("timeline.jsx", shared=True)
 _TRENDS = rx.asset("trends.jsx", shared=True)
 
 
+OVERVIEW = "/api/v1/overview"
+
+
 class Home(rx.Component):
     library = _LIBRARY
     tag = "Home"
@@ -26,7 +29,7 @@ class Home(rx.Component):
 def home() -> rx.Component:
     """Everything under the page's head."""
     return Home.create(
-        address=api_path("/api/v1/overview"),
+        address=api_path(OVERVIEW),
         locale=I18nState.locale,
         texts=I18nState.translations,
     )
