@@ -10,11 +10,12 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import bindparam, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from datanika.config import settings
 from datanika.contracts.base import Contract
+from datanika.db import fetch_rows
 from datanika.errors import AuthenticationError, NotFound
 from datanika.models import LoginSession, Membership, Organization, RefreshToken, User
 from datanika.security import create_access_token, hash_token, new_token
@@ -104,18 +105,23 @@ class LoginSessions:
                 hint="Log in again.",
             )
         login = await self._of_family(used.family)
-        return await self.issue_tokens(login, await self._prove(login, used.org_id, org_id))
+        actor = await self._prove(login.user_id, login.id, used.org_id, org_id)
+        return await self.issue_tokens(login, actor)
 
     async def actor_of_cookie(self, token: str) -> Actor:
         """The actor behind a browser's session cookie; raises :class:`AuthenticationError`."""
-        row = await self.live_cookie(token)
-        return await self._prove(await self._of_family(row.family), row.org_id, None)
+        found = await fetch_rows(self.session, _LOGIN_OF_COOKIE, {"token_hash": hash_token(token)})
+        if not found:
+            raise _session_ended()
+        login = found[0]
+        return await self._prove(login.user_id, login.id, login.org_id, None)
 
     async def switch_cookie(self, token: str, org_id: int) -> RefreshToken:
         """Go on in another organisation of the same user; raises :class:`NotFound` where they are
         no member."""
         row = await self.live_cookie(token)
-        await self._prove(await self._of_family(row.family), row.org_id, org_id)
+        login = await self._of_family(row.family)
+        await self._prove(login.user_id, login.id, row.org_id, org_id)
         row.org_id = org_id
         await self.session.flush()
         return row
@@ -138,9 +144,7 @@ class LoginSessions:
             )
         )
         if row is None:
-            raise AuthenticationError(
-                "Your session has ended.", code="session_invalid", hint="Log in again."
-            )
+            raise _session_ended()
         return row
 
     async def revoke_by_token(self, token: str) -> None:
@@ -168,16 +172,16 @@ class LoginSessions:
             await self._revoke(family)
         return len(families)
 
-    async def _prove(self, login: LoginSession, org_id: int | None, wanted: int | None) -> Actor:
+    async def _prove(
+        self, user_id: int, login_id: int, org_id: int | None, wanted: int | None
+    ) -> Actor:
         """The login's actor in the organisation that is ``wanted``, else in ``org_id``, else in the
         one that they have joined meanwhile, if any."""
-        chosen = wanted or org_id or await first_organization(self.session, login.user_id)
+        chosen = wanted or org_id or await first_organization(self.session, user_id)
         if chosen is None:
-            return await prove_person(self.session, login.user_id, login.id)
+            return await prove_person(self.session, user_id, login_id)
         try:
-            return await prove_membership(
-                self.session, login.user_id, chosen, login_session_id=login.id
-            )
+            return await prove_membership(self.session, user_id, chosen, login_session_id=login_id)
         except AuthenticationError as error:
             if wanted is None or error.code != "not_a_member":
                 raise
@@ -306,3 +310,22 @@ async def first_organization(
 
 def _org_id(actor: Actor) -> int | None:
     return actor.org_id if actor.is_member else None
+
+
+def _session_ended() -> AuthenticationError:
+    return AuthenticationError(
+        "Your session has ended.", code="session_invalid", hint="Log in again."
+    )
+
+
+# Made once: every event of every page asks it.
+_LOGIN_OF_COOKIE = (
+    select(LoginSession.id, LoginSession.user_id, RefreshToken.org_id)
+    .join(RefreshToken, RefreshToken.family == LoginSession.family)
+    .where(
+        RefreshToken.token_hash == bindparam("token_hash"),
+        RefreshToken.kind == "session",
+        RefreshToken.revoked_at.is_(None),
+        RefreshToken.expires_at > func.now(),
+    )
+)

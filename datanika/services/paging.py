@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,10 +67,11 @@ def sorts_of(model: type[Base], *names: str) -> Sorts:
     return {name: getattr(model, name) for name in ("id", *names)}
 
 
-def rows_of(model: type[Base]) -> Select[Any]:
-    """Every column of ``model``, without its entity: what a list shows is nothing to change, and
-    the unit of work costs more than the query."""
-    return select(model.__table__).execution_options(**{_ROWS: True})
+def rows_of(model: type[Base], *, without: Collection[str] = ()) -> Select[Any]:
+    """The columns of ``model``, without its entity: what a list shows is nothing to change, and
+    the unit of work costs more than the query. ``without`` names columns that no list shows."""
+    columns = [column for column in model.__table__.c if column.key not in without]
+    return select(*columns).execution_options(**{_ROWS: True})
 
 
 async def fetch_page(

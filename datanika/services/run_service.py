@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from datanika.compiler import narrow_plan
 from datanika.contracts.enums import RunState, RunTrigger
@@ -137,7 +138,9 @@ class RunService:
     ) -> RowPage[Run]:
         """The organisation's runs."""
         self.actor.require("run:read")
-        query = rows_of(Run).where(Run.org_id == self.actor.org_id, Run.deleted_at.is_(None))
+        # Reading the plans would cost more than all the rest.
+        rows = rows_of(Run, without=("plan",))
+        query = rows.where(Run.org_id == self.actor.org_id, Run.deleted_at.is_(None))
         if pipeline_id is not None:
             query = query.where(Run.pipeline_id == pipeline_id)
         if state is not None:
@@ -183,6 +186,7 @@ class RunService:
         self.actor.require("run:read")
         query = (
             select(Run)
+            .options(defer(Run.plan, raiseload=True))
             .distinct(Run.pipeline_id)
             .where(
                 Run.org_id == self.actor.org_id,

@@ -132,9 +132,9 @@ async def load(bench: Bench) -> None:
 
 async def navigate(bench: Bench) -> None:
     places = {
-        "/runs": "document.querySelector('h1').textContent === 'Runs'"
+        "/runs": "document.querySelector('h1')?.textContent === 'Runs'"
         " && document.querySelector('tbody tr a')",
-        "/queue": "document.querySelector('h1').textContent === 'Queue'"
+        "/queue": "document.querySelector('h1')?.textContent === 'Queue'"
         " && document.querySelector('.empty, tbody tr')",
         "/": "document.querySelector('.lane-bar')",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from dataclasses import dataclass
 
@@ -16,15 +15,14 @@ from datanika.services.actor import Actor
 from datanika.services.paging import PageRequest
 from datanika.services.pipeline_service import PipelineService
 from datanika.services.run_service import RunService
-from datanika.ui.session import actor_of
 from datanika.ui.shared_reads import SharedReads
 from datanika.ui.state.paged import Paged
 from datanika.ui.state.run_state import _id
-from datanika.ui.state.tenant import TenantState, is_open, tenant_session
+from datanika.ui.state.tenant import TenantState, tenant_session
+from datanika.ui.state.watching import POLL_SECONDS, Watching, watch_page
 from datanika.ui.views.run_list import RunView, run_view
 
 PAGE_SIZE = 25
-POLL_SECONDS = 2.0
 PATH = "/runs"
 PIPELINES = 200
 """So many can be chosen from; an address may name any."""
@@ -57,7 +55,7 @@ class _Filter:
         return self == _Filter()
 
 
-class RunListState(Paged, TenantState):
+class RunListState(Paged, Watching, TenantState):
     runs: list[RunView] = []
     pipelines: list[PipelineChoice] = []
     state_filter: str = ""
@@ -65,8 +63,6 @@ class RunListState(Paged, TenantState):
     trigger_filter: str = ""
     period_filter: str = ""
     is_empty: bool = False
-
-    _watching: int = 0
 
     @rx.event
     async def load_runs(self) -> rx.event.EventSpec:
@@ -82,29 +78,12 @@ class RunListState(Paged, TenantState):
             page = await PipelineService(session, actor).list(PageRequest(PIPELINES, None, "name"))
             self.pipelines = [PipelineChoice(str(row.id), row.name) for row in page.rows]
             await self._read_into(session, actor)
-        self._watching += 1
-        return RunListState.watch(self._watching)
+        return RunListState.watch(self._begin_watch())
 
     @rx.event(background=True)
     async def watch(self, number: int) -> None:
-        """Read the page again and again until it is left. Each round proves the session anew."""
-        before: _Page | None = None
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            async with self:
-                looking = self._watching == number and is_open(self, PATH)
-                asked = self._asked()
-                headers = self.router_data.get("headers", {})
-            actor = await actor_of(headers) if looking else None
-            if actor is None:
-                return
-            found = await _read_shared(actor, asked)
-            if found == before:
-                continue
-            before = found
-            async with self:
-                if asked == self._asked() and self._watching == number:
-                    self._show(found, asked)
+        """Follow the list until it is left."""
+        await watch_page(self, number, PATH, asked=self._asked, read=_read_shared, show=self._show)
 
     @rx.event
     async def filter_by_state(self, state: str) -> None:
