@@ -8,7 +8,7 @@ seconds unless the name says otherwise):
   with its data on it; ``navigate``: the same from a click in the menu.
 * ``click``: from a click to its answer in the page, while :data:`CLIENTS` clients are connected,
   all of which watch a live list and click, too.
-* ``logs``: a run's page while its worker writes 1,000 log lines a second: how many the page shows a
+* ``logs``: a run's page while its worker writes 1,100 log lines a second: how many the page shows a
   second, and how long after it was written a line is there (the worst).
 * ``lineage``: frames a second while a lineage graph of 2,000 nodes is dragged.
 * ``memory``: growth of the web process for a client that has opened three pages.
@@ -50,7 +50,8 @@ ROUNDS = 6
 CLICKS = 80
 CLICK_EVERY = 5.0
 """Seconds between two clicks of one of the other clients."""
-LINES_A_SECOND = 1000
+LINES_A_SECOND = 1100
+"""More than the 1,000 that are promised: what is shown a second counts to when the last is."""
 LOG_SECONDS = 20
 BATCH = 50
 RUNS = 60
@@ -89,6 +90,7 @@ _WATCH_LOG = """() => {
     });
     window.samples.push([Date.now() / 1000, last]);
   };
+  window.look = look;
   window.watching = setInterval(look, 100);
 }"""
 
@@ -229,7 +231,7 @@ async def logs(bench: Bench) -> None:
         wrote = time.time() - begin
         last = f"line {len(written) - 1} "
         await page.locator(".log-line").filter(has_text=last).wait_for()
-        samples = await page.evaluate("clearInterval(window.watching), window.samples")
+        samples = await page.evaluate("clearInterval(window.watching), window.look(), window.samples")
         shown_at = next(at for at, number in samples if number == len(written) - 1)
     await stories.finish(bench.story, run_id)
     behind = [
