@@ -231,7 +231,9 @@ async def logs(bench: Bench) -> None:
         wrote = time.time() - begin
         last = f"line {len(written) - 1} "
         await page.locator(".log-line").filter(has_text=last).wait_for()
-        samples = await page.evaluate("clearInterval(window.watching), window.look(), window.samples")
+        samples = await page.evaluate(
+            "clearInterval(window.watching), window.look(), window.samples"
+        )
         shown_at = next(at for at, number in samples if number == len(written) - 1)
     await stories.finish(bench.story, run_id)
     behind = [
