@@ -54,6 +54,12 @@ async def test_members_are_listed_in_the_order_of_joining() -> None:
     assert neighbour.owner.email not in {member.email for member in members}
 
 
+async def test_only_members_have_a_name_for_members() -> None:
+    tenant, neighbour = await make_tenant(), await make_tenant()
+    ids = {tenant.owner.user_id, neighbour.owner.user_id, None}
+    assert await act(tenant.owner, "names", ids) == {tenant.owner.user_id: "owner"}
+
+
 async def test_a_removed_member_is_out_at_once() -> None:
     tenant = await make_tenant()
     admin = await add_member(tenant.org_id, Role.ADMIN)

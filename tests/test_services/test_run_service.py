@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from sqlalchemy import inspect
 
 from datanika.contracts.enums import RunState, RunTrigger, StepState
-from datanika.contracts.events import RunFinish, StepFinished
+from datanika.contracts.events import RunFinish, StepFinished, utcnow
 from datanika.db import get_session
 from datanika.errors import IllegalTransition, NotFound
+from datanika.models import RunLog
 from datanika.services.actor import Actor
 from datanika.services.run_lifecycle import lose_attempt
 from datanika.services.run_recorder import RunRecorder, claim_run
@@ -54,6 +56,43 @@ async def test_lists_are_newest_first_and_can_be_narrowed(actor: Actor) -> None:
     assert {key: run.id for key, run in latest.items()} == {one.id: ids[2], two.id: ids[1]}
 
 
+async def test_lists_leave_out_the_plans(actor: Actor) -> None:
+    """A plan is read by who shows it: twenty-five of them cost more than all else of a list."""
+    pipeline = await make_pipeline(actor)
+    run_id = await trigger(actor, pipeline, "1")
+    async with get_session(actor.scope) as session:
+        service = RunService(session, actor)
+        (listed,) = (await service.list()).rows
+        assert not hasattr(listed, "plan") and listed.plan_hash
+        latest = (await service.latest([pipeline.id]))[pipeline.id]
+        assert "plan" in inspect(latest).unloaded
+        # Whoever reads the run itself has all of it.
+        assert (await service.get(run_id)).plan["steps"]
+
+
+async def test_a_log_is_followed_from_the_beginning_of_its_end(actor: Actor) -> None:
+    run_id = await trigger(actor, await make_pipeline(actor), "k")
+    async with get_session(actor.scope) as session:
+        service = RunService(session, actor)
+        lines = [
+            RunLog(
+                org_id=actor.org_id,
+                run_id=run_id,
+                step_key="load",
+                level="info",
+                message=str(n),
+                at=utcnow(),
+            )
+            for n in range(5)
+        ]
+        session.add_all(lines)
+        await session.flush()
+        assert await service.log_start(run_id, 5) == (0, 0)
+        before, skipped = await service.log_start(run_id, 3)
+        assert skipped == 2
+        assert [one.message for one in await service.logs(run_id, before)] == ["2", "3", "4"]
+
+
 async def test_the_same_key_of_two_pipelines_is_two_runs(actor: Actor) -> None:
     one, two = await make_pipeline(actor, "one"), await make_pipeline(actor, "two")
     assert await trigger(actor, one, "k") != await trigger(actor, two, "k")
@@ -74,7 +113,10 @@ async def test_steps_and_logs_of_anothers_run_are_not_found(actor: Actor) -> Non
     stranger = (await make_tenant("Other")).owner
     async with get_session(stranger.scope) as session:
         service = RunService(session, stranger)
-        for call in (service.get(run_id), service.steps(run_id), service.logs(run_id)):
+        for call in (
+            service.get(run_id), service.steps(run_id), service.logs(run_id),
+            service.log_start(run_id, 10),
+        ):  # fmt: skip
             with pytest.raises(NotFound):
                 await call
         with pytest.raises(NotFound):
