@@ -81,7 +81,6 @@ def build_frontend(target_dir: Path) -> None:
             if path.name not in ("build", "backend"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.rmtree(app_root / ".web" / "build" / "server", ignore_errors=True)
-        shutil.rmtree(app_root / "reflex.lock")
         (app_root / _DONE).write_text(source_hash(), "ascii")
         shutil.rmtree(target_dir, ignore_errors=True)
         app_root.rename(target_dir)

@@ -33,6 +33,13 @@ def test_a_build_belongs_to_the_sources_it_was_made_from(
     assert not built.frontend_is_current(tmp_path)
 
 
+def test_a_build_installs_nothing_that_is_not_locked(frontend: Path) -> None:
+    """Reflex installs what a component asks for beside the lock, and writes it into its copy."""
+    used = frontend / built.source_hash() / "reflex.lock" / "package.json"
+    locked = built.lock_folder() / "package.json"
+    assert json.loads(used.read_text("utf-8")) == json.loads(locked.read_text("utf-8"))
+
+
 def test_serving_without_a_build_says_how_to_make_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
 """Labels, inputs and the rest of a form. The browser keeps what is typed until it is sent.
 
-A form is ``rx.form(..., on_submit=State.handler, reset_on_submit=False)``: the handler gets a
+A form is ``rx.el.form(..., on_submit=State.handler, reset_on_submit=False)``: the handler gets a
 dict of the fields' ``name`` -> text. Inputs are not controlled: no roundtrip a key press.
 """
 

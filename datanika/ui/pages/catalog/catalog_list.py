@@ -73,7 +73,7 @@ def _found() -> rx.Component:
 
 
 def _filter() -> rx.Component:
-    return rx.form(
+    return rx.el.form(
         rx.el.input(
             name="search",
             type="search",

@@ -265,7 +265,7 @@ def _dialogs() -> tuple[rx.Component, rx.Component, rx.Component]:
             on_close=state.close,
         ),
         dialog(
-            rx.form(
+            rx.el.form(
                 rx.el.div(
                     rx.el.p(_t["connection.copy_text"], class_name="muted"),
                     text_field(

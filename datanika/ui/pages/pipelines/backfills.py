@@ -126,7 +126,7 @@ def _row(one: BackfillRow) -> rx.Component:
 
 def _dialog() -> rx.Component:
     return dialog(
-        rx.form(
+        rx.el.form(
             rx.el.div(
                 rx.el.p(_t["backfill.text"], class_name="muted"),
                 rx.cond(

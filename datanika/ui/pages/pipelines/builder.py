@@ -87,7 +87,7 @@ def _save_bar() -> rx.Component:
     """Name and description, and the button that keeps the draft."""
     return rx.cond(
         may("pipeline:write"),
-        rx.form(
+        rx.el.form(
             rx.el.div(
                 rx.el.label(_t["column.name"], html_for="name"),
                 rx.el.input(

@@ -204,7 +204,7 @@ def span_field(label: Any, name: str, edit: Any, help: Any = None, **props: Any)
 
 def _form() -> rx.Component:
     return dialog(
-        rx.form(
+        rx.el.form(
             rx.el.div(
                 rx.cond(
                     State.problem != "",

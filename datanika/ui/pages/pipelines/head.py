@@ -132,7 +132,7 @@ def step_boxes(steps: Any) -> rx.Component:
 
 def run_dialog() -> rx.Component:
     return dialog(
-        rx.form(
+        rx.el.form(
             rx.el.div(
                 check_field(
                     _t["overrides.full_refresh"],

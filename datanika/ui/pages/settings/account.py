@@ -66,7 +66,7 @@ def _password_field(label: Any, name: str, **props: Any) -> rx.Component:
 def _profile() -> rx.Component:
     return card(
         _t["account.profile"],
-        rx.form(
+        rx.el.form(
             text_field(
                 _t["invitation.name"], "name", required=True, max_length=200,
                 default_value=AccountState.name,
@@ -87,7 +87,7 @@ def _profile() -> rx.Component:
 def _email() -> rx.Component:
     return card(
         _t["login.email"],
-        rx.form(
+        rx.el.form(
             rx.el.p(_t["account.email_is"], " ", rx.el.strong(AccountState.email)),
             text_field(
                 _t["account.new_email"], "email", type="email", required=True,
@@ -108,7 +108,7 @@ def _email() -> rx.Component:
 def _password() -> rx.Component:
     return card(
         _t["login.password"],
-        rx.form(
+        rx.el.form(
             rx.cond(
                 AccountState.has_password,
                 _password_field(_t["account.current_password"], "current_password"),
@@ -148,7 +148,7 @@ def _proof() -> rx.Component:
 
 
 def _set_up() -> rx.Component:
-    return rx.form(
+    return rx.el.form(
         _proof(),
         rx.el.div(submit(_t["account.totp_begin"]), class_name="form-actions"),
         on_submit=AccountState.set_up_totp,
@@ -159,7 +159,7 @@ def _set_up() -> rx.Component:
 
 
 def _enable() -> rx.Component:
-    return rx.form(
+    return rx.el.form(
         rx.el.p(_t["account.totp_scan"]),
         rx.el.div(
             rx.el.img(src=AccountState.totp_picture, alt=_t["account.totp_picture"]),
@@ -183,7 +183,7 @@ def _enable() -> rx.Component:
 
 
 def _disable() -> rx.Component:
-    return rx.form(
+    return rx.el.form(
         _proof(),
         text_field(_t["login.code"], "code", required=True, auto_complete="one-time-code"),
         rx.el.div(
@@ -306,7 +306,7 @@ def _identity(one: IdentityRow) -> rx.Component:
 
 def _erase() -> rx.Component:
     return dialog(
-        rx.form(
+        rx.el.form(
             rx.el.p(_t["account.erase_text"]),
             rx.cond(
                 AccountState.error != "",

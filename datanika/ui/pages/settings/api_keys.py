@@ -116,7 +116,7 @@ def _form() -> rx.Component:
                 ),
                 class_name="dialog-body",
             ),
-            rx.form(
+            rx.el.form(
                 rx.el.div(
                     text_field(
                         _t["column.name"], "name", required=True, max_length=200,

@@ -84,7 +84,7 @@ def _chain() -> rx.Component:
 
 
 def _filters() -> rx.Component:
-    return rx.form(
+    return rx.el.form(
         text_field(_t["audit.action"], "action", placeholder="pipeline.updated"),
         text_field(_t["audit.resource"], "resource_type", placeholder="pipeline"),
         text_field(_t["audit.after"], "after", type="date"),

@@ -248,7 +248,7 @@ def _form() -> rx.Component:
 
 def _fields() -> rx.Component:
     form = ChannelState.form
-    return rx.form(
+    return rx.el.form(
         rx.el.div(
             text_field(
                 _t["column.name"], "name", required=True, max_length=200, placeholder="on call",

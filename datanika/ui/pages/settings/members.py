@@ -205,7 +205,7 @@ def _invite() -> rx.Component:
                 ),
                 class_name="dialog-body",
             ),
-            rx.form(
+            rx.el.form(
                 text_field(
                     _t["login.email"], "email", type="email", required=True, auto_complete="off",
                     placeholder="grace@example.com",

@@ -119,7 +119,7 @@ def _month(bar: MonthBar) -> rx.Component:
 def _form() -> rx.Component:
     return card(
         _t["organization.name_and_limits"],
-        rx.form(
+        rx.el.form(
             text_field(
                 _t["frame.organization_name"], "name", required=True, max_length=200,
                 default_value=OrganizationState.name,
@@ -167,7 +167,7 @@ def _end() -> rx.Component:
 
 def _question() -> rx.Component:
     return dialog(
-        rx.form(
+        rx.el.form(
             rx.el.p(_t["organization.delete_text"]),
             rx.cond(
                 OrganizationState.error != "",

@@ -69,7 +69,7 @@ def card(
 
 def search_form(on_submit: Any, label: Any) -> rx.Component:
     """A search that is sent with Enter."""
-    return rx.form(
+    return rx.el.form(
         rx.el.input(
             name="search", type="search", class_name="input grow", aria_label=label,
             placeholder=label,

@@ -35,7 +35,7 @@ def transformation_page() -> rx.Component:
             _state.found,
             rx.fragment(
                 _conflict(),
-                rx.form(
+                rx.el.form(
                     rx.el.div(
                         rx.el.div(_editor(), _panes(), _neighbours(), class_name="stack wide-gap"),
                         settings_form(),

@@ -112,7 +112,7 @@ def _list() -> rx.Component:
 
 
 def _filter() -> rx.Component:
-    return rx.form(
+    return rx.el.form(
         rx.el.input(
             name="search",
             type="search",
@@ -204,7 +204,7 @@ def _export() -> rx.Component:
 def _new_dialog() -> rx.Component:
     kinds = [(kind.value, kind.value) for kind in TransformationKind]
     return dialog(
-        rx.form(
+        rx.el.form(
             rx.el.div(
                 _refusal(),
                 text_field(
