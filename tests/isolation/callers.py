@@ -11,14 +11,8 @@ from datanika import security
 from datanika.config import settings
 from datanika.contracts.enums import Role
 from datanika.contracts.events import utcnow
-from datanika.db import (
-    SYSTEM,
-    get_session,
-)
-from datanika.models import (
-    ApiKey,
-    Membership,
-)
+from datanika.db import SYSTEM, get_session
+from datanika.models import ApiKey, Membership
 from datanika.services.actor import Actor
 from datanika.services.login_sessions import LoginSessions
 from datanika.services.permissions import PERMISSIONS

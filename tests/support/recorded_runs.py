@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Sequence
 
 from sqlalchemy import select
 
 from datanika.contracts.enums import RunState
-from datanika.contracts.events import (
-    Failure,
-    RunClaim,
-    RunEvent,
-    RunFinish,
-)
+from datanika.contracts.events import Failure, RunClaim, RunEvent, RunFinish
 from datanika.db import SYSTEM, TenantScope, get_session
 from datanika.models import Run, RunStep
 from datanika.services.actor import Actor
@@ -28,7 +24,11 @@ async def trigger(actor: Actor, pipeline: MadePipeline, key: str = "k") -> int:
 
 
 async def claim(
-    actor: Actor, pipeline: MadePipeline, run_id: int | None, flow_run_id: str | None = None
+    actor: Actor,
+    pipeline: MadePipeline,
+    run_id: int | None,
+    flow_run_id: str | None = None,
+    scheduled_for: dt.datetime | None = None,
 ) -> RunClaim:
     async with get_session(actor.scope) as session:
         return await claim_run(
@@ -37,6 +37,7 @@ async def claim(
             pipeline_id=pipeline.id,
             flow_run_id=flow_run_id or str(uuid.uuid4()),
             run_id=run_id,
+            scheduled_for=scheduled_for,
         )
 
 

@@ -25,6 +25,7 @@ from datanika.services.run_service import RunService
 from datanika.services.schedule_service import ScheduleService
 from datanika.services.scheduled_run import schedule_key
 from tests.support.pipelines import MadePipeline
+from tests.support.recorded_runs import claim
 
 pytestmark = pytest.mark.usefixtures("database")
 MINUTE = dt.timedelta(minutes=1)
@@ -45,15 +46,7 @@ async def schedule(actor: Actor, pipeline: MadePipeline, **given: Any) -> int:
 async def fire(
     actor: Actor, pipeline: MadePipeline, at: dt.datetime, flow_run_id: str | None = None
 ) -> RunClaim:
-    async with get_session(actor.scope) as session:
-        return await claim_run(
-            session,
-            org_id=actor.org_id,
-            pipeline_id=pipeline.id,
-            flow_run_id=flow_run_id or str(uuid.uuid4()),
-            run_id=None,
-            scheduled_for=at,
-        )
+    return await claim(actor, pipeline, None, flow_run_id, at)
 
 
 async def finish(claimed: RunClaim) -> None:
