@@ -137,10 +137,7 @@ class LoginSessions:
         """The row of a browser's session that has not ended."""
         row = await self.session.scalar(
             select(RefreshToken).where(
-                RefreshToken.token_hash == hash_token(token),
-                RefreshToken.kind == "session",
-                RefreshToken.revoked_at.is_(None),
-                RefreshToken.expires_at > func.now(),
+                RefreshToken.token_hash == hash_token(token), *_IS_LIVE_COOKIE
             )
         )
         if row is None:
@@ -318,14 +315,14 @@ def _session_ended() -> AuthenticationError:
     )
 
 
+_IS_LIVE_COOKIE = (
+    RefreshToken.kind == "session",
+    RefreshToken.revoked_at.is_(None),
+    RefreshToken.expires_at > func.now(),
+)
 # Made once: every event of every page asks it.
 _LOGIN_OF_COOKIE = (
     select(LoginSession.id, LoginSession.user_id, RefreshToken.org_id)
     .join(RefreshToken, RefreshToken.family == LoginSession.family)
-    .where(
-        RefreshToken.token_hash == bindparam("token_hash"),
-        RefreshToken.kind == "session",
-        RefreshToken.revoked_at.is_(None),
-        RefreshToken.expires_at > func.now(),
-    )
+    .where(RefreshToken.token_hash == bindparam("token_hash"), *_IS_LIVE_COOKIE)
 )
